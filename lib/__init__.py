@@ -1,0 +1,1 @@
+"""The code under the book: models, training, masking, analysis and judgement."""

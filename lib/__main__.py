@@ -1,0 +1,92 @@
+"""Command line: `python -m lib status`, `train` and `judge`. `python -m lib --help` tells more."""
+
+import argparse
+import sys
+from collections import Counter
+
+from lib import claims, experiments, parameters
+from lib.plan import execute, make_plan
+from lib.runs import Run
+from lib.store import RESULTS, Store, StoreError
+from lib.training import Diverged
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (parameters.ParameterError, claims.ClaimsError, StoreError, Diverged, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: finished stacks are recorded, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(prog="python -m lib", description="Records and verdicts of the replication.")
+    commands = top.add_subparsers(required=True, metavar="command")
+    for name, command, text in (
+        ("status", status, "list what is recorded, missing, damaged or out of date, and why it would be trained"),
+        ("train", train, "train what is missing; the paper profile's records go to results/, others to .cache/"),
+        ("judge", judge, "compute every verdict from the records and write them as JSON"),
+    ):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        sub.add_argument("--profile", default="paper", help="a file in params/ (default: paper)")
+        if name != "judge":
+            sub.add_argument(
+                "--chapter", action="append", choices=list(experiments.CHAPTERS), help="only this chapter's runs"
+            )
+    return top
+
+
+def wanted(options: argparse.Namespace) -> list[Run]:
+    """The runs that the options ask for."""
+    return experiments.runs_of(parameters.load(options.profile), options.chapter or experiments.CHAPTERS)
+
+
+def status(options: argparse.Namespace) -> int:
+    """Lists the state of every run, and what training them would do."""
+    store = Store()
+    runs = wanted(options)
+    states = {run: store.status(run) for run in runs}
+    counts = Counter(state.state for state in states.values())
+    print(f"{options.profile} profile, {len(runs)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+    for run, state in states.items():
+        if state.state == "recorded":
+            print(f"  {state.state:12} {run}")
+    jobs = [job for level in make_plan(runs, store) for job in level]
+    for job in jobs:
+        state = states[job.run].state if job.record else "checkpoint"
+        print(f"  {state:12} {job.run}\n{'':15}would be trained for {job.until:,} epochs: {job.why}")
+    for path in store.foreign():
+        print(f"  foreign file {path}: not a record of this project, left alone")
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Trains what is missing."""
+    store = Store(commit=options.profile == "paper")
+    runs = wanted(options)
+    levels = make_plan(runs, store)
+    execute(levels, store, device=parameters.load(options.profile).device)
+    print(f"{options.profile} profile: {len(runs)} runs recorded, {sum(map(len, levels))} trained just now")
+    return 0
+
+
+def judge(options: argparse.Namespace) -> int:
+    """Writes the verdicts."""
+    path = experiments.verdicts_path(options.profile)
+    found = experiments.verdicts(parameters.load(options.profile), Store())
+    claims.write_verdicts(path, found)
+    counts = Counter(verdict.verdict for verdict in found)
+    shown = path.relative_to(RESULTS.parent)
+    print(f"{shown}: {len(found)} verdicts, " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

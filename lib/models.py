@@ -1,0 +1,286 @@
+"""Models: how to draw initial weights, how to compute logits and their gradient, for R runs at once.
+
+After setups in arXiv 2310.19470 (sections 3 and A.2) and the authors' code; see the book's set-up chapter.
+
+Every sample is a pair of tokens, and there are only p tokens, so all that comes before the first nonlinearity is
+formed once for each token and then looked up: W_in W_E is a [hidden, p] table, and so are the transformer's keys,
+queries and values, and what each token's residual vector adds to the hidden layer and to the logits. This is exact
+algebra, not an approximation; `tests/reference.py` computes each sample by itself, and the two agree.
+
+Shapes: R runs, B samples, p tokens, d embedding width, h hidden width, H heads, L tokens in a sample.
+Weights are a dict from name to tensor [R, rows, cols]. W_E and W_U, both [d, p] in the equations, are stored with a
+row for each token, [p, d]: matrix products run best when the last dimension is not the odd one, p.
+Gradients are written by hand: half the time of autograd.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+Weights = dict[str, Tensor]
+
+
+class Lookup:
+    """Sums table rows into samples, and its transpose: sums samples back into table rows.
+
+    rows: [R, B, K] int64, the K table rows that each sample adds up, out of `table_rows` rows a run.
+    Both directions are embedding bags, whose sums are in a fixed order: no result depends on the stack around it.
+    """
+
+    def __init__(self, rows: Tensor, table_rows: int):
+        self.runs, self.samples, self.terms = rows.shape
+        self.table_rows = table_rows
+        flat = (rows + table_rows * torch.arange(self.runs, device=rows.device)[:, None, None]).flatten()
+        self.bags = flat.view(-1, self.terms)
+        self.by_row = torch.argsort(flat, stable=True)  # where each table row is used, in the order of samples
+        self.sample_by_row = self.by_row // self.terms
+        counts = torch.bincount(flat, minlength=self.runs * table_rows)
+        self.starts = counts.cumsum(0) - counts
+
+    def gather(self, table: Tensor, weights: Tensor | None = None) -> Tensor:
+        """table [R, rows, k] -> [R, B, k], each term times its weight [R, B, K] where given."""
+        weights = None if weights is None else weights.view(-1, self.terms)
+        out = embedding_bag(self.bags, table.flatten(0, 1), mode="sum", per_sample_weights=weights)
+        return out.view(self.runs, self.samples, -1)
+
+    def sort_weights(self, weights: Tensor) -> Tensor:
+        """The weights [R, B, K] of all terms in the order in which `scatter` adds them up."""
+        return weights.flatten().index_select(0, self.by_row)
+
+    def scatter(self, samples: Tensor, weights: Tensor | None = None) -> Tensor:
+        """samples [R, B, k] -> [R, rows, k]: the transpose of `gather`; weights as `sort_weights` gives them."""
+        out = embedding_bag(
+            self.sample_by_row, samples.flatten(0, 1), self.starts, mode="sum", per_sample_weights=weights
+        )
+        return out.view(self.runs, self.table_rows, -1)
+
+
+def relu_gradient(gradient: Tensor, output: Tensor) -> Tensor:
+    """Gradient at the input of a ReLU from that at its output: zero where the output is zero."""
+    return torch.ops.aten.threshold_backward(gradient, output, 0)
+
+
+def draw(shapes: dict[str, tuple[int, int]], deviations: dict[str, float], rng: np.random.Generator) -> np.ndarray:
+    """Initial weights N(0, deviation^2), all matrices one after another as a float32 vector; deviation 0 gives zeros."""
+    parts = [
+        (deviations[name] * rng.standard_normal(rows * cols)).astype(np.float32)
+        for name, (rows, cols) in shapes.items()
+    ]
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLP:
+    """h = ReLU(W_in W_E (e_a + e_b)); logits = W_U^T W_out h (no biases).
+
+    hidden_layers: 1 in the paper; each further one is a square layer with ReLU between W_in and W_out (App. E).
+    """
+
+    width: int = 500
+    hidden: int = 48
+    hidden_layers: int = 1
+
+    def shapes(self, prime: int) -> dict[str, tuple[int, int]]:
+        """Name -> (rows, cols) of each weight matrix."""
+        further = {f"W_h{i}": (self.hidden, self.hidden) for i in range(1, self.hidden_layers)}
+        return {
+            "W_E": (prime, self.width),
+            "W_in": (self.hidden, self.width),
+            **further,
+            "W_out": (self.width, self.hidden),
+            "W_U": (prime, self.width),
+        }
+
+    def initial(self, prime: int, rng: np.random.Generator) -> np.ndarray:
+        """Initial weights as one float32 vector: each matrix N(0, 1/fan_in); the fan-in of W_E is p."""
+        shapes = self.shapes(prime)
+        deviations = {name: cols**-0.5 for name, (_, cols) in shapes.items()} | {"W_E": prime**-0.5}
+        return draw(shapes, deviations, rng)
+
+    def lookup(self, inputs: Tensor, prime: int) -> Lookup:
+        """What `forward` needs of inputs [R, B, 2]."""
+        return Lookup(inputs, prime)
+
+    def forward(self, weights: Weights, lookup: Lookup) -> tuple[Tensor, tuple]:
+        """Logits [R, B, p], and what `backward` needs."""
+        W = weights
+        table = W["W_E"] @ W["W_in"].mT  # [R, p, h]
+        layers = [lookup.gather(table).clamp_(min=0)]  # [R, B, h]
+        for i in range(1, self.hidden_layers):
+            layers.append((layers[-1] @ W[f"W_h{i}"].mT).clamp_(min=0))
+        unembedding = W["W_U"] @ W["W_out"]  # [R, p, h]
+        return layers[-1] @ unembedding.mT, (layers, unembedding)
+
+    def backward(self, weights: Weights, gradients: Weights, lookup: Lookup, saved: tuple, dlogits: Tensor) -> None:
+        """Writes the gradient of every matrix into `gradients`, from dlogits [R, B, p]."""
+        W, G = weights, gradients
+        layers, unembedding = saved
+        dunembedding = dlogits.mT @ layers[-1]  # [R, p, h]
+        torch.bmm(W["W_U"].mT, dunembedding, out=G["W_out"])
+        torch.bmm(dunembedding, W["W_out"].mT, out=G["W_U"])
+        dlayer = relu_gradient(dlogits @ unembedding, layers[-1])  # [R, B, h], before the ReLU
+        for i in range(self.hidden_layers - 1, 0, -1):
+            torch.bmm(dlayer.mT, layers[i - 1], out=G[f"W_h{i}"])
+            dlayer = relu_gradient(dlayer @ W[f"W_h{i}"], layers[i - 1])
+        dtable = lookup.scatter(dlayer)  # [R, p, h]
+        torch.bmm(dtable.mT, W["W_E"], out=G["W_in"])
+        torch.bmm(dtable, W["W_in"], out=G["W_E"])
+
+
+@dataclass(frozen=True)
+class TokenLookup:
+    """What the transformer needs of its inputs, see `Transformer.lookup`."""
+
+    residual: Lookup  # rows of the residual table that a sample adds up: its last token, then every (head, position)
+    scores: Tensor  # [R, H, L * B] places in the score table
+    pairs: Tensor  # [R * B * H * (L - 1), 2] rows of the residual table: an earlier token, the last one
+    signs: Tensor  # +1, -1 for each of these pairs
+
+    def contrast(self, samples: Tensor, table: Tensor) -> Tensor:
+        """<sample, row of an attended token - row of the last token> for each head and earlier position.
+
+        samples [R, B, k], table [R, rows, k] -> [R, H, L - 1, B].
+        """
+        differences = embedding_bag(self.pairs, table.flatten(0, 1), mode="sum", per_sample_weights=self.signs)
+        out = (differences.view(*samples.shape[:2], -1, samples.shape[-1]) * samples[:, :, None]).sum(-1)
+        return out.mT.unflatten(1, (self.scores.shape[1], -1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transformer:
+    """One layer, causal attention, no layer norm; logits from the last position (section A.2).
+
+    width: d_model; heads: each width / heads wide unless head_width is given; positions: add W_pos; biases: b_in, b_out.
+    """
+
+    width: int = 128
+    heads: int = 1
+    head_width: int = 128
+    hidden: int = 128
+    positions: bool = False
+    biases: bool = False
+
+    def shapes(self, prime: int) -> dict[str, tuple[int, int]]:
+        """Name -> (rows, cols) of each weight matrix; W_Q, W_K and W_V hold the heads one below the other."""
+        attention = self.heads * self.head_width
+        return {
+            "W_E": (prime, self.width),
+            **({"W_pos": (2, self.width)} if self.positions else {}),
+            "W_Q": (attention, self.width),
+            "W_K": (attention, self.width),
+            "W_V": (attention, self.width),
+            "W_O": (self.width, attention),
+            "W_in": (self.hidden, self.width),
+            **({"b_in": (1, self.hidden)} if self.biases else {}),
+            "W_out": (self.width, self.hidden),
+            **({"b_out": (1, self.width)} if self.biases else {}),
+            "W_U": (prime, self.width),
+        }
+
+    def initial(self, prime: int, rng: np.random.Generator) -> np.ndarray:
+        """Initial weights as one float32 vector: N(0, 1/p) for W_E, zero biases, N(0, 1/d_model) for all others."""
+        shapes = self.shapes(prime)
+        deviations = dict.fromkeys(shapes, self.width**-0.5) | {"W_E": prime**-0.5, "b_in": 0.0, "b_out": 0.0}
+        return draw(shapes, deviations, rng)
+
+    def lookup(self, inputs: Tensor, prime: int) -> TokenLookup:
+        """What `forward` needs of inputs [R, B, L].
+
+        A token at a position is one row of the residual table; without positions all positions share the rows.
+        The table has those V rows first, and then V rows for each head: what attending to the token adds.
+        """
+        R, B, L = inputs.shape
+        places = inputs + prime * torch.arange(L, device=inputs.device) if self.positions else inputs
+        V = prime * (L if self.positions else 1)
+        head = torch.arange(self.heads, device=inputs.device)
+        terms = (V * (1 + head)[:, None] + places[:, :, None, :]).flatten(2)  # [R, B, H * L]
+        table_rows = V * (1 + self.heads)
+        residual = Lookup(torch.cat([places[:, :, -1:], terms], 2), table_rows)
+        scores = (inputs[:, :, -1:] * V + places).mT  # [R, L, B]: a row for each last token, a column for each key
+        scores = scores.reshape(R, 1, L * B).expand(R, self.heads, L * B).contiguous()
+        attended = residual.bags[:, 1:].view(-1, self.heads, L)
+        pairs = torch.stack([attended[:, :, :-1], attended[:, :, -1:].expand(-1, -1, L - 1)], -1).view(-1, 2)
+        signs = torch.tensor([1.0, -1.0], device=inputs.device).expand(len(pairs), 2).contiguous()
+        return TokenLookup(residual, scores, pairs, signs)
+
+    def split(self, x: Tensor) -> Tensor:
+        """[R, n, H * k] -> [R * H, n, k]: heads side by side become a batch."""
+        return x.unflatten(2, (self.heads, self.head_width)).transpose(1, 2).flatten(0, 1)
+
+    def merge(self, x: Tensor) -> Tensor:
+        """[R * H, n, k] -> [R, n, H * k]: undoes `split`."""
+        return x.unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2)
+
+    def forward(self, weights: Weights, lookup: TokenLookup) -> tuple[Tensor, tuple]:
+        """Logits [R, B, p], and what `backward` needs."""
+        W, H, k, B = weights, self.heads, self.head_width, lookup.residual.samples
+        E = W["W_E"]  # [R, V, d], a row for each token (at each position)
+        R, p, _ = E.shape
+        if self.positions:
+            E = (W["W_pos"][:, :, None] + E[:, None]).flatten(1, 2)
+        V = E.shape[1]
+        query, key, value = E[:, V - p :] @ W["W_Q"].mT, E @ W["W_K"].mT, E @ W["W_V"].mT  # [R, tokens, H * k]
+        query, key, value = self.split(query), self.split(key), self.split(value)  # [R * H, tokens, k]
+        moved = (value @ self.split(W["W_O"]).mT).view(R, H * V, -1)  # what attending to a token adds
+        scores = (query @ key.mT).view(R, H, p * V).gather(2, lookup.scores) / k**0.5
+        attention = scores.view(R, H, -1, B).softmax(2)  # [R, H, L, B]
+        # The residual stream after attention as a sum of table rows: the last token's own, and the attended ones.
+        mix = torch.cat([attention.new_ones(R, B, 1), attention.flatten(1, 2).mT], 2)  # [R, B, 1 + H * L]
+        rows = torch.cat([E, moved], 1)  # [R, V * (1 + H), d]
+        to_hidden, to_logits = rows @ W["W_in"].mT, rows @ W["W_U"].mT
+        if self.biases:
+            to_hidden[:, :V] += W["b_in"]
+            to_logits[:, :V] += W["b_out"] @ W["W_U"].mT
+        hidden = lookup.residual.gather(to_hidden, mix).clamp_(min=0)  # [R, B, h]
+        unembedding = W["W_U"] @ W["W_out"]  # [R, p, h]
+        logits = lookup.residual.gather(to_logits, mix).baddbmm_(hidden, unembedding.mT)
+        return logits, (E, query, key, value, attention, mix, rows, to_hidden, to_logits, hidden, unembedding)
+
+    def backward(
+        self, weights: Weights, gradients: Weights, lookup: TokenLookup, saved: tuple, dlogits: Tensor
+    ) -> None:
+        """Writes the gradient of every matrix into `gradients`, from dlogits [R, B, p]."""
+        W, G, H, k = weights, gradients, self.heads, self.head_width
+        E, query, key, value, attention, mix, rows, to_hidden, to_logits, hidden, unembedding = saved
+        R, V, d = E.shape
+        p = W["W_E"].shape[1]
+        dunembedding = dlogits.mT @ hidden  # [R, p, h]
+        torch.bmm(W["W_U"].mT, dunembedding, out=G["W_out"])
+        dhidden = relu_gradient(dlogits @ unembedding, hidden)  # [R, B, h], before the ReLU
+
+        mix = lookup.residual.sort_weights(mix)
+        dto_hidden, dto_logits = lookup.residual.scatter(dhidden, mix), lookup.residual.scatter(dlogits, mix)
+        torch.bmm(dto_hidden.mT, rows, out=G["W_in"])
+        torch.bmm(dto_logits.mT, rows, out=G["W_U"]).baddbmm_(dunembedding, W["W_out"].mT)
+        if self.biases:
+            G["b_in"].copy_(dhidden.sum(1, keepdim=True))
+            total = dlogits.sum(1, keepdim=True)  # [R, 1, p]
+            torch.bmm(total, W["W_U"], out=G["b_out"])
+            G["W_U"].baddbmm_(total.mT, W["b_out"])
+        drows = (dto_hidden @ W["W_in"]).baddbmm_(dto_logits, W["W_U"])  # [R, V * (1 + H), d]
+
+        # The softmax's gradient does not change when one number is taken from all of a head's: that of the last token,
+        # which leaves the last position a gradient of zero here.
+        dattention = lookup.contrast(dhidden, to_hidden) + lookup.contrast(dlogits, to_logits)  # [R, H, L - 1, B]
+        pulled = attention[:, :, :-1] * dattention
+        dscores = torch.cat([pulled, pulled.new_zeros(R, H, 1, pulled.shape[-1])], 2)
+        dscores = (dscores - attention * pulled.sum(2, keepdim=True)) / k**0.5  # [R, H, L, B]
+        dtable = E.new_zeros(R, H, p * V).scatter_add_(2, lookup.scores, dscores.flatten(2)).view(R * H, p, V)
+        dquery, dkey = self.merge(dtable @ key), self.merge(dtable.mT @ query)  # [R, tokens, H * k]
+
+        dmoved = drows[:, V:].reshape(R * H, V, d)
+        G["W_O"].copy_(self.merge(dmoved.mT @ value))
+        dvalue = self.merge(dmoved @ self.split(W["W_O"]))  # [R, V, H * k]
+        torch.bmm(dquery.mT, E[:, V - p :], out=G["W_Q"])
+        torch.bmm(dkey.mT, E, out=G["W_K"])
+        torch.bmm(dvalue.mT, E, out=G["W_V"])
+        dE = drows[:, :V].baddbmm(dkey, W["W_K"]).baddbmm_(dvalue, W["W_V"])
+        dE[:, V - p :].baddbmm_(dquery, W["W_Q"])
+        if self.positions:
+            dE = dE.unflatten(1, (-1, p))  # [R, L, p, d]
+            G["W_pos"].copy_(dE.sum(2))
+            dE = dE.sum(1)
+        G["W_E"].copy_(dE)

@@ -1,0 +1,125 @@
+"""Parameters: what a profile sets and a re-runner may change, checked before anything is trained."""
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lib.store import ROOT
+
+
+class ParameterError(ValueError):
+    """A parameter is unknown, of the wrong type or impossible; the message says which, and what would be right."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [str(self)]
+
+
+class Parameters(BaseModel):
+    """The parameters of every chapter. Files in params/ set all of them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    profile: Annotated[str, Field(description="the name of the set, shown on every figure")]
+    seeds: Annotated[list[int], Field(description="one run of each kind for each seed, such as [0, 1, 2]", min_length=1)]
+    prime: Annotated[int, Field(description="the modulus p, a prime number", ge=3)]
+    train_fraction: Annotated[float, Field(description="share of the pairs to train on, such as 0.4", gt=0, lt=1)]
+    epochs: Annotated[int, Field(description="training steps of every run, such as 30000", ge=1)]
+    ticket_epoch: Annotated[int, Field(description="epoch of the base whose magnitudes make the ticket's mask", ge=0)]
+    pruning_rate: Annotated[float, Field(description="share of the weights that a ticket lacks, such as 0.6", ge=0, lt=1)]
+    device: Annotated[str, Field(description="cpu or cuda")] = "cpu"
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("seeds must be different whole numbers, 0 or more")
+        return seeds
+
+    @field_validator("prime")
+    @classmethod
+    def _is_prime(cls, prime: int) -> int:
+        if any(prime % divisor == 0 for divisor in range(2, int(prime**0.5) + 1)):
+            raise ValueError("must be a prime number, such as 67")
+        return prime
+
+    @field_validator("device")
+    @classmethod
+    def _is_there(cls, device: str) -> str:
+        if device not in ("cpu", "cuda"):
+            raise ValueError("must be cpu or cuda")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("no GPU can be used here; take cpu")
+        return device
+
+    @model_validator(mode="after")
+    def _ticket_within_budget(self) -> "Parameters":
+        if self.ticket_epoch > self.epochs:
+            raise ValueError(f"ticket_epoch is {self.ticket_epoch}; it must not lie beyond epochs, {self.epochs}")
+        return self
+
+
+def validate(values: Mapping[str, Any], where: str) -> Parameters:
+    """The values as `Parameters`. Raises ParameterError with one sentence on the first thing wrong."""
+    values = dict(values)
+    fields = Parameters.model_fields
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ParameterError(f"{where}: unknown parameter {unknown[0]}; the parameters are {', '.join(fields)}")
+    for name, value in values.items():
+        # papermill's -p hands over lists as text
+        if isinstance(value, str) and fields[name].annotation is not str:
+            try:
+                values[name] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                pass  # stays text, and is refused as such below
+    if isinstance(values.get("seeds"), int):
+        values["seeds"] = [values["seeds"]]
+    try:
+        return Parameters.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise ParameterError(f"{where}: {message}") from None
+        name = str(first["loc"][0])
+        if first["type"] == "missing":
+            raise ParameterError(f"{where}: {name} is missing ({fields[name].description})") from None
+        raise ParameterError(
+            f"{where}: {name} is {values[name]!r}; {message[0].lower()}{message[1:]} ({fields[name].description})"
+        ) from None
+
+
+def load(profile: str, folder: Path = ROOT / "params") -> Parameters:
+    """The parameters of params/<profile>.yml."""
+    path = folder / f"{profile}.yml"
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yml")))
+        raise ParameterError(f"there is no profile {profile!r} in params/; there are {known}") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ParameterError(f"{path} must be a list of 'name: value' lines")
+    return validate(values, str(path.name))
+
+
+def check(namespace: Mapping[str, Any]) -> Parameters:
+    """The parameters of a chapter, from the notebook's globals().
+
+    What papermill injects is compared with the known names too: papermill itself only warns of a name that it does
+    not know, and goes on without it.
+    """
+    injected: set[str] = set()
+    for source in namespace.get("In", []):  # the cells run so far, where this is a notebook
+        if source.startswith("# Parameters"):  # papermill's mark on the cell that it injects
+            assigned = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assign))
+            injected |= {target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)}
+    names = injected | (set(Parameters.model_fields) & set(namespace))
+    return validate({name: namespace[name] for name in names}, "parameters")

@@ -1,0 +1,139 @@
+"""Plan: which runs have to be trained, in which order and stacks; and their training.
+
+A run whose record is in the store is not trained again. A ticket needs its base's weights at an epoch: where that
+checkpoint is gone (the cache may be deleted at any time), the base is trained again up to that epoch.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from lib.runs import Run
+from lib.store import Record, Store
+from lib.training import Diverged, Trained, train
+
+STACK = 8  # runs in a stack: more no longer fit the processor's cache
+
+
+@dataclass
+class Job:
+    """A run to train up to epoch `until`, keeping its weights at `snapshots`; `record` where its record is wanted."""
+
+    run: Run
+    why: str
+    until: int
+    record: bool
+    snapshots: set[int] = field(default_factory=set)
+
+
+def make_plan(runs: Iterable[Run], store: Store) -> list[list[Job]]:
+    """The jobs that lead to a record of every run, in levels: a job needs nothing but jobs of earlier levels."""
+    jobs: dict[Run, Job] = {}
+    depth: dict[Run, int] = {}
+
+    def add(run: Run, why: str, *, epoch: int | None = None) -> None:
+        """Plans a run for its record, or (epoch given) for its weights at an epoch."""
+        job = jobs.get(run)
+        if job is None:
+            job = jobs[run] = Job(run, why, until=0, record=False)
+            depth[run] = 0
+            for base, base_epoch in run.start.needs():
+                if base in jobs or store.weights(base, base_epoch) is None:
+                    add(base, f"its weights at epoch {base_epoch} are needed by: {run}", epoch=base_epoch)
+                    depth[run] = max(depth[run], depth[base] + 1)
+        if epoch is None:
+            job.record, job.until, job.why = True, run.epochs, why
+        else:
+            job.snapshots.add(epoch)
+            job.until = max(job.until, epoch)
+
+    for run in dict.fromkeys(runs):
+        status = store.status(run)
+        if status.state != "recorded":
+            add(run, f"{status.state}: {status.why}")
+    levels: list[list[Job]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+    for run, job in jobs.items():
+        levels[depth[run]].append(job)
+    return levels
+
+
+def stacks(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs that can be trained together, side by side: same task shape, model, optimizer and length; at most `STACK`."""
+    groups: dict[object, list[Job]] = {}
+    for job in jobs:
+        run = job.run
+        shape = dataclasses.replace(run.task, seed=0), run.model, run.optimizer, run.epochs, job.until
+        groups.setdefault(shape, []).append(job)
+    out = []
+    for group in groups.values():
+        parts = -(-len(group) // STACK)
+        out += [[group[i] for i in part] for part in np.array_split(np.arange(len(group)), parts)]
+    return out
+
+
+def starts_of(jobs: Sequence[Job], store: Store) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Starting weights and mask of each job's run."""
+    return [job.run.start.make(job.run.initial_weights(), store.weights) for job in jobs]
+
+
+def execute(levels: Sequence[Sequence[Job]], store: Store, *, device: str = "cpu", progress: bool = True) -> None:
+    """Trains all jobs and saves each stack as it ends, so that an interrupt loses one stack at most.
+
+    Raises Diverged at the end, naming the runs whose loss stopped being finite and those that depend on them; every
+    other run is in the store by then.
+    """
+    total = sum(job.until for level in levels for job in level)
+    failed: dict[Run, str] = {}
+    with tqdm(total=total, unit=" run-epochs", unit_scale=True, disable=not progress or total == 0) as bar:
+        for level in levels:
+            ready = []
+            for job in level:
+                lost = [base for base, _ in job.run.start.needs() if base in failed]
+                if lost:
+                    failed[job.run] = f"{job.run}: needs {lost[0]}, which diverged"
+                else:
+                    ready.append(job)
+            for stack in stacks(ready):
+                bar.set_description(f"{len(stack)} runs, {stack[0].run}"[:70])
+                begun = time.perf_counter()
+                trained = train(
+                    [job.run for job in stack],
+                    starts_of(stack, store),
+                    {job.run: job.snapshots for job in stack},
+                    until=stack[0].until,
+                    report=bar.update,
+                    device=device,
+                )
+                seconds = (time.perf_counter() - begun) / len(stack)
+                for job, one in zip(stack, trained, strict=True):
+                    if one.diverged_at is not None:
+                        failed[job.run] = f"{job.run}: loss not finite at epoch {one.diverged_at}"
+                    else:
+                        keep(job, one, seconds, store)
+    if failed:
+        raise Diverged("; ".join(failed.values()) + ". All other runs are recorded; a lower learning_rate may help.")
+
+
+def keep(job: Job, trained: Trained, seconds: float, store: Store) -> None:
+    """Saves what a job was for: its record and checkpoints, or the checkpoints alone."""
+    if job.record:
+        store.save(trained, seconds)
+    else:
+        store.save_checkpoints(trained)
+
+
+def obtain(
+    runs: Sequence[Run], store: Store, *, device: str = "cpu", progress: bool = True,
+    executor: Callable[..., None] = execute,
+) -> list[Record]:  # fmt: skip
+    """The records of the runs, in their order; what is missing is trained first."""
+    executor(make_plan(runs, store), store, device=device, progress=progress)
+    records = [store.load(run) for run in runs]
+    lost = [str(run) for run, record in zip(runs, records, strict=True) if record is None]
+    if lost:
+        raise RuntimeError(f"the record of {lost[0]} was just written but cannot be read; is the disk failing?")
+    return [record for record in records if record is not None]

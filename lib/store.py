@@ -1,0 +1,241 @@
+"""The store: records and checkpoints on disk, under the key of the run that made them.
+
+`results/` holds the committed records of the paper profile; `.cache/` holds everything else (records of other seeds
+and profiles, checkpoints) and may be deleted at any time: what is needed is trained again.
+
+A file is an .npz with a JSON note and a checksum over all its content. It is written under a temporary name and then
+moved into place, so a reader sees a whole file or none; it is read without unpickling anything.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import struct
+import time
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.runs import NUMERICS, Run
+from lib.training import METRICS, Trained
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, CACHE = ROOT / "results", ROOT / ".cache"
+
+
+class StoreError(RuntimeError):
+    """A file of the store cannot be written or read."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run left: metrics name -> float64 [T] over `epochs` [T], and where they come from."""
+
+    run: Run
+    epochs: np.ndarray
+    metrics: dict[str, np.ndarray]
+    provenance: dict[str, object]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.run.seed
+
+
+@dataclass(frozen=True)
+class Status:
+    """state: "recorded", "missing", "out of date" or "damaged"; why: a sentence on it."""
+
+    state: str
+    why: str
+
+
+@cache
+def machine() -> str:
+    """The processor and its number of cores, as in "AMD EPYC, 2 cores"."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:
+        pass  # not Linux: the platform's own word will do
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def provenance(seconds: float) -> dict[str, object]:
+    """Versions, machine and time, for a record that took so many seconds of its stack's time."""
+    return {
+        "numerics": NUMERICS,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": machine(),
+        "seconds": round(seconds, 2),
+        "recorded": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+class Store:
+    """Records and checkpoints of one place: read from `results` and `cache`, written to `results` where `commit`."""
+
+    def __init__(self, results: Path = RESULTS, cache: Path = CACHE, commit: bool = False):
+        self.folders = [results / "records", cache / "records"]
+        self.write_to = self.folders[0 if commit else 1]
+        self.checkpoints = cache / "checkpoints"
+        for folder in {self.write_to, self.checkpoints}:
+            sweep(folder)
+
+    def save(self, trained: Trained, seconds: float) -> None:
+        """Writes the record of a finished run and its checkpoints."""
+        run = trained.run
+        self.save_checkpoints(trained)
+        arrays = {name: trained.metrics[name].astype(np.float32) for name in METRICS}
+        note = {"run": json.loads(run.canonical()), **provenance(seconds)}
+        write(self.write_to / f"{run.key}.npz", arrays, note)
+
+    def save_checkpoints(self, trained: Trained) -> None:
+        """Writes the weights that were kept of a run, one file an epoch."""
+        for epoch, weights in trained.snapshots.items():
+            write(self._checkpoint(trained.run, epoch), {"weights": weights}, {"epoch": epoch})
+
+    def load(self, run: Run) -> Record | None:
+        """The run's record, or None where it has to be trained (`status` says why)."""
+        for path in self._paths(run):
+            try:
+                arrays, note = read(path)
+                metrics = {name: arrays[name].astype(np.float64) for name in METRICS}
+            except (StoreError, KeyError):
+                continue
+            return Record(run, run.evaluated_epochs, metrics, note)
+        return None
+
+    def weights(self, run: Run, epoch: int) -> np.ndarray | None:
+        """The run's weights [n] after `epoch` epochs, or None where they have to be made again."""
+        if epoch == 0 and not run.start.needs():
+            return run.start.make(run.initial_weights(), self.weights)[0]
+        try:
+            return read(self._checkpoint(run, epoch))[0]["weights"]
+        except (StoreError, KeyError):
+            return None
+
+    def status(self, run: Run) -> Status:
+        """Whether the run is recorded, and if not, why it would be trained."""
+        paths = [path for path in self._paths(run) if path.exists()]
+        problems = []
+        for path in paths:
+            try:
+                read(path)
+                return Status("recorded", f"in {path.parent.parent.name}/")
+            except StoreError as error:
+                problems.append(str(error))
+        if problems:
+            return Status("damaged", problems[0])
+        old = self._numerics().get(run.canonical())
+        if old is not None:
+            return Status("out of date", f"recorded with numerics {old}, the trainer is at {NUMERICS}")
+        return Status("missing", "no record of this run")
+
+    def foreign(self) -> list[Path]:
+        """Files among the records that are not records."""
+        found = []
+        for path in self._files("*"):
+            try:
+                _, note = read(path)
+                if _key(note) != path.name.removesuffix(".npz"):
+                    found.append(path)
+            except StoreError:
+                found.append(path)
+        return found
+
+    def _paths(self, run: Run) -> list[Path]:
+        return [folder / f"{run.key}.npz" for folder in self.folders]
+
+    def _checkpoint(self, run: Run, epoch: int) -> Path:
+        return self.checkpoints / run.key / f"{epoch:06d}.npz"
+
+    def _files(self, pattern: str) -> list[Path]:
+        return sorted(path for folder in self.folders for path in folder.glob(pattern) if path.is_file())
+
+    def _numerics(self) -> dict[str, object]:
+        """Canonical run -> numerics of its record, for all readable records."""
+        out = {}
+        for path in self._files("*.npz"):
+            try:
+                _, note = read(path)
+                out[_canonical(note)] = note["numerics"]
+            except (StoreError, KeyError):
+                continue
+        return out
+
+
+def _canonical(note: dict) -> str:
+    return json.dumps(note.get("run"), sort_keys=True, separators=(",", ":"))
+
+
+def _key(note: dict) -> str:
+    return hashlib.sha256(f"{note.get('numerics')} {_canonical(note)}".encode()).hexdigest()[:20]
+
+
+def _checksum(arrays: dict[str, np.ndarray], note: str) -> str:
+    digest = hashlib.sha256(note.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def write(path: Path, arrays: dict[str, np.ndarray], note: dict[str, object]) -> None:
+    """Writes arrays and a JSON note to `path`, whole or not at all; an existing file is replaced.
+
+    Raises StoreError where the disk is full or the folder cannot be written; nothing that was there is lost.
+    """
+    text = json.dumps(note, sort_keys=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, note=np.array(text), checksum=np.array(_checksum(arrays, text)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror}; free some space or check the folder") from error
+
+
+# Whatever a damaged .npz can make NumPy and zipfile raise.
+_DAMAGE = (
+    OSError, EOFError, ValueError, KeyError, IndexError, NotImplementedError, RuntimeError, OverflowError, MemoryError,
+    SyntaxError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Arrays and note of a file written by `write`. Raises StoreError where it is missing, foreign or damaged."""
+    if not path.exists():
+        raise StoreError(f"{path} does not exist")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        text, checksum = str(arrays.pop("note")), str(arrays.pop("checksum"))
+        if _checksum(arrays, text) != checksum:
+            raise ValueError("checksum does not match")
+        return arrays, json.loads(text)
+    except _DAMAGE as error:
+        raise StoreError(f"{path} is damaged or not a record of this project ({type(error).__name__}: {error})") from error
+
+
+def sweep(folder: Path, older_than: float = 3600.0) -> None:
+    """Removes what killed writers left: temporary files older than so many seconds."""
+    for path in folder.rglob(".*.part"):
+        try:
+            if time.time() - path.stat().st_mtime > older_than:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # its writer, or another sweep, was faster

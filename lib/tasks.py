@@ -1,0 +1,95 @@
+"""Tasks: inputs, labels and the train/test split (paper, section 3 and App. F)."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+# Each operation maps integer arrays a, b to an integer array; the label is its value mod p.
+OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "a+b": lambda a, b: a + b,
+    "a-b": lambda a, b: a - b,
+    "a*b": lambda a, b: a * b,
+    "a^2+b^2": lambda a, b: a**2 + b**2,
+    "a^2+ab+b^2": lambda a, b: a**2 + a * b + b**2,
+}
+RANDOM_LABELS = "random"  # no operation at all: labels drawn uniformly (App. F)
+
+# Which pairs (a, b) are examples.
+PAIRS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "unordered": lambda a, b: a <= b,
+    "ordered": lambda a, b: a == a,
+    "descending": lambda a, b: (0 < b) & (b < a),
+}
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """A random generator of its own for each seed and purpose ("split", "weights", ...).
+
+    Global random state is neither read nor changed, and drawing more for one purpose leaves the others alone.
+    NumPy's PCG64 gives the same numbers on every machine.
+    """
+    return np.random.default_rng([zlib.crc32(purpose.encode()), seed])
+
+
+@dataclass(frozen=True)
+class Data:
+    """A task's examples: `inputs` [n, 2] and `labels` [n], int64; `train`, `test`: disjoint row numbers that cover all."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModularTask:
+    """Predict `operation`(a, b) mod `prime` from the pair (a, b).
+
+    operation: a name in `OPERATIONS`, or "random" for labels without any rule.
+    pairs: "unordered" (a <= b), "ordered" (all), "descending" (0 < b < a, for a - b as in App. F).
+    train_fraction: share of the pairs to train on, rounded down (0.4 of 2,278 pairs -> 911 for p = 67).
+    seed: draws the split (and the random labels).
+    """
+
+    operation: str = "a+b"
+    prime: int = 67
+    pairs: str = "unordered"
+    train_fraction: float = 0.4
+    seed: int
+
+    def __post_init__(self) -> None:
+        known = [*OPERATIONS, RANDOM_LABELS]
+        if self.operation not in known:
+            raise ValueError(f"operation is {self.operation!r}; it must be one of {', '.join(known)}")
+        if self.pairs not in PAIRS:
+            raise ValueError(f"pairs is {self.pairs!r}; it must be one of {', '.join(PAIRS)}")
+        if self.operation == "a-b" and self.pairs == "unordered":
+            raise ValueError("a-b is not symmetric; its pairs must be 'ordered' or 'descending', not 'unordered'")
+        if self.prime < 3:
+            raise ValueError(f"prime is {self.prime}; it must be at least 3")
+        if not 0 < self.train_fraction < 1 or self.train_count == 0:
+            raise ValueError(
+                f"train_fraction is {self.train_fraction}; it must lie between 0 and 1 and leave pairs on both sides"
+            )
+
+    def _pairs(self) -> np.ndarray:
+        a, b = np.indices((self.prime, self.prime))
+        return np.argwhere(PAIRS[self.pairs](a, b))
+
+    @property
+    def train_count(self) -> int:
+        """Number of training pairs."""
+        return int(self.train_fraction * len(self._pairs()))
+
+    def data(self) -> Data:
+        """The examples and their split, the same at every call."""
+        inputs = self._pairs()
+        a, b = inputs.T
+        if self.operation == RANDOM_LABELS:
+            labels = generator(self.seed, "labels").integers(self.prime, size=len(inputs))
+        else:
+            labels = OPERATIONS[self.operation](a, b) % self.prime
+        order = generator(self.seed, "split").permutation(len(inputs))
+        return Data(inputs, labels, order[: self.train_count], order[self.train_count :])

@@ -1,0 +1,714 @@
+"""Claims: the file, censoring, intervals against independent computations, verdicts at their edges, words, JSON."""
+
+import itertools
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+import yaml
+
+from lib import claims as c
+
+CLAIMS_FILE = Path(__file__).parents[1] / "book" / "claims.yml"
+EPOCHS = np.arange(0, 30_001, 100)
+BY_ID = {entry.id: entry for entry in c.load_claims(CLAIMS_FILE)}
+KEYS = ["id", "system", "verdict", "estimate", "low", "high", "unit", "seeds", "profile"]
+
+
+@dataclass
+class FakeRecord:
+    seed: int
+    epochs: np.ndarray
+    metrics: dict
+
+
+def grokking(t_gen, seed=0, epochs=EPOCHS, before=0.01, after=1.0, **metrics):
+    """A record whose test accuracy steps from `before` to `after` at t_gen (None: never)."""
+    test = np.where(epochs >= (np.inf if t_gen is None else t_gen), after, before)
+    return FakeRecord(seed, epochs, {"test_accuracy": test, "train_accuracy": (epochs >= 300) * 1.0, **metrics})
+
+
+def groups(base, ticket, **options):
+    """Base and ticket records with the t_gen given, seed by seed."""
+    return {
+        "base": [grokking(t, seed, **options) for seed, t in enumerate(base)],
+        "ticket": [grokking(t, seed, **options) for seed, t in enumerate(ticket)],
+    }
+
+
+def staged_norm(epochs=EPOCHS, start=50.0, peak=100.0, peak_at=2_000, fallen_at=14_000, end=30.0):
+    """A norm that rises to a peak, falls and stays level."""
+    return np.interp(epochs, [0, peak_at, fallen_at, epochs[-1]], [start, peak, end, end])
+
+
+def judge_norms(l1, l2=None, t_gen=12_000, epochs=EPOCHS, claim=BY_ID["C17"], seeds=5):
+    record = {"l1": l1, "l2": staged_norm(epochs) if l2 is None else l2}
+    base = [grokking(t_gen, seed, epochs, **record) for seed in range(seeds)]
+    return c.judge(claim, "mlp", {"base": base}, "paper")
+
+
+# --- the file -----------------------------------------------------------------------------------------------------
+
+
+def test_every_claim_and_question_stands_in_the_file_once():
+    raw = Counter(entry["id"] for entry in yaml.safe_load(CLAIMS_FILE.read_text(encoding="utf-8")))
+    wanted = [f"C{k:02d}" for k in [*range(1, 35), *range(40, 48)]] + [f"Q{k:02d}" for k in range(1, 8)]
+    assert raw == Counter(wanted)
+    assert [entry.id for entry in c.load_claims(CLAIMS_FILE)] == wanted
+
+
+def test_systems_are_named_once_a_claim():
+    assert all(len(set(e.systems)) == len(e.systems) for e in BY_ID.values() if isinstance(e, c.Claim))
+    assert BY_ID["C05"].systems == ["mlp", "transformer"]
+
+
+@pytest.mark.parametrize("claim_id", ["C01", "C02"])
+def test_the_speed_up_rule_is_the_one_in_the_criterion(claim_id):
+    rule = BY_ID[claim_id].rule
+    assert (rule.replicated_above, rule.refuted_below) == (2, 1.2)
+    assert (rule.replicated_below, rule.refuted_above) == (None, None)
+
+
+@pytest.mark.parametrize("claim_id", ["C17", "C18"])
+def test_the_norm_rule_is_the_one_in_the_criterion(claim_id):
+    rule = BY_ID[claim_id].rule
+    assert (rule.replicated_at_least, rule.refuted_at_most) == (0.8, 0.5)
+    limits = {"peak_before": 5000, "peak_after": 0, "flat_after": 5000, "of_budget": 30000, "drift_below": 0.05}
+    assert rule.limits.model_dump() == limits
+
+
+def test_thresholds_in_rules_are_those_in_the_words():
+    for entry in BY_ID.values():
+        rule = getattr(entry, "rule", None)
+        if isinstance(rule, c.IntervalRule):
+            numbers = {value for value in rule.model_dump(exclude={"kind"}).values() if value is not None}
+            assert all(f"{value:g}" in entry.criterion for value in numbers), entry.id
+
+
+def entry(**changes):
+    """One valid claim as YAML; a change to None drops the field."""
+    fields = {
+        "id": "C01", "title": "A title", "source": "§1", "chapter": "main-results", "systems": ["mlp"],
+        "claim": "It is so.", "measure": "Speed-up.", "criterion": "Above 2.",
+        "rule": {"kind": "interval", "replicated_above": 2, "refuted_below": 1.2},
+    }  # fmt: skip
+    return {key: value for key, value in (fields | changes).items() if value is not None}
+
+
+def load(tmp_path, content):
+    path = tmp_path / "claims.yml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+    return c.load_claims(path)
+
+
+def test_a_valid_entry_loads(tmp_path):
+    assert [loaded.id for loaded in load(tmp_path, [entry(), entry(id="C02", rule=None)])] == ["C01", "C02"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"criterion": None}, "criterion"),
+        ({"claim": ""}, "claim"),
+        ({"speed": 1}, "speed"),
+        ({"systems": []}, "systems"),
+        ({"systems": ["mpl"]}, "systems.0"),
+        ({"title": "one two three four five six seven eight nine"}, "title"),
+        ({"id": "X01"}, "id"),
+        ({"rule": {"kind": "guess"}}, "rule"),
+        ({"rule": {"kind": "interval", "replicated_above": "2", "refuted_below": 1}}, "replicated_above"),
+        ({"rule": {"kind": "interval", "replicated_abov": 2, "refuted_below": 1}}, "replicated_abov"),
+        ({"rule": {"kind": "interval", "replicated_above": 2}}, "rule"),
+        ({"rule": {"kind": "interval", "replicated_above": 1, "refuted_below": 2}}, "rule"),
+        ({"rule": {"kind": "interval", "replicated_below": 2, "refuted_above": 1}}, "rule"),
+        ({"rule": {"kind": "interval"}}, "rule"),
+        ({"rule": {"kind": "share", "replicated_at_least": 0.5, "refuted_at_most": 0.8}}, "rule"),
+        ({"rule": {"kind": "share", "replicated_at_least": 80, "refuted_at_most": 0.5}}, "replicated_at_least"),
+        ({"rule": {"kind": "interval", "replicated_above": math.inf, "refuted_below": 1}}, "replicated_above"),
+    ],
+)
+def test_a_bad_entry_is_named_with_its_field_in_one_line(tmp_path, changes, field):
+    with pytest.raises(c.ClaimsError) as caught:
+        load(tmp_path, [entry(id="C09"), entry(**changes)])
+    message = str(caught.value)
+    assert f"claim {changes.get('id', 'C01')}, field '" in message and field in message.split("field ")[1]
+    assert "\n" not in message and "claims.yml" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([entry(), entry()], "claim C01, field 'id': two entries"),
+        ("- id: C01\n  title: [", "cannot be read"),
+        ("id: C01", "must be a list"),
+        ("", "must be a list"),
+        ("- C01", "entry 1 has no field 'id'"),
+        ([entry(), entry(id=None)], "entry 2 has no field 'id'"),
+        ("- id: !!python/object/apply:os.getcwd []", "cannot be read"),
+    ],
+)
+def test_a_bad_file_is_one_sentence(tmp_path, content, words):
+    with pytest.raises(c.ClaimsError, match=words) as caught:
+        load(tmp_path, content)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(c.ClaimsError, match="nothing.yml cannot be read"):
+        c.load_claims(tmp_path / "nothing.yml")
+
+
+# --- tau, t_gen, censoring ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("best", "tau"),
+    [
+        ([1.0, 0.95], 0.95),
+        ([1.0, 0.949], 0.90),
+        ([0.90, 0.99], 0.90),
+        ([0.899, 0.99], 0.80),
+        ([0.80], 0.80),
+        ([0.5, 1.0], 0.80),
+    ],
+)
+def test_tau_is_the_highest_that_every_base_run_reaches(best, tau):
+    assert c.threshold([grokking(5_000, after=accuracy) for accuracy in best]) == tau
+
+
+def test_tau_counts_an_accuracy_that_is_lost_again():
+    record = grokking(5_000)
+    record.metrics["test_accuracy"][100:] = 0.85
+    assert c.threshold([record]) == 0.95
+
+
+def test_tau_needs_a_base_run():
+    with pytest.raises(c.ClaimsError, match="base"):
+        c.threshold([])
+
+
+def test_tau_is_from_the_base_alone():
+    records = groups([5_000] * 3, [900] * 3)
+    for record in records["ticket"]:
+        record.metrics["test_accuracy"] = record.metrics["test_accuracy"] * 0.85
+    judgement = c.judge(BY_ID["C01"], "mlp", records, "paper")
+    assert judgement.tau == 0.95
+    assert judgement.measured.table["t_gen ticket"].isna().all()
+
+
+def test_t_gen_is_the_first_evaluation_at_tau_or_above():
+    record = grokking(4_200, after=0.9)
+    assert c.generalization_epoch(record, 0.9) == 4_200
+    assert c.generalization_epoch(record, 0.8) == 4_200
+    assert c.generalization_epoch(record, 0.95) is None
+    assert c.generalization_epoch(grokking(0), 0.95) == 0
+    assert c.generalization_epoch(grokking(30_000), 0.95) == 30_000
+
+
+def test_delay_is_counted_from_memorization():
+    assert c.train_epoch(grokking(4_200), 0.95) == 300
+    assert c.delay(grokking(4_200), 0.95) == 3_900
+    assert c.delay(grokking(None), 0.95) is None
+    unfitted = grokking(4_200)
+    unfitted.metrics["train_accuracy"] = unfitted.metrics["train_accuracy"] * 0.5
+    assert c.train_epoch(unfitted, 0.95) is None and c.delay(unfitted, 0.95) is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_diverged_record_is_an_error_not_a_censored_one(bad):
+    record = grokking(None, seed=7)
+    record.metrics["test_accuracy"][50] = bad
+    with pytest.raises(c.ClaimsError, match="seed 7: test_accuracy"):
+        c.generalization_epoch(record, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "bounds"),
+    [
+        (12_000, 3_000, (4, 4)),
+        (None, 3_000, (10, math.inf)),
+        (12_000, None, (0, 0.4)),
+        (None, None, (0, math.inf)),
+        (0, 3_000, (1 / 30, 1 / 30)),
+        (3_000, 0, (30, 30)),
+        (0, 0, (1, 1)),
+        (None, 0, (300, math.inf)),
+        (0, None, (0, 1 / 300)),
+    ],
+)
+def test_ratio_in_every_combination_of_censoring(numerator, denominator, bounds):
+    assert c.ratio_bounds(numerator, denominator, 30_000) == pytest.approx(bounds)
+
+
+def test_true_ratio_of_censored_runs_lies_within_the_bounds():
+    rng = np.random.default_rng(1)
+    for top, bottom in rng.integers(100, 90_000, size=(500, 2)):
+        low, high = c.ratio_bounds(*(int(t) if t <= 30_000 else None for t in (top, bottom)), 30_000)
+        assert low <= top / bottom <= high
+
+
+# --- intervals ----------------------------------------------------------------------------------------------------
+
+
+def by_brute_force(values):
+    """The 2.5% and the 97.5% point of the median over all resamples, by sorting and counting."""
+    medians = sorted(np.median(pick) for pick in itertools.product(values, repeat=len(values)))
+    return medians[math.ceil(0.025 * len(medians)) - 1], medians[math.ceil(0.975 * len(medians)) - 1]
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 6])
+def test_exact_bootstrap_is_the_brute_force_one(n):
+    values = np.random.default_rng(n).lognormal(size=n)
+    estimate, low, high = c.bootstrap_median(values, values)
+    assert estimate == pytest.approx(np.median(values))
+    assert (low, high) == pytest.approx(by_brute_force(values))
+
+
+def test_exact_bootstrap_takes_each_end_from_its_own_bounds():
+    low, high = np.array([1.0, 2, 3, 4, 5, 6]), np.array([1.5, 2.5, 9, 10, 11, 12])
+    assert c.bootstrap_median(low, high) == (None, by_brute_force(low)[0], by_brute_force(high)[1])
+
+
+@pytest.mark.parametrize("n", [5, 9, 15, 25])  # for odd n the ends are order statistics: both must find the same ones
+def test_bootstrap_agrees_with_scipy(n):
+    values = np.random.default_rng(n).normal(10, 2, size=n)
+    theirs = scipy.stats.bootstrap(
+        (values,), np.median, method="percentile", n_resamples=20_000, rng=np.random.default_rng(99)
+    ).confidence_interval
+    _, low, high = c.bootstrap_median(values, values)
+    assert (low, high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_sampled_bootstrap_is_the_same_each_time():
+    values = np.random.default_rng(0).normal(size=15)
+    assert len({c.bootstrap_median(values, values, resamples=3) for _ in range(20)}) == 1
+    assert len({c.bootstrap_median(values, values, resamples=3, seed=seed) for seed in range(20)}) > 1
+
+
+def test_an_interval_of_censored_values_contains_that_of_any_values_within_the_bounds():
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        low, width = rng.lognormal(size=5), rng.choice([1, 2, np.inf], size=5)
+        _, low_end, high_end = c.bootstrap_median(low, low * width)
+        truth = low * rng.uniform(1, np.minimum(width, 50))
+        _, low_truth, high_truth = c.bootstrap_median(truth, truth)
+        assert low_end <= low_truth and (high_end is None or high_truth <= high_end)
+
+
+def test_unbounded_values_become_none_and_never_nan():
+    inf = math.inf
+    assert c.bootstrap_median([4, 5, 6, 7, 8], [4, 5, 6, inf, inf]) == (6, 4, None)
+    assert c.bootstrap_median([4, 5, 6, 7, 8], [4, 5, inf, inf, inf]) == (None, 4, None)
+    assert c.bootstrap_median([0] * 5, [inf] * 5) == (None, 0, None)
+    assert c.bootstrap_median([4, 5, 6, 7], [4, 5, inf, inf]) == (None, 4, None)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_fewer_than_three_seeds_have_no_interval(n):
+    assert c.bootstrap_median([5.0] * n, [5.0] * n) == (5, None, None)
+
+
+@pytest.mark.parametrize(("low", "high"), [([], []), ([1], [1, 2]), ([2], [1]), ([math.nan], [1]), ([[1]], [[1]])])
+def test_bad_bounds_are_an_error(low, high):
+    with pytest.raises(ValueError, match="bounds"):
+        c.bootstrap_median(low, high)
+
+
+def wilson(k, n, z=1.959963984540054):
+    centre = (k + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4)
+    return max(0, centre - half), min(1, centre + half)
+
+
+@pytest.mark.parametrize(
+    ("held", "undecided", "n"), [(5, 0, 5), (0, 0, 5), (3, 1, 5), (3, 2, 5), (0, 5, 5), (7, 2, 20)]
+)
+def test_share_interval_is_wilsons_widened_by_undecided_seeds(held, undecided, n):
+    expected = wilson(held, n)[0], wilson(held + undecided, n)[1]
+    assert c.share_interval(held, undecided, n) == pytest.approx(expected, abs=1e-12)
+
+
+# --- rules at their edges -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (2.01, 5, "replicated"),
+        (2.0, 5, "inconclusive"),
+        (2.01, None, "replicated"),
+        (1.0, 1.19, "refuted"),
+        (1.0, 1.2, "inconclusive"),
+        (None, 1.19, "refuted"),
+        (0.1, 9, "inconclusive"),
+        (0.5, None, "inconclusive"),
+        (None, None, "inconclusive"),
+    ],
+)
+def test_speed_up_rule(low, high, outcome):
+    assert BY_ID["C01"].rule.outcome(low, high) == outcome
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "low", "high", "outcome"),
+    [
+        ("C15", 0.5, 1.19, "replicated"),
+        ("C15", 0.5, 1.2, "inconclusive"),
+        ("C15", 1.21, None, "refuted"),
+        ("C15", None, 1.1, "replicated"),
+        ("C32", 0.68, 1.49, "replicated"),
+        ("C32", 0.67, 1.49, "inconclusive"),
+        ("C32", 0.68, 1.5, "inconclusive"),
+        ("C32", 0.1, 0.66, "refuted"),
+        ("C32", 1.51, 3, "refuted"),
+        ("C32", 0.5, 2, "inconclusive"),
+    ],
+)
+def test_rules_with_an_upper_threshold(claim_id, low, high, outcome):
+    assert BY_ID[claim_id].rule.outcome(low, high) == outcome
+
+
+@pytest.mark.parametrize(
+    ("held", "undecided", "n", "outcome"),
+    [
+        (4, 0, 5, "replicated"),
+        (4, 1, 5, "replicated"),
+        (3, 0, 5, "inconclusive"),
+        (3, 2, 5, "inconclusive"),
+        (2, 0, 5, "refuted"),
+        (2, 1, 5, "inconclusive"),
+        (0, 2, 5, "refuted"),
+        (5, 0, 10, "refuted"),
+        (0, 5, 5, "inconclusive"),
+    ],
+)
+def test_share_rule(held, undecided, n, outcome):
+    assert BY_ID["C17"].rule.outcome(held / n, (held + undecided) / n) == outcome
+
+
+# --- C01 and C02 --------------------------------------------------------------------------------------------------
+
+
+def test_speed_up_replicated():
+    records = groups([9_000, 12_000, 10_000, 15_000, 20_000], [3_000] * 5)
+    judgement = c.judge(BY_ID["C02"], "transformer", records, "paper")
+    values = ["C02", "transformer", "replicated", 4.0, 3.0, 20_000 / 3_000, "times", [0, 1, 2, 3, 4], "paper"]
+    assert judgement.verdict.model_dump() == dict(zip(KEYS, values, strict=True))
+    assert judgement.measured.table["low"].tolist() == pytest.approx([3, 4, 10 / 3, 5, 20 / 3])
+
+
+def test_speed_up_is_paired_by_seed():
+    base, ticket = [4_000, 8_000, 16_000], [1_000, 2_000, 4_000]
+    assert c.judge(BY_ID["C01"], "mlp", groups(base, ticket), "paper").verdict.low == 4
+
+
+def test_a_base_that_never_generalizes_is_a_bound():
+    judgement = c.judge(BY_ID["C01"], "mlp", groups([None] * 3 + [12_000] * 2, [3_000] * 5), "paper")
+    verdict = judgement.verdict
+    assert judgement.tau == 0.80
+    assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("replicated", None, 4, None)
+    assert "3 of 5 base runs" in c.sentence(judgement) and "30,000" in c.sentence(judgement)
+    assert "at least 10.00" in c.sentence(judgement) and "at least 4.00" in c.sentence(judgement)
+
+
+def test_a_ticket_that_never_generalizes_refutes():
+    verdict = c.judge(BY_ID["C01"], "mlp", groups([12_000] * 5, [None] * 5), "paper").verdict
+    assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("refuted", None, 0, 0.4)
+
+
+def test_neither_generalizing_is_inconclusive():
+    verdict = c.judge(BY_ID["C01"], "mlp", groups([None] * 5, [None] * 5), "paper").verdict
+    assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("inconclusive", None, 0, None)
+
+
+def test_one_slow_seed_of_five_keeps_it_inconclusive():
+    verdict = c.judge(BY_ID["C01"], "mlp", groups([12_000] * 5, [3_000] * 4 + [8_000]), "paper").verdict
+    assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("inconclusive", 4, 1.5, 4)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_two_seeds_are_never_a_verdict(n):
+    judgement = c.judge(BY_ID["C01"], "mlp", groups([12_000] * n, [1_000] * n), "smoke")
+    assert (judgement.verdict.verdict, judgement.verdict.estimate, judgement.verdict.low) == ("inconclusive", 12, None)
+    assert "fewer than 3 seeds" in c.sentence(judgement)
+    assert judge_norms(staged_norm(), seeds=n).verdict.verdict == "inconclusive"
+
+
+def test_the_evaluation_interval_and_the_budget_come_from_the_records():
+    judgement = c.judge(BY_ID["C01"], "mlp", groups([None] * 3, [0] * 3, epochs=np.arange(0, 2_001, 50)), "smoke")
+    assert judgement.verdict.low == 40  # 2,000 epochs over one interval of 50
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda g: g["ticket"].reverse(), "ticket records are not of the base's seeds"),
+        (lambda g: g["ticket"].pop(), "ticket records are not of the base's seeds"),
+        (lambda g: g.update(base=[g["base"][0]] * 3), "different seeds"),
+        (lambda g: g.pop("base"), "base records"),
+        (lambda g: g["ticket"].__setitem__(1, grokking(100, 1, EPOCHS[:-1])), "ticket record is evaluated at other"),
+    ],
+)
+def test_groups_that_do_not_pair_are_an_error(spoil, words):
+    records = groups([9_000] * 3, [3_000] * 3)
+    spoil(records)
+    with pytest.raises(c.ClaimsError, match=words):
+        c.judge(BY_ID["C01"], "mlp", records, "paper")
+
+
+def test_judging_what_cannot_be_judged_is_an_error():
+    with pytest.raises(c.ClaimsError, match="C04 has no measure"):
+        c.judge(BY_ID["C04"], "mlp", groups([1] * 3, [1] * 3), "paper")
+    with pytest.raises(c.ClaimsError, match="about mlp, not about transformer"):
+        c.judge(BY_ID["C01"], "transformer", groups([1] * 3, [1] * 3), "paper")
+
+
+# --- C17 and C18: each part broken alone --------------------------------------------------------------------------
+
+
+def test_norms_that_satisfy_every_part():
+    judgement = judge_norms(staged_norm())
+    assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("replicated", 1)
+    assert judgement.measured.table["holds"].tolist() == ["yes"] * 5
+    assert judgement.measured.table["l1 peak epoch"].tolist() == [2_000] * 5
+
+
+def level_from(epoch, change):
+    """staged_norm with one last excursion by `change` of its value, at a single evaluation."""
+    norm = staged_norm()
+    norm[EPOCHS == epoch] *= 1 + change
+    return norm
+
+
+BROKEN = {
+    "peak at 5,000": (staged_norm(peak_at=5_000), "no"),
+    "peak at 4,900": (staged_norm(peak_at=4_900), "yes"),
+    "moves up by 5%": (level_from(25_000, 0.0501), "no"),
+    "moves up by less": (level_from(25_000, 0.0499), "yes"),
+    "moves down by 5%": (level_from(30_000, -0.0501), "no"),
+    "moves before it must be level": (level_from(16_900, 0.5), "yes"),
+    "only falls": (staged_norm(start=120, peak=100), "no"),
+}
+
+
+@pytest.mark.parametrize("which", ["l1", "l2", "both"])
+@pytest.mark.parametrize("case", BROKEN)
+def test_norms_one_part_at_a_time(case, which):
+    norm, holds = BROKEN[case]
+    l1, l2 = norm if which != "l2" else staged_norm(), norm if which != "l1" else staged_norm()
+    judgement = judge_norms(l1, l2)
+    assert judgement.measured.table["holds"].tolist() == [holds] * 5
+    assert judgement.verdict.verdict == {"yes": "replicated", "no": "refuted"}[holds]
+
+
+def test_norm_at_t_gen_must_be_below_the_peak():
+    flat = np.interp(EPOCHS, [0, 2_000, 30_000], [50, 100, 100])  # level after its peak, so nothing else fails
+    table = judge_norms(flat).measured.table
+    assert (table["l1 moves by"] == 0).all() and (table["l1 peak epoch"] == 2_000).all()
+    assert table["holds"].tolist() == ["no"] * 5
+
+
+@pytest.mark.parametrize("t_gen", [None, 25_100, 25_000])
+def test_too_little_budget_leaves_a_seed_undecided(t_gen):
+    judgement = judge_norms(staged_norm(), t_gen=t_gen)
+    assert judgement.measured.table["holds"].tolist() == ["undecided"] * 5
+    assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("inconclusive", None)
+    assert (judgement.verdict.low, judgement.verdict.high) == pytest.approx((0, 1))
+    assert "5 of 5 seeds undecided" in c.sentence(judgement)
+
+
+@pytest.mark.parametrize("t_gen", [None, 27_000])
+def test_a_part_that_can_be_decided_still_fails(t_gen):
+    assert judge_norms(staged_norm(peak_at=6_000), t_gen=t_gen).measured.table["holds"].tolist() == ["no"] * 5
+
+
+def test_the_last_evaluations_are_enough():
+    assert judge_norms(staged_norm(), t_gen=24_900).measured.table["holds"].tolist() == ["yes"] * 5
+
+
+@pytest.mark.parametrize(("peak_at", "holds"), [(490, "yes"), (500, "no")])
+def test_epochs_scale_with_the_budget(peak_at, holds):
+    epochs = np.arange(0, 3_001, 10)
+    norm = staged_norm(epochs, peak_at=peak_at, fallen_at=1_400)
+    table = judge_norms(norm, norm, t_gen=1_200, epochs=epochs).measured.table
+    assert table["holds"].tolist() == [holds] * 5
+    norm[epochs == 1_690] *= 2  # not yet 500 epochs after t_gen
+    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).measured.table["holds"].tolist() == [holds] * 5
+    norm[epochs == 1_710] *= 2
+    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).measured.table["holds"].tolist() == ["no"] * 5
+
+
+def test_undecided_seeds_are_counted_both_ways():
+    good = {"l1": staged_norm(), "l2": staged_norm()}
+    base = [grokking(t, seed, **good) for seed, t in enumerate([12_000, 12_000, 12_000, None, 27_000])]
+    judgement = c.judge(BY_ID["C18"], "transformer", {"base": base}, "paper")
+    verdict = judgement.verdict
+    assert (verdict.verdict, verdict.estimate, verdict.unit) == ("inconclusive", None, "share of seeds")
+    assert (verdict.low, verdict.high) == pytest.approx((wilson(3, 5)[0], 1))
+    assert "3 to 5 of 5 seeds" in c.sentence(judgement)
+
+
+# --- words and tables ---------------------------------------------------------------------------------------------
+
+
+def test_sentence_replicated():
+    records = groups([9_000, 12_000, 10_000, 15_000, 20_000], [3_000] * 5)
+    words = c.sentence(c.judge(BY_ID["C01"], "mlp", records, "paper"))
+    assert words.startswith("Replicated: over 5 seeds the median speed-up of the ticket over the base is 4.00 times")
+    for part in ("3.00 to 6.67", "above 2", "below 1.2", "0.95", "0, 1, 2, 3, 4", "paper"):
+        assert part in words
+
+
+def test_sentence_refuted():
+    words = c.sentence(c.judge(BY_ID["C01"], "mlp", groups([3_000, 3_100, 3_300], [3_000] * 3), "paper"))
+    assert words.startswith("Refuted: ") and "1.03 times" in words and "1.00 to 1.10" in words
+    assert "censored" not in words
+
+
+def test_sentence_inconclusive():
+    words = c.sentence(c.judge(BY_ID["C01"], "mlp", groups([4_500, 4_800, 9_000], [3_000] * 3), "paper"))
+    assert words.startswith("Inconclusive: ") and "1.60 times" in words and "1.50 to 3.00" in words
+
+
+def test_sentence_without_any_bound():
+    words = c.sentence(c.judge(BY_ID["C01"], "mlp", groups([None] * 3, [None] * 3), "paper"))
+    assert "is not known (95% interval not known)" in words
+    assert "3 of 3 base runs and 3 of 3 ticket runs" in words and "nan" not in words and "inf" not in words
+
+
+def test_sentence_of_a_share():
+    words = c.sentence(judge_norms(staged_norm()))
+    low = wilson(5, 5)[0]
+    for part in ("Replicated: ", "5 of 5 seeds", "share of 1.00", f"{low:.2f} to 1.00", "80%", "50%", "0.95", "paper"):
+        assert part in words
+
+
+def test_sentence_not_run():
+    judgement = c.not_run(BY_ID["C02"], "transformer", "paper")
+    assert judgement.verdict.verdict == "not run"
+    assert c.sentence(judgement) == "Not run: there are no records for C02 on the transformer in the paper profile."
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (2, 2, "2.00"),
+        (0, 0, "0.00"),
+        (1, 2, "1.00 to 2.00"),
+        (2, None, "at least 2.00"),
+        (3.1, math.inf, "at least 3.10"),
+        (None, 2, "at most 2.00"),
+        (0, 2, "at most 2.00"),
+        (0, None, "not known"),
+        (None, None, "not known"),
+    ],
+)
+def test_between(low, high, words):
+    assert c.between(low, high) == words
+
+
+VERDICTS = [
+    c.Verdict(
+        id="C01",
+        system="mlp",
+        verdict="replicated",
+        estimate=6.2,
+        low=3.3,
+        unit="times",
+        seeds=[0, 1, 2],
+        profile="paper",
+    ),
+    c.Verdict(
+        id="C05",
+        system="transformer",
+        verdict="refuted",
+        low=-0.1,
+        high=0.2,
+        unit="correlation",
+        profile="paper",
+    ),
+]
+
+
+def test_scorecard_has_every_claim_and_system_in_order():
+    entries = list(BY_ID.values())
+    card = c.scorecard(entries, VERDICTS)
+    rows = [(e.id, s) for e in entries for s in getattr(e, "systems", [""])]
+    assert list(zip(card["id"], card["system"], strict=True)) == rows
+    judged = card.set_index(["id", "system"])
+    assert judged.loc[("C01", "mlp"), "result"] == "6.20 times (interval at least 3.30)"
+    assert judged.loc[("C05", "transformer"), "result"] == "not known (interval -0.10 to 0.20)"
+    assert judged.loc[("C05", "mlp"), "verdict"] == "not run"
+    assert Counter(card["verdict"]) == {"replicated": 1, "refuted": 1, "not run": len(rows) - 9, "open": 7}
+    assert (card["title"].str.len() > 0).all() and (card["claim"].str.len() > 0).all()
+
+
+def test_scorecard_refuses_what_it_cannot_place():
+    stray = c.Verdict(id="C99", system="mlp", verdict="refuted", profile="paper")
+    with pytest.raises(c.ClaimsError, match="C99 on mlp"):
+        c.scorecard(BY_ID.values(), [stray])
+    with pytest.raises(c.ClaimsError, match="two verdicts for claim C01 on mlp"):
+        c.scorecard(BY_ID.values(), VERDICTS[:1] * 2)
+
+
+# --- verdicts.json ------------------------------------------------------------------------------------------------
+
+
+def strictly(path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def test_verdicts_round_trip_as_strict_json(tmp_path):
+    path = tmp_path / "results" / "verdicts.json"
+    numbers = {"estimate": math.nan, "low": np.float64(2.5), "high": math.inf}
+    unbounded = c.Verdict(id="C02", system="transformer", verdict="inconclusive", profile="paper", **numbers)
+    c.write_verdicts(path, [*VERDICTS, unbounded])
+    rows = strictly(path)
+    assert [list(row) for row in rows] == [KEYS] * 3
+    assert (rows[2]["estimate"], rows[2]["low"], rows[2]["high"]) == (None, 2.5, None)
+    assert c.read_verdicts(path) == [*VERDICTS, unbounded]
+
+
+def test_every_kind_of_judgement_can_be_written(tmp_path):
+    judgements = [
+        c.judge(BY_ID["C01"], "mlp", groups([None] * 3, [None] * 3), "paper"),
+        judge_norms(staged_norm(), t_gen=None),
+        c.not_run(BY_ID["C02"], "transformer", "paper"),
+    ]
+    c.write_verdicts(tmp_path / "v.json", [j.verdict for j in judgements])
+    assert [row["verdict"] for row in strictly(tmp_path / "v.json")] == ["inconclusive", "inconclusive", "not run"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "verdicts.json"
+    c.write_verdicts(path, VERDICTS)
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(c.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        c.write_verdicts(path, [])
+    assert c.read_verdicts(path) == VERDICTS
+    assert [file.name for file in tmp_path.iterdir()] == ["verdicts.json"]
+
+
+def test_no_file_means_no_verdicts(tmp_path):
+    assert c.read_verdicts(tmp_path / "none.json") == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[{", b'{"id": "C01"}', b'[{"id": "C01", "verdict": "maybe"}]', b"\xff\xfe"])
+def test_a_damaged_file_is_one_sentence(tmp_path, content):
+    path = tmp_path / "verdicts.json"
+    path.write_bytes(content)
+    with pytest.raises(c.ClaimsError, match=r"verdicts\.json is damaged") as caught:
+        c.read_verdicts(path)
+    assert "\n" not in str(caught.value)
