@@ -3,12 +3,18 @@
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lib import claims, experiments, parameters
 from lib.plan import execute, make_plan
 from lib.runs import Run
 from lib.store import RESULTS, Store, StoreError
 from lib.training import Diverged
+
+if TYPE_CHECKING:
+    import distributed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +46,31 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--chapter", action="append", choices=list(experiments.CHAPTERS), help="only this chapter's runs"
             )
+        if name == "train":
+            where = sub.add_mutually_exclusive_group()
+            where.add_argument("--workers", type=int, help="train on so many processes of this machine, one thread each")
+            where.add_argument("--scheduler", help="train on the workers of a Dask scheduler, such as tcp://node:8786")
     return top
+
+
+@contextmanager
+def client_of(options: argparse.Namespace) -> Iterator["distributed.Client | None"]:
+    """The Dask client that --workers or --scheduler asks for, or None."""
+    if options.workers is None and options.scheduler is None:
+        yield None
+        return
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"--workers is {options.workers}; it must be at least 1")
+    from distributed import Client
+
+    try:
+        client = Client(options.scheduler, timeout=10) if options.scheduler else Client(
+            n_workers=options.workers, threads_per_worker=1, dashboard_address=None
+        )  # fmt: skip
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ValueError(f"no Dask scheduler answers at {options.scheduler} ({error})") from error
+    with client:
+        yield client
 
 
 def wanted(options: argparse.Namespace) -> list[Run]:
@@ -72,7 +102,8 @@ def train(options: argparse.Namespace) -> int:
     store = Store(commit=options.profile == "paper")
     runs = wanted(options)
     levels = make_plan(runs, store)
-    execute(levels, store, device=parameters.load(options.profile).device)
+    with client_of(options) as client:
+        execute(levels, store, device=parameters.load(options.profile).device, client=client)
     print(f"{options.profile} profile: {len(runs)} runs recorded, {sum(map(len, levels))} trained just now")
     return 0
 

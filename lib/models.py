@@ -59,8 +59,8 @@ class Lookup:
 
 
 def relu_gradient(gradient: Tensor, output: Tensor) -> Tensor:
-    """Gradient at the input of a ReLU from that at its output: zero where the output is zero."""
-    return torch.ops.aten.threshold_backward(gradient, output, 0)
+    """Gradient at the input of a ReLU from that at its output, in place: zero where the output is zero."""
+    return torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
 
 
 def draw(shapes: dict[str, tuple[int, int]], deviations: dict[str, float], rng: np.random.Generator) -> np.ndarray:
@@ -145,7 +145,7 @@ class TokenLookup:
         samples [R, B, k], table [R, rows, k] -> [R, H, L - 1, B].
         """
         differences = embedding_bag(self.pairs, table.flatten(0, 1), mode="sum", per_sample_weights=self.signs)
-        out = (differences.view(*samples.shape[:2], -1, samples.shape[-1]) * samples[:, :, None]).sum(-1)
+        out = differences.view(*samples.shape[:2], -1, samples.shape[-1]).mul_(samples[:, :, None]).sum(-1)
         return out.mT.unflatten(1, (self.scores.shape[1], -1))
 
 
@@ -153,7 +153,7 @@ class TokenLookup:
 class Transformer:
     """One layer, causal attention, no layer norm; logits from the last position (section A.2).
 
-    width: d_model; heads: each width / heads wide unless head_width is given; positions: add W_pos; biases: b_in, b_out.
+    width: d_model; heads: each `head_width` wide (App. E: 4 heads of 32); positions: add W_pos; biases: b_in, b_out.
     """
 
     width: int = 128
@@ -226,7 +226,11 @@ class Transformer:
         query, key, value = self.split(query), self.split(key), self.split(value)  # [R * H, tokens, k]
         moved = (value @ self.split(W["W_O"]).mT).view(R, H * V, -1)  # what attending to a token adds
         scores = (query @ key.mT).view(R, H, p * V).gather(2, lookup.scores) / k**0.5
-        attention = scores.view(R, H, -1, B).softmax(2)  # [R, H, L, B]
+        # Softmax over L, written out: PyTorch's own, along any but the last dimension, rounds a sample differently
+        # according to where in the stack it lies and how many threads there are.
+        scores = scores.view(R, H, -1, B)
+        attention = (scores - scores.amax(2, keepdim=True)).exp_()
+        attention.div_(attention.sum(2, keepdim=True))  # [R, H, L, B]
         # The residual stream after attention as a sum of table rows: the last token's own, and the attended ones.
         mix = torch.cat([attention.new_ones(R, B, 1), attention.flatten(1, 2).mT], 2)  # [R, B, 1 + H * L]
         rows = torch.cat([E, moved], 1)  # [R, V * (1 + H), d]

@@ -6,15 +6,19 @@ checkpoint is gone (the cache may be deleted at any time), the base is trained a
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from lib.runs import Run
 from lib.store import Record, Store
-from lib.training import Diverged, Trained, train
+from lib.training import Diverged, Report, Trained, padded_size, train
+
+if TYPE_CHECKING:
+    import distributed
 
 STACK = 8  # runs in a stack: more no longer fit the processor's cache
 
@@ -61,17 +65,22 @@ def make_plan(runs: Iterable[Run], store: Store) -> list[list[Job]]:
     return levels
 
 
-def stacks(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs that can be trained together, side by side: same task shape, model, optimizer and length; at most `STACK`."""
+def stacks(jobs: Sequence[Job], workers: int = 1) -> list[list[Job]]:
+    """Jobs that can be trained together, side by side: same task shape, model, optimizer and length; at most `STACK`.
+
+    workers: how many stacks can be trained at a time; fewer jobs a stack where that keeps all of them at work.
+    """
     groups: dict[object, list[Job]] = {}
     for job in jobs:
         run = job.run
         shape = dataclasses.replace(run.task, seed=0), run.model, run.optimizer, run.epochs, job.until
         groups.setdefault(shape, []).append(job)
+    size = min(STACK, -(-len(jobs) // workers))
     out = []
     for group in groups.values():
-        parts = -(-len(group) // STACK)
-        out += [[group[i] for i in part] for part in np.array_split(np.arange(len(group)), parts)]
+        parts = -(-len(group) // size)
+        even = padded_size(-(-len(group) // parts))  # whole stacks for all threads, the last one may be smaller
+        out += [group[i : i + even] for i in range(0, len(group), even)]
     return out
 
 
@@ -80,9 +89,17 @@ def starts_of(jobs: Sequence[Job], store: Store) -> list[tuple[np.ndarray, np.nd
     return [job.run.start.make(job.run.initial_weights(), store.weights) for job in jobs]
 
 
-def execute(levels: Sequence[Sequence[Job]], store: Store, *, device: str = "cpu", progress: bool = True) -> None:
-    """Trains all jobs and saves each stack as it ends, so that an interrupt loses one stack at most.
+def execute(
+    levels: Sequence[Sequence[Job]],
+    store: Store,
+    *,
+    device: str = "cpu",
+    progress: bool = True,
+    client: "distributed.Client | None" = None,
+) -> None:
+    """Trains all jobs and saves each stack as it ends, so that an interrupt loses no more than what is under way.
 
+    client: a Dask client; its workers then train the stacks, and this process saves what they send back.
     Raises Diverged at the end, naming the runs whose loss stopped being finite and those that depend on them; every
     other run is in the store by then.
     """
@@ -97,25 +114,50 @@ def execute(levels: Sequence[Sequence[Job]], store: Store, *, device: str = "cpu
                     failed[job.run] = f"{job.run}: needs {lost[0]}, which diverged"
                 else:
                     ready.append(job)
-            for stack in stacks(ready):
-                bar.set_description(f"{len(stack)} runs, {stack[0].run}"[:70])
-                begun = time.perf_counter()
-                trained = train(
-                    [job.run for job in stack],
-                    starts_of(stack, store),
-                    {job.run: job.snapshots for job in stack},
-                    until=stack[0].until,
-                    report=bar.update,
-                    device=device,
-                )
-                seconds = (time.perf_counter() - begun) / len(stack)
+            waiting = stacks(ready, len(client.nthreads()) if client else 1)
+            for stack, trained, seconds in _train_stacks(waiting, store, device, bar, client):
                 for job, one in zip(stack, trained, strict=True):
                     if one.diverged_at is not None:
                         failed[job.run] = f"{job.run}: loss not finite at epoch {one.diverged_at}"
                     else:
-                        keep(job, one, seconds, store)
+                        keep(job, one, seconds / len(stack), store)
     if failed:
         raise Diverged("; ".join(failed.values()) + ". All other runs are recorded; a lower learning_rate may help.")
+
+
+def _train_stacks(
+    waiting: Sequence[Sequence[Job]], store: Store, device: str, bar: tqdm, client: "distributed.Client | None"
+) -> Iterator[tuple[Sequence[Job], list[Trained], float]]:
+    """Trains stacks, here or on a client's workers, and yields each with its results and seconds as it ends."""
+    if client is None:
+        for stack in waiting:
+            bar.set_description(f"{len(stack)} runs, {stack[0].run}"[:70])
+            yield stack, *_timed_train(*_inputs(stack, store), stack[0].until, bar.update, device)
+        return
+    from distributed import as_completed
+
+    futures = {
+        client.submit(_timed_train, *_inputs(stack, store), stack[0].until, None, device, pure=False): stack
+        for stack in waiting
+    }
+    for future, (trained, seconds) in as_completed(futures, with_results=True):
+        stack = futures[future]
+        bar.update(stack[0].until * len(stack))
+        yield stack, trained, seconds
+
+
+def _inputs(stack: Sequence[Job], store: Store) -> tuple[list[Run], list, dict[Run, set[int]]]:
+    """What `train` needs of a stack: runs, starts, snapshots."""
+    return [job.run for job in stack], starts_of(stack, store), {job.run: job.snapshots for job in stack}
+
+
+def _timed_train(
+    runs: list[Run], starts: list, snapshots: dict[Run, set[int]], until: int, report: Report | None, device: str
+) -> tuple[list[Trained], float]:
+    """`train`, and the seconds that it took."""
+    begun = time.perf_counter()
+    trained = train(runs, starts, snapshots, until=until, report=report or (lambda run_epochs: None), device=device)
+    return trained, time.perf_counter() - begun
 
 
 def keep(job: Job, trained: Trained, seconds: float, store: Store) -> None:
@@ -126,12 +168,9 @@ def keep(job: Job, trained: Trained, seconds: float, store: Store) -> None:
         store.save_checkpoints(trained)
 
 
-def obtain(
-    runs: Sequence[Run], store: Store, *, device: str = "cpu", progress: bool = True,
-    executor: Callable[..., None] = execute,
-) -> list[Record]:  # fmt: skip
+def obtain(runs: Sequence[Run], store: Store, *, device: str = "cpu", progress: bool = True) -> list[Record]:
     """The records of the runs, in their order; what is missing is trained first."""
-    executor(make_plan(runs, store), store, device=device, progress=progress)
+    execute(make_plan(runs, store), store, device=device, progress=progress)
     records = [store.load(run) for run in runs]
     lost = [str(run) for run, record in zip(runs, records, strict=True) if record is None]
     if lost:

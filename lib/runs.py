@@ -3,7 +3,7 @@
 Every experiment of the paper is the same training loop from a different `Start`: initial weights, a mask, and whether
 the mask is held while training. A ticket's start names the run that it came from, so a run says all that made it.
 
-To add a kind of start: write a frozen dataclass below with `needs` and `make`, and list it in `START_KINDS`.
+To add a kind of start: write a frozen dataclass below with `needs` and `make`, and add it to `Start`.
 """
 
 import dataclasses
@@ -85,7 +85,6 @@ class Ticket:
 
 
 Start = Dense | Ticket
-START_KINDS = (Dense, Ticket)
 
 
 @dataclass(frozen=True, kw_only=True)

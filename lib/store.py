@@ -11,10 +11,7 @@ import hashlib
 import json
 import os
 import platform
-import struct
 import time
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -108,11 +105,9 @@ class Store:
         """The run's record, or None where it has to be trained (`status` says why)."""
         for path in self._paths(run):
             try:
-                arrays, note = read(path)
-                metrics = {name: arrays[name].astype(np.float64) for name in METRICS}
-            except (StoreError, KeyError):
+                return _record(run, path)
+            except StoreError:
                 continue
-            return Record(run, run.evaluated_epochs, metrics, note)
         return None
 
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
@@ -130,7 +125,7 @@ class Store:
         problems = []
         for path in paths:
             try:
-                read(path)
+                _record(run, path)
                 return Status("recorded", f"in {path.parent.parent.name}/")
             except StoreError as error:
                 problems.append(str(error))
@@ -174,6 +169,16 @@ class Store:
         return out
 
 
+def _record(run: Run, path: Path) -> Record:
+    """The run's record in a file. Raises StoreError where it is missing, damaged or another run's."""
+    arrays, note = read(path)
+    if _key(note) != run.key or any(
+        name not in arrays or arrays[name].shape != run.evaluated_epochs.shape for name in METRICS
+    ):
+        raise StoreError(f"{path} is not the record of this run")
+    return Record(run, run.evaluated_epochs, {name: arrays[name].astype(np.float64) for name in METRICS}, note)
+
+
 def _canonical(note: dict) -> str:
     return json.dumps(note.get("run"), sort_keys=True, separators=(",", ":"))
 
@@ -209,25 +214,19 @@ def write(path: Path, arrays: dict[str, np.ndarray], note: dict[str, object]) ->
         raise StoreError(f"cannot write {path}: {error.strerror}; free some space or check the folder") from error
 
 
-# Whatever a damaged .npz can make NumPy and zipfile raise.
-_DAMAGE = (
-    OSError, EOFError, ValueError, KeyError, IndexError, NotImplementedError, RuntimeError, OverflowError, MemoryError,
-    SyntaxError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, struct.error,
-)  # fmt: skip
-
-
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """Arrays and note of a file written by `write`. Raises StoreError where it is missing, foreign or damaged."""
     if not path.exists():
         raise StoreError(f"{path} does not exist")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        # Opened here: np.load leaves a damaged file open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         text, checksum = str(arrays.pop("note")), str(arrays.pop("checksum"))
         if _checksum(arrays, text) != checksum:
             raise ValueError("checksum does not match")
         return arrays, json.loads(text)
-    except _DAMAGE as error:
+    except Exception as error:  # damage can make NumPy, zipfile and its decompressors raise nearly anything
         raise StoreError(f"{path} is damaged or not a record of this project ({type(error).__name__}: {error})") from error
 
 

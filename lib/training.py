@@ -55,12 +55,23 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def cross_entropy_gradient(logits: Tensor, labels: Tensor) -> Tensor:
     """Gradient of the mean cross-entropy over the samples of each run: logits [R, B, p], labels [R, B, 1] -> [R, B, p].
 
-    For wrong classes the softmax itself; for the right one minus their sum, which keeps its digits where 1 - softmax
+    It takes the place of the logits in memory. For wrong classes the softmax itself; for the right one minus their sum, which keeps its digits where 1 - softmax
     would be rounded to zero.
     """
-    gradient = logits.softmax(-1).scatter_(-1, labels, 0.0)
+    gradient = torch.softmax(logits, -1, out=logits).scatter_(-1, labels, 0.0)
     gradient.scatter_(-1, labels, -gradient.sum(-1, keepdim=True))
     return gradient.div_(logits.shape[1])
+
+
+def threads_for(runs: int) -> int:
+    """Threads that a stack of so many runs uses: those torch has been given, but no more than there are products."""
+    return min(torch.get_num_threads(), max(runs, 2))
+
+
+def padded_size(runs: int) -> int:
+    """Runs in a stack after padding: at least 2, and as many for each thread."""
+    threads = threads_for(runs)
+    return -(-max(runs, 2) // threads) * threads
 
 
 class Stack:
@@ -73,9 +84,10 @@ class Stack:
         device: str = "cpu",
     ):
         self.runs = list(runs)
-        # A product of a batch of one takes another path in the libraries below: give it company that is thrown away.
-        padded = self.runs * 2 if len(self.runs) == 1 else self.runs
-        starts = list(starts) * 2 if len(self.runs) == 1 else list(starts)
+        # Company that is thrown away. A batch of one, and a batch that threads cannot share out evenly, have products that
+        # take another path in the libraries below, and the bits of one run would depend on the stack around it.
+        missing = padded_size(len(self.runs)) - len(self.runs)
+        padded, starts = self.runs + self.runs[:1] * missing, list(starts) + list(starts[:1]) * missing
         self.size, self.model, prime = len(padded), padded[0].model, padded[0].task.prime
         self.shapes = self.model.shapes(prime)
         length = sum(rows * cols for rows, cols in self.shapes.values()) * self.size
@@ -168,16 +180,21 @@ def train(
             raise KeyboardInterrupt
         report(run_epochs)
 
-    with ThreadPoolExecutor(1, initializer=_prepare_thread) as pool:
-        future = pool.submit(_train, runs, starts, snapshots or {}, until or runs[0].epochs, report_or_stop, device)
+    with ThreadPoolExecutor(1, initializer=prepare_thread) as pool:
+        until = runs[0].epochs if until is None else until
+        threads = torch.get_num_threads()
+        future = pool.submit(_train, runs, starts, snapshots or {}, until, report_or_stop, device)
         try:
             return future.result()
         except BaseException:  # an interrupt arrives here, in the caller's thread: end the trainer's at its next report
             stop.set()
             raise
+        finally:
+            torch.set_num_threads(threads)
 
 
-def _prepare_thread() -> None:
+def prepare_thread() -> None:
+    """Settings that the trainer's thread needs, before its first tensor operation."""
     torch.set_flush_denormal(True)
     # Let the C library keep freed memory: handing each step's buffers back and forth costs a third of the time.
     if sys.platform == "linux":
@@ -195,6 +212,7 @@ def _train(
     report: Report,
     device: str,
 ) -> list[Trained]:
+    torch.set_num_threads(threads_for(len(runs)))
     stack = Stack(runs, starts, device)
     evaluated = [int(epoch) for epoch in runs[0].evaluated_epochs if epoch <= until]
     trained = [Trained(run, {name: np.full(len(evaluated), np.nan) for name in METRICS}) for run in runs]

@@ -1,0 +1,149 @@
+"""What chapters show beside their figures: tables, downloads, verdicts, provenance. Frames and HTML, no notebooks."""
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib import claims
+from lib.experiments import CHAPTERS, Results
+from lib.figures import LABELS, SYSTEMS
+from lib.parameters import Parameters
+from lib.store import Record
+from lib.training import METRICS
+
+
+def curves(results: Results) -> pd.DataFrame:
+    """All metrics over epochs, one row a system, kind of net, seed and epoch: the data behind the figures."""
+    parts = [
+        pd.DataFrame({"epoch": record.epochs, **{name: record.metrics[name] for name in METRICS}}).assign(
+            system=system, kind=kind, seed=record.seed
+        )
+        for system, kinds in results.records.items()
+        for kind, records in kinds.items()
+        for record in records
+    ]
+    frame = pd.concat(parts, ignore_index=True)
+    return frame[["system", "kind", "seed", "epoch", *METRICS]]
+
+
+def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
+    """Median and range of epochs over seeds, in words; None is later than the budget."""
+    values = np.array([np.inf if epoch is None else epoch for epoch in epochs])
+
+    def text(value: float) -> str:
+        return f"> {budget:,}" if np.isinf(value) else f"{value:,.0f}"
+
+    # The upper median: with an even number of seeds no mean of a number and a bound is taken.
+    median = np.quantile(values, 0.5, method="inverted_cdf")
+    return f"{text(median)} ({text(values.min())} – {text(values.max())})"
+
+
+def summary(results: Results) -> pd.DataFrame:
+    """One row a system and kind of net: when it fits, when it generalizes, how it ends; medians and ranges over seeds."""
+    rows = []
+    for system, kinds in results.records.items():
+        tau = claims.threshold(kinds["base"])
+        for kind, records in kinds.items():
+            budget = int(records[0].epochs[-1])
+            final = np.array([record.metrics["test_accuracy"][-1] for record in records])
+            rows.append(
+                {
+                    "system": SYSTEMS[system],
+                    "net": LABELS[kind],
+                    "τ": tau,
+                    "training accuracy reaches τ (epoch)": epochs_text([claims.train_epoch(r, tau) for r in records], budget),
+                    "t_gen (epoch)": epochs_text([claims.generalization_epoch(r, tau) for r in records], budget),
+                    "test accuracy at the end": f"{np.median(final):.3f} ({final.min():.3f} – {final.max():.3f})",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def table(frame: pd.DataFrame, precision: int = 2) -> str:
+    """A frame as an HTML table that scrolls sideways where the page is narrow."""
+    body = frame.to_html(
+        index=False, na_rep="–", border=0, classes="dataframe", escape=True,
+        float_format=lambda x: f"{x:,.{precision}f}",
+    )  # fmt: skip
+    return f'<div class="wide-table" tabindex="0">{body}</div>'
+
+
+def download(frame: pd.DataFrame, name: str) -> str:
+    """A link that saves the frame as name.csv; the data are in the link itself, so that it works without a server."""
+    data = base64.b64encode(frame.to_csv(index=False, float_format="%.6g").encode()).decode()
+    size = len(data) * 3 // 4 // 1024
+    return (
+        f'<p class="download"><a download="{name}.csv" href="data:text/csv;base64,{data}">'
+        f"Data of this figure: {name}.csv</a> ({max(size, 1)} kB)</p>"
+    )
+
+
+def badge(outcome: str) -> str:
+    """A verdict as a coloured word."""
+    return f'<span class="badge {outcome.replace(" ", "-")}">{outcome}</span>'
+
+
+def verdict(judgement: claims.Judgement) -> str:
+    """A claim, its criterion and its verdict in a box."""
+    claim = judgement.claim
+    return (
+        f'<div class="verdict"><p><strong>{claim.id}</strong> ({html.escape(claim.source)}), '
+        f"{SYSTEMS[judgement.verdict.system]}: {badge(judgement.verdict.verdict)}</p>"
+        f"<p>{html.escape(claim.claim)}</p><p><em>Criterion.</em> {html.escape(claim.criterion)}</p>"
+        f"<p><em>Verdict.</em> {html.escape(claims.sentence(judgement))}</p></div>"
+    )
+
+
+def scorecard(entries: Iterable[claims.Claim | claims.Question], verdicts: Iterable[claims.Verdict]) -> str:
+    """The table of all claims and questions with their verdicts, as HTML."""
+    frame = claims.scorecard(entries, verdicts)
+    rows = []
+    for row in frame.itertuples():
+        chapter = f'<a href="{row.chapter}.html">{row.chapter}</a>' if row.chapter in CHAPTERS else row.chapter
+        system = SYSTEMS.get(row.system, row.system)
+        cells = [row.id, html.escape(row.title), html.escape(row.source), system, badge(row.verdict), html.escape(row.result), chapter]
+        rows.append(f'<tr title="{html.escape(row.claim)}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{name}</th>" for name in ("", "claim", "source", "system", "verdict", "estimate", "chapter"))
+    return (
+        f'<div class="wide-table" tabindex="0"><table class="dataframe scorecard"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def provenance(results: Results, parameters: Parameters) -> pd.DataFrame:
+    """Which records a chapter shows: one row a system and kind of net."""
+    rows = []
+    for system, kinds in results.records.items():
+        for kind, records in kinds.items():
+            rows.append(
+                {
+                    "system": SYSTEMS[system],
+                    "net": LABELS[kind],
+                    "profile": parameters.profile,
+                    "seeds": _range([record.seed for record in records]),
+                    "records": ", ".join(record.run.key[:8] for record in records),
+                    "torch": _distinct(records, "torch"),
+                    "numpy": _distinct(records, "numpy"),
+                    "python": _distinct(records, "python"),
+                    "machine": _distinct(records, "machine"),
+                    "training (s a run)": float(np.median([float(record.provenance["seconds"]) for record in records])),
+                    "recorded": _distinct(records, "recorded", upto=10),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _distinct(records: Sequence[Record], field: str, upto: int | None = None) -> str:
+    return ", ".join(sorted({str(record.provenance[field])[:upto] for record in records}))
+
+
+def _range(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def rerun(chapter: str) -> str:
+    """The command that runs a chapter with seeds of one's own."""
+    return f'papermill book/{chapter}.md out.ipynb -p seeds "[7, 8, 9]"'
