@@ -1,0 +1,47 @@
+# `make book` and `make test` do all the set-up that a fresh machine needs. PYTHON is the interpreter to use: as it is
+# where it belongs to a virtual or conda environment, else to make .venv with.
+PYTHON ?= python3
+PROFILE ?= paper
+
+ENV := $(shell $(PYTHON) -c "import os, sys; \
+	conda = os.environ.get('CONDA_PREFIX') == sys.prefix and os.environ.get('CONDA_DEFAULT_ENV') != 'base'; \
+	print(sys.prefix if sys.prefix != sys.base_prefix or conda else '.venv')")
+ifeq ($(ENV),)
+$(error No Python called $(PYTHON); name one: make PYTHON=/path/to/python3)
+endif
+RUN := $(ENV)/bin/python
+INSTALLED := $(ENV)/.grokking-tickets-installed
+
+.PHONY: help book test sync records bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+book: $(INSTALLED) ## train what is missing, judge the claims, build the book (PROFILE=smoke for a quick one)
+	$(RUN) -m lib train --profile $(PROFILE)
+	$(RUN) -m lib judge --profile $(PROFILE)
+	$(RUN) -m tools.build --profile $(PROFILE)
+
+test: $(INSTALLED) ## run all tests
+	$(RUN) -m pytest
+
+sync: $(INSTALLED) ## pair every chapter's .md and .py
+	$(RUN) -m tools.sync
+
+records: $(INSTALLED) ## train the runs that have no record yet
+	$(RUN) -m lib train --profile $(PROFILE)
+
+bench: $(INSTALLED) ## measure training against the baseline
+	$(RUN) -m benchmarks.run
+
+clean: ## delete what was built; records and the environment stay
+	rm -rf _build .pytest_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; name one: make PYTHON=python3.11')"
+	test -x $(RUN) || $(PYTHON) -m venv $(ENV)
+	$(RUN) -m pip install --requirement requirements.lock
+	$(RUN) -m pip install --no-deps --editable .
+	@touch $@

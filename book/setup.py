@@ -1,0 +1,166 @@
+# ---
+# jupyter:
+#   jupytext:
+#     default_lexer: ipython3
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Set-up
+#
+# What all chapters share: the task, the networks, how they are trained, how a ticket is made, and how a claim is judged.
+# The numbers are those of the authors' released code, from which the paper's figures came {cite:p}`minegishi2023`; where
+# the paper's text says otherwise, this is noted.
+
+# %% tags=["parameters", "hide-input"]
+profile = "paper"
+seeds = [0, 1, 2, 3, 4]
+prime = 67
+train_fraction = 0.4
+epochs = 30000
+ticket_epoch = 28000
+pruning_rate = 0.6
+device = "cpu"
+
+# %% tags=["hide-input"]
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, Markdown
+
+from lib import experiments, figures, parameters, report
+from lib.runs import EVALUATE_EVERY
+from lib.store import machine
+
+settings = parameters.check(globals())
+bases = {system: experiments.base(system, settings.seeds[0], settings) for system in experiments.MODELS}
+
+# %% [markdown]
+# ## Task
+#
+# An example is a pair $(a, b)$ of whole numbers from 0 to $p - 1$; its label is
+#
+# $$
+# c = (a + b) \bmod p .
+# $$
+#
+# As the sum does not depend on the order, each pair occurs once, with $a \le b$. The seed shuffles the pairs; a fixed share
+# of them is for training, the rest for testing.
+
+# %% tags=["hide-input"]
+data = bases["mlp"].task.data()
+counts = {"p": settings.prime, "pairs": len(data.labels), "training pairs": len(data.train), "test pairs": len(data.test)}
+HTML(report.table(pd.DataFrame([counts])))
+
+# %% [markdown]
+# ## Networks
+#
+# The **MLP** adds the embeddings of the two numbers and has one hidden layer, without biases:
+#
+# $$
+# h = \operatorname{ReLU}\bigl(W_{in} W_E (e_a + e_b)\bigr), \qquad \text{logits} = W_U^{\top} W_{out}\, h .
+# $$
+#
+# The **Transformer** has one layer with causal attention and no layer norm; its logits are read at the last position, $b$.
+# With one head, $x_a = W_E e_a$ and $x_b = W_E e_b$:
+#
+# $$
+# \begin{aligned}
+# \alpha_i &= \operatorname{softmax}_i\bigl(x_b^{\top} W_Q^{\top} W_K\, x_i / \sqrt{d_{head}}\bigr), \quad i \in \{a, b\}, \\
+# r &= x_b + W_O W_V (\alpha_a x_a + \alpha_b x_b), \\
+# \text{logits} &= W_U^{\top}\bigl(r + W_{out} \operatorname{ReLU}(W_{in}\, r)\bigr) .
+# \end{aligned}
+# $$
+#
+# There are no positions and no biases, as in the code; the paper's text has both, and a wider embedding.
+
+# %% tags=["hide-input"]
+rows = [
+    {
+        "network": figures.SYSTEMS[system],
+        "weights": sum(rows * columns for rows, columns in run.model.shapes(settings.prime).values()),
+        "matrices (rows × columns)": ", ".join(f"{name} {r}×{c}" for name, (r, c) in run.model.shapes(settings.prime).items()),
+    }
+    for system, run in bases.items()
+]
+HTML(report.table(pd.DataFrame(rows)))
+
+# %% [markdown]
+# $W_E$ and $W_U$ are stored with a row for each number. Each entry starts as an independent normal draw; the standard
+# deviations follow.
+
+# %% tags=["hide-input"]
+rows = []
+for system, run in bases.items():
+    weights, at = run.initial_weights(), 0
+    for name, (r, c) in run.model.shapes(settings.prime).items():
+        rows.append({"network": figures.SYSTEMS[system], "matrix": name, "standard deviation, drawn": float(np.std(weights[at : at + r * c]))})
+        at += r * c
+HTML(report.table(pd.DataFrame(rows).pivot(index="matrix", columns="network", values="standard deviation, drawn").reset_index(), precision=4))
+
+# %% [markdown]
+# ## Training
+#
+# Full-batch AdamW {cite:p}`loshchilov2019`, one step an epoch, on the mean cross-entropy over the training pairs.
+
+# %% tags=["hide-input"]
+optimizer = bases["mlp"].optimizer
+rows = {
+    "learning rate": optimizer.learning_rate,
+    "betas": f"{optimizer.beta1}, {optimizer.beta2}",
+    "weight decay": optimizer.weight_decay,
+    "epochs": f"{settings.epochs:,}",
+    "evaluated every (epochs)": EVALUATE_EVERY,
+    "seeds": ", ".join(map(str, settings.seeds)),
+}
+HTML(report.table(pd.DataFrame({"setting": rows.keys(), "value": [str(value) for value in rows.values()]})))
+
+# %% [markdown]
+# When a net is sure of a label, the loss is smaller than what single precision leaves of $1 - \operatorname{softmax}$, and
+# naive formulas give spikes or zeros. The authors compute the log-softmax in double precision. Here the loss is written so that
+# nothing is lost in single precision: with $s = \sum_{j \ne c} e^{z_j - z_c}$ over the wrong classes, it is $\log(1 + s)$,
+# and its gradient at the right class is $-s / (1 + s)$.
+#
+# ## Tickets
+#
+# Take the weights of a dense run after a number of epochs, sort all of them together by magnitude, and let the mask $m$ be
+# 0 for the smallest and 1 for the others, so that the *pruning rate* is the share of zeros. The ticket starts from the
+# dense run's own initial weights, $\theta_0 \odot m$, and masked weights stay zero for ever: in every step the gradient is
+# multiplied by the mask.
+
+# %% tags=["hide-input"]
+Markdown(
+    f"Unless a chapter says otherwise, the mask is taken at epoch {settings.ticket_epoch:,} with a pruning rate of "
+    f"{settings.pruning_rate}. (In the authors' code, `sparsity = {1 - settings.pruning_rate:g}` is the share that is *kept*.)"
+)
+
+# %% [markdown]
+# ## How a claim is judged
+#
+# Each claim has a criterion that was fixed before its runs existed.
+#
+# * $t_{gen}$ is the first evaluated epoch at which test accuracy reaches the threshold τ. τ is the highest of 0.95, 0.90 and
+#   0.80 that *every base run* of the system reaches, so that no ticket has a say in it.
+# * A run that never gets there is *censored*: all that is known is that $t_{gen}$ lies beyond the budget. It enters as this
+#   bound and never as a number.
+# * The *speed-up* is $t_{gen}$ of the base over $t_{gen}$ of the other net from the same seed.
+# * Intervals are 95% percentile bootstrap intervals over seeds. With five seeds the interval of a median is the range from
+#   the lowest seed to the highest, so that one slow run is enough to leave a claim open.
+#
+# ## What is promised about reproducibility
+#
+# The same run gives the same bits on one machine, whichever other runs are trained beside it and on one thread or two: a
+# test checks it. Across machines the last digits of sums differ, and grokking amplifies them, so there only the statistics
+# over seeds are promised.
+#
+# ## Rerun this chapter
+
+# %% tags=["hide-input"]
+Markdown(f"```bash\n{report.rerun('setup')}\n```\n\nThis page was made on: {machine()}.")

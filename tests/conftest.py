@@ -1,0 +1,117 @@
+"""What several test modules share."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lib.models import MLP, Transformer
+from lib.runs import Run, Ticket
+from lib.store import Store
+from lib.tasks import ModularTask
+from lib.training import Trained, train
+from tools import build
+
+
+@dataclass(frozen=True)
+class Executed:
+    """The chapters after papermill: `source` holds the notebooks, `failures` says what went wrong where."""
+
+    source: Path
+    failures: dict[str, str]
+
+    def notebook(self, chapter: str) -> Path:
+        """The executed notebook of a chapter; fails where the chapter failed."""
+        assert chapter not in self.failures, self.failures[chapter]
+        return self.source / f"{chapter}.ipynb"
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    """Every chapter, executed once at the smoke profile with a seed of its own, as the README shows for a re-run."""
+    source = tmp_path_factory.mktemp("book") / "source"
+    parameters = build.profile_parameters("smoke") | {"seeds": [7]}
+    return Executed(source, build.execute_chapters(build.chapters(), source, parameters))
+
+
+# --- tiny runs: fractions of a second, for tests of what does not depend on size ---------------------------------------
+
+TINY_MODELS = {"mlp": MLP(width=12, hidden=8), "transformer": Transformer(width=12, head_width=6, hidden=8)}
+
+
+def tiny_run(model: str = "mlp", seed: int = 0, *, prime: int = 7, epochs: int = 230, **options: object) -> Run:
+    """A dense run that trains in an instant."""
+    task = ModularTask(prime=prime, train_fraction=0.6, seed=seed)
+    return Run(task=task, model=TINY_MODELS[model], epochs=epochs, seed=seed, **options)
+
+
+def ticket_of(base: Run, epoch: int = 150, rate: float = 0.5) -> Run:
+    """The base's rewound ticket."""
+    return dataclasses.replace(base, start=Ticket(base=base, epoch=epoch, rate=rate))
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """A start whose first weight is not a number: its run is lost from the beginning."""
+
+    def needs(self) -> list[tuple[Run, int]]:
+        return []
+
+    def make(self, initial: np.ndarray, weights_of: object) -> tuple[np.ndarray, None]:
+        return np.append(np.float32("nan"), initial[1:]), None
+
+
+def train_dense(runs: Sequence[Run], masks: Sequence[np.ndarray | None] | None = None, **options: object) -> list[Trained]:
+    """Trains runs as one stack, each from its own initial weights, times its mask where there is one."""
+    masks = masks or [None] * len(runs)
+    starts = [(run.initial_weights() * (1 if mask is None else mask), mask) for run, mask in zip(runs, masks, strict=True)]
+    return train(runs, starts, **options)
+
+
+def random_mask(run: Run, seed: int = 0, kept: float = 0.4) -> np.ndarray:
+    """A mask of the run's weights, drawn at random."""
+    return np.random.default_rng(seed).random(len(run.initial_weights())) < kept
+
+
+def as_matrices(vector: np.ndarray, shapes: dict[str, tuple[int, int]]) -> dict[str, np.ndarray]:
+    """A run's weights [n] as its matrices."""
+    parts = np.split(vector, np.cumsum([rows * cols for rows, cols in shapes.values()])[:-1])
+    return {name: part.reshape(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+
+
+def assert_same(one: Trained, other: Trained) -> None:
+    """Both left the same, bit for bit (NaN equals NaN)."""
+    assert one.run == other.run
+    assert one.diverged_at == other.diverged_at
+    assert {name: values.tobytes() for name, values in one.metrics.items()} == {
+        name: values.tobytes() for name, values in other.metrics.items()
+    }
+    assert {epoch: weights.tobytes() for epoch, weights in one.snapshots.items()} == {
+        epoch: weights.tobytes() for epoch, weights in other.snapshots.items()
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store of its own."""
+    return Store(tmp_path / "results", tmp_path / "cache")
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Whatever PyTorch makes is float64: what is compared then is algebra, not rounding."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets PyTorch's number of threads until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

@@ -1,0 +1,142 @@
+"""The book as its reader meets it: built with warnings as errors, opened in a browser that has no network."""
+
+import os
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Executed
+from playwright.sync_api import Browser, Page
+
+from tools import build
+from tools.browser import DESKTOP, PHONE, find_chromium, launch, offline_context, serve
+
+PAGES = build.pages()
+# What sticks out of the window and is in no box that scrolls: a reader would never see it.
+CUT_OFF = """() => [...document.querySelectorAll("article *")]
+    .filter(element => element.getBoundingClientRect().right > innerWidth + 1 && element.checkVisibility())
+    .filter(element => {
+        for (let box = element; box; box = box.parentElement)
+            if (["auto", "scroll"].includes(getComputedStyle(box).overflowX) && box.tagName !== "HTML") return false;
+        return true;
+    })
+    .map(element => element.outerHTML.slice(0, 100))"""
+
+
+@pytest.fixture(scope="session")
+def html(executed: Executed) -> Path:
+    """The book, built from the chapters that the session executed."""
+    for chapter in build.chapters():
+        executed.notebook(chapter)
+    html = executed.source.with_name("html")
+    build.lay_out(executed.source)
+    build.render(executed.source, html)
+    return html
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = find_chromium()
+    if not executable:
+        reason = "no Chromium or Chrome on PATH; install one, or name it in CHROMIUM"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    with launch(executable) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def address(html: Path) -> Iterator[str]:
+    with serve(html) as address:
+        yield address
+
+
+class Visit:
+    """A page of the book, opened, and what the browser complained of meanwhile."""
+
+    def __init__(self, browser: Browser, address: str, name: str, **options: object) -> None:
+        self.context = offline_context(browser, address, **options)
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.goto(f"{address}{name}.html")
+        self.page.wait_for_load_state("networkidle")
+
+
+@pytest.fixture(scope="session")
+def visits(browser: Browser, address: str) -> Iterator[dict[str, Visit]]:
+    """Every page, opened at desktop width."""
+    visits = {name: Visit(browser, address, name, viewport=DESKTOP) for name in PAGES}
+    yield visits
+    for visit in visits.values():
+        visit.context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_console_errors_and_no_request_to_anywhere_else(visits: dict[str, Visit], name: str) -> None:
+    assert visits[name].complaints == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_images_load_and_have_alt_text(visits: dict[str, Visit], name: str) -> None:
+    images = visits[name].page.evaluate(
+        """() => Promise.all([...document.images].map(async image => {
+            await image.decode().catch(() => {});
+            return {source: image.src.slice(0, 100), width: image.naturalWidth, alt: image.alt.trim()};
+        }))"""
+    )
+    assert [image for image in images if not image["width"] or not image["alt"]] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_equations_are_typeset(visits: dict[str, Visit], name: str) -> None:
+    page = visits[name].page
+    assert page.locator(".math").count() == page.locator(".math:has(mjx-container)").count()
+    assert page.locator("mjx-merror").count() == 0
+
+
+def test_links_inside_the_book_resolve(visits: dict[str, Visit], html: Path) -> None:
+    anchors: dict[str, set[str]] = {}
+    links: set[tuple[str, str]] = set()
+    for visit in visits.values():
+        path = urllib.parse.urlsplit(visit.page.url).path
+        anchors[path] = set(visit.page.evaluate("() => [...document.querySelectorAll('[id]')].map(e => e.id)"))
+        links |= {(path, link) for link in visit.page.evaluate("() => [...document.links].map(link => link.href)")}
+    origin = urllib.parse.urlsplit(visit.page.url)[:2]
+    broken = []
+    for page, link in sorted(links):
+        parts = urllib.parse.urlsplit(link)
+        if parts[:2] != origin:
+            continue
+        target, anchor = urllib.parse.unquote(parts.path), urllib.parse.unquote(parts.fragment)
+        if not (html / target.lstrip("/")).exists() or (anchor and target in anchors and anchor not in anchors[target]):
+            broken.append(f"{page} -> {target}#{anchor}")
+    assert broken == []
+
+
+@pytest.mark.parametrize("chapter", build.chapters())
+def test_executed_notebook_can_be_downloaded(visits: dict[str, Visit], chapter: str) -> None:
+    links = visits[chapter].page.evaluate("() => [...document.links].map(link => link.href)")
+    target = next(link for link in links if link.endswith(f"_sources/{chapter}.ipynb"))
+    notebook = visits[chapter].context.request.get(target).json()
+    assert any(cell.get("execution_count") for cell in notebook["cells"])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_phone_shows_the_page_without_scrolling_sideways(browser: Browser, address: str, name: str, scheme: str) -> None:
+    visit = Visit(browser, address, name, viewport=PHONE, color_scheme=scheme)
+    try:
+        assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+        assert visit.page.evaluate(CUT_OFF) == []
+        assert visit.complaints == []
+    finally:
+        visit.context.close()
+
+
+def test_the_front_page_leads_to_the_introduction(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, "index")
+    visit.page.wait_for_url(f"{address}{PAGES[0]}.html")
+    visit.context.close()

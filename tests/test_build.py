@@ -1,0 +1,146 @@
+"""The build on a small book of its own: what is executed when, and what stops it."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools import build
+from tools.notebooks import ROOT, ChapterError
+
+HEADER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+"""
+CELL = """
+# {title}
+
+```{{code-cell}} ipython3
+:tags: [parameters]
+
+seeds = [0]
+```
+
+```{{code-cell}} ipython3
+import time
+print(time.time_ns())
+```
+"""
+TOC = """\
+format: jb-book
+root: book/intro
+parts:
+  - caption: First
+    chapters:
+      - file: book/one
+        sections:
+          - file: book/two
+  - caption: Second
+    chapters:
+      - file: book/prose
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with three chapters and a page of prose, which the build takes for its own."""
+    for folder in ("book/_static", "lib", "params", "results"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("intro", "one", "two"):
+        (tmp_path / "book" / f"{name}.md").write_text(HEADER + CELL.format(title=name))
+    (tmp_path / "book" / "prose.md").write_text("# Prose\n\nNo code.\n")
+    (tmp_path / "book" / "claims.yml").write_text("[]\n")
+    (tmp_path / "lib" / "tasks.py").write_text("p = 67\n")
+    (tmp_path / "params" / "smoke.yml").write_text("seeds: [1]\n")
+    (tmp_path / "results" / "record").write_text("1")
+    (tmp_path / "_toc.yml").write_text(TOC)
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    return tmp_path
+
+
+def outputs(root: Path) -> dict[str, str]:
+    """What each chapter printed: the time at which it was executed."""
+    notebooks = (root / "_build" / "smoke" / "source" / "book").glob("*.ipynb")
+    return {path.stem: nbformat.read(path, as_version=4).cells[-1].outputs[0].text for path in notebooks}
+
+
+def execute_all(root: Path) -> dict[str, str]:
+    assert build.execute_chapters(build.chapters(), root / "_build" / "smoke" / "source", {"seeds": [1]}) == {}
+    return outputs(root)
+
+
+def test_pages_come_in_reading_order(root: Path) -> None:
+    assert build.pages() == ["book/intro", "book/one", "book/two", "book/prose"]
+    assert build.chapters() == ["book/intro", "book/one", "book/two"]
+
+
+def test_build_writes_the_book_and_leaves_the_sources_alone(root: Path) -> None:
+    before = {path: path.read_bytes() for path in (root / "book").rglob("*") if path.is_file()}
+    index = build.build("smoke")
+    assert index == root / "_build" / "smoke" / "html" / "index.html"
+    assert "No code." in (index.parent / "book" / "prose.html").read_text()
+    assert outputs(root)["one"].strip() in (index.parent / "book" / "one.html").read_text()
+    assert {path: path.read_bytes() for path in (root / "book").rglob("*") if path.is_file()} == before
+
+
+def test_only_what_changed_is_executed_again(root: Path) -> None:
+    first = execute_all(root)
+    assert execute_all(root) == first
+    with (root / "book" / "one.md").open("a") as chapter:
+        chapter.write("\nMore prose.\n\n```{code-cell} ipython3\nprint('new')\n```\n")
+    second = execute_all(root)
+    assert second == first | {"one": "new\n"}
+
+
+@pytest.mark.parametrize("path", ["lib/tasks.py", "book/claims.yml", "results/record"])
+def test_every_input_counts(root: Path, path: str) -> None:
+    before = build.fingerprints(build.chapters(), {})
+    (root / path).write_text("2")
+    after = build.fingerprints(build.chapters(), {})
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_parameters_count() -> None:
+    assert build.fingerprints(["book/intro"], {"seeds": [0]}) != build.fingerprints(["book/intro"], {"seeds": [1]})
+
+
+def test_only_executes_the_chapter_that_is_named(root: Path) -> None:
+    with pytest.raises(ChapterError, match="Not executed yet at profile smoke: book/intro, book/two; build once without --only"):
+        build.build("smoke", only=["book/one.md"])
+    assert list(outputs(root)) == ["one"]
+
+
+def test_a_failed_cell_stops_the_build_and_is_named(root: Path) -> None:
+    chapter = root / "book" / "two.md"
+    chapter.write_text(chapter.read_text().replace("import time", "1 / 0"))
+    with pytest.raises(ChapterError) as caught:
+        build.build("smoke")
+    assert "two.md, cell [3] `1 / 0`\n    ZeroDivisionError: division by zero" in caught.value.message
+    assert not (root / "_build" / "smoke" / "html").exists()
+    assert sorted(outputs(root)) == ["intro", "one"]
+
+
+def test_a_warning_of_jupyter_book_stops_the_build_and_keeps_the_last_book(root: Path) -> None:
+    index = build.build("smoke")
+    (root / "book" / "prose.md").write_text("# Prose\n\n[nowhere](absent.md)\n")
+    with pytest.raises(ChapterError, match=r"prose.md.*WARNING.*absent.md"):
+        build.build("smoke")
+    assert "No code." in (index.parent / "book" / "prose.html").read_text()
+
+
+def test_command_says_in_a_sentence_what_is_wrong(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["--profile", "big"]) == 1
+    assert capsys.readouterr().err == "There is no profile 'big'; params/ has: smoke.\n"
+    assert build.main(["--profile", "smoke", "--only", "three"]) == 1
+    assert capsys.readouterr().err == "There is no chapter 'three'; there are: book/intro, book/one, book/two.\n"

@@ -1,0 +1,46 @@
+"""Training on Dask workers: the same records, and a killed worker loses nothing."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from distributed import Client
+
+from lib import plan
+from lib.experiments import base, ticket
+from lib.parameters import load
+from lib.store import Store
+
+
+@pytest.fixture
+def runs():
+    settings = load("smoke").model_copy(update={"seeds": [0, 1, 2]})
+    bases = [base("mlp", seed, settings) for seed in settings.seeds]
+    return bases + [ticket(run, settings) for run in bases]
+
+
+# A worker that is killed leaves its sockets open: the warnings are Dask's own.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_same_records_though_a_worker_is_killed(runs, tmp_path):
+    here = Store(tmp_path / "a", tmp_path / "b")
+    expected = plan.obtain(runs, here, progress=False)
+
+    store = Store(tmp_path / "c", tmp_path / "d")
+    with Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+        victim = next(iter(client.run(os.getpid).values()))
+        os.kill(victim, signal.SIGKILL)
+        plan.execute(plan.make_plan(runs, store), store, progress=False, client=client)
+    for run, record in zip(runs, expected, strict=True):
+        got = store.load(run)
+        assert got is not None
+        for name, values in record.metrics.items():
+            np.testing.assert_array_equal(got.metrics[name], values)
+    assert plan.make_plan(runs, store) == []
+
+
+def test_stacks_keep_all_workers_busy(runs):
+    jobs = [plan.Job(run, "", run.epochs, True) for run in runs]
+    assert [len(stack) for stack in plan.stacks(jobs)] == [6]
+    assert [len(stack) for stack in plan.stacks(jobs, workers=2)] == [3, 3]
+    assert [len(stack) for stack in plan.stacks(jobs, workers=100)] == [1] * 6

@@ -1,0 +1,241 @@
+"""An edit on either side of a chapter arrives on the other; contradictory edits stop everything."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools.notebooks import ChapterError, parse, unparse
+from tools.sync import content, main, sync
+
+MD = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+    format_version: 0.13
+    jupytext_version: 1.19.6
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# One
+
+Prose with $x^2$ and a list:
+
+- a
+- b
+
+```{note}
+A directive in prose.
+```
+
++++ {"tags": ["remove-cell"]}
+
+A second cell of prose.
+
+```{code-cell} ipython3
+:tags: [parameters]
+
+seeds = [0]
+```
+
+```{code-cell} ipython3
+---
+mystnb:
+  image:
+    alt: 'Median, band: "over" seeds'
+tags: [hide-input]
+---
+%matplotlib inline
+print(seeds)  # a comment
+```
+"""
+PY = unparse(parse(MD, "one.md"), "one.py")
+
+
+def git(root: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """A git repository without a commit, with an empty book/."""
+    git(tmp_path, "init")
+    (tmp_path / "book").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def repo(empty: Path) -> Path:
+    """A git repository in which the chapter `one` is committed, and its two sides agree."""
+    md(empty).write_text(MD)
+    py(empty).write_text(PY)
+    git(empty, "add", ".")
+    git(empty, "commit", "-m", "one")
+    return empty
+
+
+def md(root: Path) -> Path:
+    return root / "book" / "one.md"
+
+
+def py(root: Path) -> Path:
+    return root / "book" / "one.py"
+
+
+def edit(path: Path, old: str = "# One", new: str = "# Two") -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def agree(root: Path) -> bool:
+    return content(parse(md(root).read_text(), md(root))) == content(parse(py(root).read_text(), py(root)))
+
+
+def test_agreeing_sides_are_left_alone(repo: Path) -> None:
+    assert sync(repo) == []
+    assert (md(repo).read_text(), py(repo).read_text()) == (MD, PY)
+
+
+@pytest.mark.parametrize(("edited", "other"), [(md, py), (py, md)])
+@pytest.mark.parametrize("misleading", [True, False])
+def test_an_edit_arrives_on_the_other_side_whatever_the_file_times(repo: Path, edited, other, misleading: bool) -> None:
+    edit(edited(repo))
+    text = edited(repo).read_text()
+    older, newer = (edited, other) if misleading else (other, edited)
+    os.utime(older(repo), (1_000_000_000, 1_000_000_000))
+    os.utime(newer(repo), (2_000_000_000, 2_000_000_000))
+    assert sync(repo) == [other(repo)]
+    assert "# Two" in other(repo).read_text()
+    assert edited(repo).read_text() == text
+    assert agree(repo)
+    assert sync(repo) == []
+
+
+@pytest.mark.parametrize("present", [md, py])
+@pytest.mark.parametrize("root", ["empty", "repo"])
+def test_a_missing_side_is_made(request: pytest.FixtureRequest, root: str, present) -> None:
+    root = request.getfixturevalue(root)
+    for side, text in ((md, MD), (py, PY)):
+        side(root).unlink(missing_ok=True)
+        if side is present:
+            side(root).write_text(text)
+    assert len(sync(root)) == 1
+    assert agree(root)
+
+
+def test_both_edited_and_disagreeing_names_both_and_writes_nothing(repo: Path) -> None:
+    edit(md(repo), new="# Two")
+    edit(py(repo), new="# Three")
+    (repo / "book" / "new.md").write_text(MD)
+    before = {path: path.read_text() for path in (repo / "book").iterdir()}
+    with pytest.raises(ChapterError) as caught:
+        sync(repo)
+    assert "book/one.md and book/one.py were both edited" in caught.value.message
+    assert {path: path.read_text() for path in (repo / "book").iterdir()} == before
+
+
+def test_both_edited_alike_is_fine(repo: Path) -> None:
+    edit(md(repo))
+    edit(py(repo))
+    assert sync(repo) == []
+
+
+def test_neither_edited_yet_disagreeing_is_an_error(empty: Path) -> None:
+    md(empty).write_text(MD)
+    py(empty).write_text(PY.replace("# One", "# Two"))
+    git(empty, "add", ".")
+    git(empty, "commit", "-m", "out of sync")
+    with pytest.raises(ChapterError, match=r"book/one.md and book/one.py were left unedited, yet disagree"):
+        sync(empty)
+
+
+def test_untracked_sides_that_disagree_are_an_error_without_a_commit(empty: Path) -> None:
+    md(empty).write_text(MD)
+    py(empty).write_text(PY.replace("# One", "# Two"))
+    with pytest.raises(ChapterError, match=r"book/one.md and book/one.py"):
+        sync(empty)
+
+
+@pytest.mark.parametrize("wrong", [md, py])
+def test_deleting_the_wrong_side_solves_a_disagreement(repo: Path, wrong) -> None:
+    edit(md(repo), new="# Two")
+    edit(py(repo), new="# Three")
+    wrong(repo).unlink()
+    assert sync(repo) == [wrong(repo)]
+    assert agree(repo)
+
+
+def test_edits_between_two_commits_may_alternate(repo: Path) -> None:
+    edit(md(repo), "# One", "# Two")
+    sync(repo)
+    edit(py(repo), "# Two", "# Three")
+    assert sync(repo) == [md(repo)]
+    edit(md(repo), "# Three", "# Four")
+    assert sync(repo) == [py(repo)]
+    assert "# Four" in py(repo).read_text()
+
+
+def test_other_branch_after_a_sync(repo: Path) -> None:
+    """What the last sync left is no help after a checkout; HEAD is."""
+    git(repo, "checkout", "-b", "other")
+    edit(md(repo), "# One", "# Two")
+    sync(repo)
+    git(repo, "commit", "-am", "two")
+    git(repo, "checkout", "-")
+    edit(py(repo), "# One", "# Three")
+    assert sync(repo) == [md(repo)]
+    assert "# Three" in md(repo).read_text()
+
+
+def test_metadata_survives_both_ways(repo: Path) -> None:
+    edit(py(repo), "print(seeds)", "print(seeds, seeds)")
+    sync(repo)
+    cells = parse(md(repo).read_text(), md(repo)).cells
+    assert [cell.metadata.get("tags") for cell in cells] == [None, ["remove-cell"], ["parameters"], ["hide-input"]]
+    assert cells[-1].metadata["mystnb"] == {"image": {"alt": 'Median, band: "over" seeds'}}
+    assert cells[-1].source == "%matplotlib inline\nprint(seeds, seeds)  # a comment"
+
+
+def test_round_trip_is_stable() -> None:
+    once = unparse(parse(PY, "one.py"), "one.md")
+    assert content(parse(once, "one.md")) == content(parse(MD, "one.md"))
+    assert unparse(parse(once, "one.md"), "one.py") == PY
+    assert unparse(parse(PY, "one.py"), "one.md") == once
+
+
+def test_pages_of_prose_have_no_pair(repo: Path) -> None:
+    (repo / "book" / "prose.md").write_text("# Only prose\n")
+    assert sync(repo) == []
+
+
+def test_command_check_writes_nothing_and_fails(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--root", str(repo), "--check"]) == 0
+    edit(md(repo))
+    assert main(["--root", str(repo), "--check"]) == 1
+    assert capsys.readouterr().out == "out of sync: book/one.py\n"
+    assert py(repo).read_text() == PY
+    assert not (repo / "_build").exists()
+
+
+def test_command_writes_and_says_so(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(md(repo))
+    assert main(["--root", str(repo)]) == 0
+    assert capsys.readouterr().out == "wrote: book/one.py\n"
+
+
+def test_command_reports_disagreement_and_unreadable_files(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(md(repo), new="# Two")
+    edit(py(repo), new="# Three")
+    (repo / "book" / "bad.md").write_text(MD.replace("mystnb:", "mystnb: ["))
+    assert main(["--root", str(repo)]) == 1
+    errors = capsys.readouterr().err
+    assert "book/one.md and book/one.py" in errors
+    assert "book/bad.md is not a notebook" in errors

@@ -1,0 +1,1 @@
+"""The tool chain around the book: reading chapters, pairing them, executing them, rendering them."""

@@ -1,0 +1,195 @@
+"""Build the book: execute every chapter with a profile's parameters, then render the executed notebooks (`make book`).
+
+`_build/<profile>/source` holds what Jupyter Book reads, `_build/<profile>/html` what it wrote. Nothing flows back to
+`book/`.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import nbformat
+import yaml
+from tqdm import tqdm
+
+from tools.execute import execute
+from tools.notebooks import ROOT, ChapterError, is_chapter
+
+KERNELS = 2  # at a time: a kernel takes a core and up to a gigabyte
+# Everything besides its own text and parameters that a chapter's outputs can depend on.
+INPUTS = ("lib/**/*.py", "book/claims.yml", "results/**/*", "requirements.lock")
+
+
+def pages() -> list[str]:
+    """The pages that `_toc.yml` names, in reading order, as paths without a suffix."""
+
+    def walk(entry: object) -> Iterator[str]:
+        if isinstance(entry, dict):
+            yield from (entry[key] for key in ("root", "file") if key in entry)
+            entry = entry.values()
+        if not isinstance(entry, str):
+            for child in entry:
+                if not isinstance(child, str):
+                    yield from walk(child)
+
+    return list(walk(yaml.safe_load((ROOT / "_toc.yml").read_text())))
+
+
+def chapters() -> list[str]:
+    """The pages that are notebooks."""
+    return [page for page in pages() if is_chapter((ROOT / f"{page}.md").read_text())]
+
+
+def profile_parameters(profile: str) -> dict:
+    """The parameters that a profile sets for every chapter.
+
+    Raises:
+        ChapterError: there is no such profile.
+    """
+    path = ROOT / "params" / f"{profile}.yml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yml")))
+        raise ChapterError(f"There is no profile {profile!r}; params/ has: {known}.")
+    return yaml.safe_load(path.read_text())
+
+
+def fingerprints(names: Iterable[str], parameters: dict) -> dict[str, str]:
+    """A hash, for each chapter, of all that its outputs depend on: a chapter is executed again only when it changes."""
+    shared = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for path in sorted(path for pattern in INPUTS for path in ROOT.glob(pattern) if path.is_file()):
+        shared.update(f"\n{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    digests = {}
+    for name in names:
+        own = shared.copy()
+        own.update((ROOT / f"{name}.md").read_bytes())
+        digests[name] = own.hexdigest()
+    return digests
+
+
+def is_current(notebook: Path, fingerprint: str) -> bool:
+    """Whether an executed notebook is there and came from the inputs with this fingerprint."""
+    if not notebook.exists():
+        return False
+    return nbformat.read(notebook, as_version=4).metadata.get("book", {}).get("fingerprint") == fingerprint
+
+
+def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[str, str]:
+    """Execute the chapters whose inputs changed, a few at a time, each in its own kernel.
+
+    Args:
+        names: the chapters, as paths without a suffix.
+        source: the folder that receives `<name>.ipynb`.
+        parameters: values for each chapter's parameters cell.
+
+    Returns:
+        What went wrong, in a few lines, for each chapter that failed.
+    """
+    digests = fingerprints(names, parameters)
+    todo = [name for name in names if not is_current(source / f"{name}.ipynb", digests[name])]
+    failures = {}
+    # papermill changes the working directory while it runs, which only one chapter in a process can do.
+    with ProcessPoolExecutor(KERNELS, mp_context=get_context("spawn")) as pool:
+        jobs = {}
+        for name in todo:
+            output = source / f"{name}.ipynb"
+            output.unlink(missing_ok=True)
+            metadata = {"fingerprint": digests[name]}
+            jobs[pool.submit(execute, ROOT / f"{name}.md", output, parameters, metadata=metadata)] = name
+        for job in tqdm(as_completed(jobs), total=len(jobs), desc="chapters", unit="chapter", disable=not jobs):
+            if isinstance(error := job.exception(), ChapterError):
+                failures[jobs[job]] = error.message
+            elif error:
+                raise error
+    return failures
+
+
+def lay_out(source: Path) -> None:
+    """Put everything but the executed chapters where Jupyter Book reads: configuration, references, pages of prose."""
+    (source / "book").mkdir(parents=True, exist_ok=True)
+    for name in ("_config.yml", "_toc.yml", "book/references.bib"):
+        shutil.copy2(ROOT / name, source / name)
+    for name in set(pages()) - set(chapters()):
+        shutil.copy2(ROOT / f"{name}.md", source / f"{name}.md")
+    shutil.copytree(ROOT / "book" / "_static", source / "_static", dirs_exist_ok=True)
+
+
+def render(source: Path, html: Path) -> None:
+    """Render `source` into `html`, which is replaced only if there was no warning.
+
+    Raises:
+        ChapterError: Jupyter Book failed or warned; it has said why on the terminal.
+    """
+    work = html.with_name("jupyter-book")
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", source, "--path-output", work]
+    command += ["-W", "--keep-going", "-n", "--all", "--quiet"]
+    log = html.with_name("jupyter-book.log")
+    with log.open("w") as stream:
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT)
+    if done.returncode:
+        warnings = [line for line in log.read_text().splitlines() if "WARNING" in line or "ERROR" in line]
+        raise ChapterError("\n".join(["Jupyter Book failed or warned:", *warnings[:20], f"The whole output is in {log}."]))
+    shutil.rmtree(html, ignore_errors=True)
+    os.replace(work / "_build" / "html", html)
+
+
+def build(profile: str, only: list[str] | None = None) -> Path:
+    """Execute and render the book at a profile.
+
+    Args:
+        profile: names a file in `params/`.
+        only: execute no chapters but these; the others must have been executed before.
+
+    Returns:
+        The book's `index.html`.
+
+    Raises:
+        ChapterError: a chapter failed, or Jupyter Book warned.
+    """
+    parameters = profile_parameters(profile)
+    base = ROOT / "_build" / profile
+    names = chapters()
+    chosen = [chapter_named(name, names) for name in only] if only else names
+    failures = execute_chapters(chosen, base / "source", parameters)
+    if failures:
+        raise ChapterError("\n".join(failures[name] for name in chosen if name in failures))
+    missing = [name for name in names if not (base / "source" / f"{name}.ipynb").exists()]
+    if missing:
+        raise ChapterError(f"Not executed yet at profile {profile}: {', '.join(missing)}; build once without --only.")
+    lay_out(base / "source")
+    render(base / "source", base / "html")
+    return base / "html" / "index.html"
+
+
+def chapter_named(name: str, names: list[str]) -> str:
+    """The chapter that a user means by `book/setup.md`, `book/setup` or `setup`."""
+    stem = Path(name).stem
+    for known in names:
+        if Path(known).name == stem:
+            return known
+    raise ChapterError(f"There is no chapter {name!r}; there are: {', '.join(names)}.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.build", description="Execute the chapters and render the book.")
+    parser.add_argument("--profile", default="paper", help="a file in params/, without .yml (default: %(default)s)")
+    parser.add_argument("--only", action="append", metavar="CHAPTER", help="execute only this chapter; may be repeated")
+    options = parser.parse_args(arguments)
+    try:
+        index = build(options.profile, options.only)
+    except ChapterError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    print(f"The book: {os.path.relpath(index)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Execute one chapter with papermill, for the book and for the tests, as the papermill command would."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+
+from tools.notebooks import KERNEL, ROOT, ChapterError
+
+# Two kernels that start together can draw the same free port; the loser dies, in one of two ways.
+PORT_COLLISION = re.compile("Address already in use|Kernel died before replying to kernel_info")
+
+
+def execute(chapter: Path, output: Path, parameters: dict, *, metadata: dict | None = None, attempts: int = 3) -> None:
+    """Execute a chapter from the repository root and write it to `output`, which appears only if every cell succeeds.
+
+    Args:
+        chapter: the chapter's `.md` or `.py`.
+        output: the `.ipynb` to write; its folder is made.
+        parameters: values for the cell tagged `parameters`.
+        metadata: goes into the notebook's metadata, under `book`.
+        attempts: how often to try when kernels collide on a port.
+
+    Raises:
+        ChapterError: a cell failed, or the chapter cannot be read.
+    """
+    chapter = chapter.resolve()
+    name = os.path.relpath(chapter, ROOT)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # quiets the kernel's debugger
+    for attempt in range(1, attempts + 1):
+        try:
+            notebook = papermill.execute_notebook(
+                str(chapter),
+                None,
+                parameters,
+                kernel_name=KERNEL["name"],
+                progress_bar=False,
+                cwd=str(ROOT),
+                extra_arguments=["--log-level=CRITICAL"],  # what goes wrong in a cell is in the notebook
+            )
+            break
+        except PapermillExecutionError as error:
+            raise ChapterError(describe(error, name)) from None
+        except Exception as error:
+            if attempt == attempts or not PORT_COLLISION.search(str(error)):
+                raise
+            time.sleep(attempt)
+    notebook.metadata.papermill["input_path"] = name  # a reader's copy need not know this machine's folders
+    notebook.metadata["book"] = metadata or {}
+    copy_tags(notebook)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_suffix(".partial")
+    nbformat.write(notebook, partial)
+    os.replace(partial, output)
+
+
+def describe(error: PapermillExecutionError, chapter: str) -> str:
+    """Say in a few lines which cell of which chapter failed, and how."""
+    first_line = next((line for line in error.source.splitlines() if line.strip()), "")
+    message = "\n    ".join(error.evalue.strip().splitlines()[:4])
+    return f"{chapter}, cell [{error.exec_count}] `{first_line.strip()}`\n    {error.ename}: {message}"
+
+
+def copy_tags(notebook: NotebookNode) -> None:
+    """Give papermill's injected cell the other tags of the parameters cell, so that the page treats both alike."""
+    tags = {tag for cell in notebook.cells if "parameters" in (found := cell.metadata.get("tags", [])) for tag in found}
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"] += sorted(tags - {"parameters"})

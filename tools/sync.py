@@ -1,0 +1,159 @@
+"""Pair every chapter's MyST `.md` with its percent `.py`, by content (`make sync`).
+
+An edit on either side arrives on the other. Which side was edited is decided by comparing texts, never file times, which
+git sets as it likes. Each side is compared with two earlier states in which the pair agreed: the one that the last sync
+left, and HEAD. A state in which exactly one side differs says that this side was edited.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from tools.notebooks import ROOT, ChapterError, is_chapter, parse, unparse
+
+LAST_SYNC = Path("_build", "sync.json")  # ignored by git; without it HEAD alone decides
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both sides of one chapter; a side that does not exist is None."""
+
+    md: str | None
+    py: str | None
+
+    def digest(self) -> list[str | None]:
+        """What `LAST_SYNC` remembers of each side."""
+        return [side and hashlib.sha256(side.encode()).hexdigest() for side in (self.md, self.py)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a chapter needs: `text` written to `target`, or nothing where `target` is None."""
+
+    name: str
+    target: Path | None = None
+    text: str = ""
+
+
+def content(notebook: NotebookNode) -> list:
+    """What two sides must share: the kernel and each cell's type, source and metadata."""
+    cells = [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
+    return [notebook.metadata["kernelspec"]["name"], cells]
+
+
+def convert(text: str, source: str, target: str) -> str:
+    """Convert the text of one side, `source`, into that of the other, and make sure that nothing was lost."""
+    notebook = parse(text, source)
+    converted = unparse(notebook, target)
+    if content(parse(converted, target)) != content(notebook):
+        raise ChapterError(f"{source} holds something that {target} cannot express, so the two cannot be paired.")
+    return converted
+
+
+def text_of(path: Path) -> str | None:
+    """A file's text, or None where there is no file."""
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def text_at_head(root: Path, path: str) -> str | None:
+    """A file's text at HEAD, or None where HEAD does not have it or does not exist."""
+    shown = subprocess.run(["git", "show", f"HEAD:./{path}"], cwd=root, capture_output=True)
+    return shown.stdout.decode("utf-8") if shown.returncode == 0 else None
+
+
+def chapter_names(root: Path) -> Iterator[str]:
+    """The chapters under `book/`, as paths without a suffix. Pages of prose alone are no chapters and have no pair."""
+    book = root / "book"
+    for path in sorted({path.with_suffix("") for suffix in ("*.md", "*.py") for path in book.glob(suffix)}):
+        text = text_of(path.with_suffix(".md"))
+        if text is None or is_chapter(text) or path.with_suffix(".py").exists():
+            yield f"book/{path.name}"
+
+
+def edited(now: list, before: list) -> set[str]:
+    """Which sides differ between two states of a pair."""
+    return {suffix for suffix, new, old in zip((".md", ".py"), now, before, strict=True) if new != old}
+
+
+def plan(root: Path, name: str, last: list[str | None] | None) -> Step:
+    """Decide what one chapter needs.
+
+    Args:
+        root: the repository.
+        name: the chapter's path without a suffix.
+        last: the digests that the last sync left, None where they are not known.
+
+    Raises:
+        ChapterError: both sides disagree and nothing says that exactly one of them was edited.
+    """
+    pair = Pair(text_of(root / f"{name}.md"), text_of(root / f"{name}.py"))
+    if pair.py is None or pair.md is None:
+        source = ".md" if pair.py is None else ".py"
+    elif content(parse(pair.md, f"{name}.md")) == content(parse(pair.py, f"{name}.py")):
+        return Step(name)
+    else:
+        head = Pair(text_at_head(root, f"{name}.md"), text_at_head(root, f"{name}.py"))
+        states = [edited(pair.digest(), before) for before in (last, head.digest()) if before]
+        sources = set().union(*(state for state in states if len(state) == 1))
+        if len(sources) != 1:
+            what = "both edited and now" if any(states) else "left unedited, yet"
+            raise ChapterError(f"{name}.md and {name}.py were {what} disagree: delete the one that is wrong and sync again.")
+        source = sources.pop()
+    target = ".py" if source == ".md" else ".md"
+    text = pair.md if source == ".md" else pair.py
+    return Step(name, root / f"{name}{target}", convert(text, f"{name}{source}", f"{name}{target}"))
+
+
+def sync(root: Path, check: bool = False) -> list[Path]:
+    """Pair all chapters under `root`; with `check`, only find out what would be written.
+
+    Returns:
+        The files that were (or would be) written.
+
+    Raises:
+        ChapterError: names every chapter whose sides disagree; nothing is written then.
+    """
+    memory = root / LAST_SYNC
+    last = json.loads(memory.read_text()) if memory.exists() else {}
+    steps, errors = [], []
+    for name in chapter_names(root):
+        try:
+            steps.append(plan(root, name, last.get(name)))
+        except ChapterError as error:
+            errors.append(error.message)
+    if errors:
+        raise ChapterError("\n".join(errors))
+    targets = [step for step in steps if step.target]
+    if not check:
+        for step in targets:
+            step.target.write_text(step.text, encoding="utf-8")
+        pairs = {step.name: Pair(text_of(root / f"{step.name}.md"), text_of(root / f"{step.name}.py")) for step in steps}
+        memory.parent.mkdir(exist_ok=True)
+        memory.write_text(json.dumps({name: pair.digest() for name, pair in pairs.items()}, indent=1))
+    return [step.target for step in targets]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.sync", description="Pair every chapter's .md and .py by content.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when something is out of sync")
+    parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    try:
+        targets = sync(options.root, options.check)
+    except ChapterError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    for target in targets:
+        print(f"{'out of sync' if options.check else 'wrote'}: {target.relative_to(options.root)}")
+    return int(options.check and bool(targets))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
