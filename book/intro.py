@@ -60,7 +60,7 @@ figures.accuracies(axes[0, 0], mlp, tau, f"MLP on a + b mod {settings.prime}, se
 axes[0, 0].legend(loc="center right")
 figures.sign(figure, one_seed)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 HTML(report.download(report.curves(results).query("system == 'mlp' and seed == @settings.seeds[0]"), "intro"))
 
 # %% [markdown]
@@ -69,12 +69,12 @@ HTML(report.download(report.curves(results).query("system == 'mlp' and seed == @
 # Every claim that this book judges, and every question that it takes up, whether run or not. An estimate stands with its
 # 95% interval over seeds; "not run" means that no chapter has run it yet.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 entries = claims.load_claims(experiments.CLAIMS)
 verdicts = experiments.verdicts(settings, Store())
 HTML(report.scorecard(entries, verdicts))
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 seeds = ", ".join(map(str, settings.seeds))
 Markdown(f"Shown: the **{settings.profile}** profile, seeds {seeds}. Criteria: `book/claims.yml`. All verdicts as data: `results/verdicts.json`.")
 
@@ -85,8 +85,8 @@ Markdown(f"Shown: the **{settings.profile}** profile, seeds {seeds}. Criteria: `
 # with the command that runs it with other seeds, on a laptop. *Change it*: each chapter is one text file, in two forms that
 # are kept equal. {doc}`setup` has the settings that all chapters share.
 
-# %% tags=["hide-input"]
-HTML(report.table(report.provenance(results, settings)))
+# %% tags=["remove-input"]
+HTML(report.provenance(results, settings))
 
 # %% [markdown]
 # ```{bibliography}

@@ -74,19 +74,19 @@ for ax, system in zip(axes[0], times, strict=True):
 axes[0, 1].set_ylabel("")
 figures.sign(figure, settings)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 HTML(report.download(report.curves(results), "main-results"))
 
 # %% [markdown]
 # Median and range over seeds:
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 HTML(report.table(report.summary(results)))
 
 # %% [markdown]
 # Seed by seed, the speed-up with its bounds (equal unless a run is censored):
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 frames = [judgement.measured.table.assign(system=figures.SYSTEMS[judgement.verdict.system]) for judgement in results.judgements]
 speedups = pd.concat(frames, ignore_index=True).rename(columns={"low": "speed-up, low", "high": "speed-up, high"})
 HTML(report.table(speedups[["system", *[name for name in speedups if name != "system"]]]))
@@ -94,14 +94,14 @@ HTML(report.table(speedups[["system", *[name for name in speedups if name != "sy
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 HTML("".join(report.verdict(judgement) for judgement in results.judgements))
 
 # %% [markdown]
 # Behind each verdict, the seeds: a ticket is "found after generalization" only where the base has generalized by the epoch of
 # the mask, and a speed-up is known only where both nets generalize.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 lines = []
 for judgement in results.judgements:
     system, table = judgement.verdict.system, judgement.measured.table
@@ -126,8 +126,8 @@ Markdown("\n".join(lines))
 #
 # ## Rerun this chapter
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 Markdown(f"```bash\n{report.rerun('main-results')}\n```\n\nA base run of new seeds takes a few minutes; what was run before is not run again.")
 
-# %% tags=["hide-input"]
-HTML(report.table(report.provenance(results, settings)))
+# %% tags=["remove-input"]
+HTML(report.provenance(results, settings))

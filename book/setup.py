@@ -54,7 +54,7 @@ bases = {system: experiments.base(system, settings.seeds[0], settings) for syste
 # As the sum does not depend on the order, each pair occurs once, with $a \le b$. The seed shuffles the pairs; a fixed share
 # of them is for training, the rest for testing.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 data = bases["mlp"].task.data()
 counts = {"p": settings.prime, "pairs": len(data.labels), "training pairs": len(data.train), "test pairs": len(data.test)}
 HTML(report.table(pd.DataFrame([counts])))
@@ -81,7 +81,7 @@ HTML(report.table(pd.DataFrame([counts])))
 #
 # There are no positions and no biases, as in the code; the paper's text has both, and a wider embedding.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 rows = [
     {
         "network": figures.SYSTEMS[system],
@@ -96,7 +96,7 @@ HTML(report.table(pd.DataFrame(rows)))
 # $W_E$ and $W_U$ are stored with a row for each number. Each entry starts as an independent normal draw; the standard
 # deviations follow.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 rows = []
 for system, run in bases.items():
     weights, at = run.initial_weights(), 0
@@ -110,7 +110,7 @@ HTML(report.table(pd.DataFrame(rows).pivot(index="matrix", columns="network", va
 #
 # Full-batch AdamW {cite:p}`loshchilov2019`, one step an epoch, on the mean cross-entropy over the training pairs.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 optimizer = bases["mlp"].optimizer
 rows = {
     "learning rate": optimizer.learning_rate,
@@ -135,7 +135,7 @@ HTML(report.table(pd.DataFrame({"setting": rows.keys(), "value": [str(value) for
 # dense run's own initial weights, $\theta_0 \odot m$, and masked weights stay zero for ever: in every step the gradient is
 # multiplied by the mask.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 Markdown(
     f"Unless a chapter says otherwise, the mask is taken at epoch {settings.ticket_epoch:,} with a pruning rate of "
     f"{settings.pruning_rate}. (In the authors' code, `sparsity = {1 - settings.pruning_rate:g}` is the share that is *kept*.)"
@@ -162,5 +162,5 @@ Markdown(
 #
 # ## Rerun this chapter
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 Markdown(f"```bash\n{report.rerun('setup')}\n```\n\nThis page was made on: {machine()}.")

@@ -83,26 +83,26 @@ draw("mlp")
 # %% mystnb={"figure": {"caption": "The dense Transformer, as in the paper's Fig. 9; lines and bands as above.", "name": "fig-typical-transformer"}, "image": {"alt": "Four panels over epochs for the dense Transformer, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
 draw("transformer")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 HTML(report.download(report.curves(results), "typical-grokking"))
 
 # %% [markdown]
 # When each system fits its training pairs, and when it generalizes: median and range over seeds.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 HTML(report.table(report.summary(results), precision=2))
 
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 HTML("".join(report.verdict(judgement) for judgement in results.judgements))
 
 # %% [markdown]
 # What each seed's norms did. "Moves by" is the largest relative change from $t_{gen} + 5{,}000$ epochs (in proportion at
 # smaller budgets) to the end; a dash stands where the budget leaves nothing to measure.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 frames = [judgement.measured.table.assign(system=figures.SYSTEMS[judgement.verdict.system]) for judgement in results.judgements]
 norms = pd.concat(frames, ignore_index=True)
 HTML(report.table(norms[["system", *[name for name in norms if name != "system"]]], precision=3))
@@ -110,7 +110,7 @@ HTML(report.table(norms[["system", *[name for name in norms if name != "system"]
 # %% [markdown]
 # The authors' way of taking norms, the mean over matrices, beside the global norm: start, peak and end, median over seeds.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 rows = []
 for system, kinds in results.records.items():
     for metric in ("l1", "mean_l1", "l2", "mean_l2"):
@@ -129,8 +129,8 @@ HTML(report.table(pd.DataFrame(rows), precision=1))
 #
 # ## Rerun this chapter
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 Markdown(f"```bash\n{report.rerun('typical-grokking')}\n```")
 
-# %% tags=["hide-input"]
-HTML(report.table(report.provenance(results, settings)))
+# %% tags=["remove-input"]
+HTML(report.provenance(results, settings))

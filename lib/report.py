@@ -63,11 +63,16 @@ def summary(results: Results) -> pd.DataFrame:
 
 
 def table(frame: pd.DataFrame, precision: int = 2) -> str:
-    """A frame as an HTML table that scrolls sideways where the page is narrow."""
-    body = frame.to_html(
-        index=False, na_rep="–", border=0, classes="dataframe", escape=True,
-        float_format=lambda x: f"{x:,.{precision}f}",
-    )  # fmt: skip
+    """A frame as an HTML table that scrolls sideways where the page is narrow. Missing epochs read "never"."""
+
+    def text(value: object) -> str:
+        if value is pd.NA:
+            return "never"
+        if isinstance(value, float):
+            return "–" if np.isnan(value) else "no bound" if np.isinf(value) else f"{value:,.{precision}f}"
+        return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
+
+    body = frame.astype(object).map(text).to_html(index=False, border=0, classes="dataframe", escape=True)
     return f'<div class="wide-table" tabindex="0">{body}</div>'
 
 
@@ -113,35 +118,29 @@ def scorecard(entries: Iterable[claims.Claim | claims.Question], verdicts: Itera
     )
 
 
-def provenance(results: Results, parameters: Parameters) -> pd.DataFrame:
-    """Which records a chapter shows: one row a system and kind of net."""
-    rows = []
-    for system, kinds in results.records.items():
-        for kind, records in kinds.items():
-            rows.append(
-                {
-                    "system": SYSTEMS[system],
-                    "net": LABELS[kind],
-                    "profile": parameters.profile,
-                    "seeds": _range([record.seed for record in records]),
-                    "records": ", ".join(record.run.key[:8] for record in records),
-                    "torch": _distinct(records, "torch"),
-                    "numpy": _distinct(records, "numpy"),
-                    "python": _distinct(records, "python"),
-                    "machine": _distinct(records, "machine"),
-                    "training (s a run)": float(np.median([float(record.provenance["seconds"]) for record in records])),
-                    "recorded": _distinct(records, "recorded", upto=10),
-                }
-            )
-    return pd.DataFrame(rows)
+def provenance(results: Results, parameters: Parameters) -> str:
+    """Which records a chapter shows, in which versions and on which machine they were made, as HTML."""
+    records = [record for kinds in results.records.values() for group in kinds.values() for record in group]
 
+    def distinct(field: str, upto: int | None = None) -> str:
+        return ", ".join(sorted({str(record.provenance[field])[:upto] for record in records}))
 
-def _distinct(records: Sequence[Record], field: str, upto: int | None = None) -> str:
-    return ", ".join(sorted({str(record.provenance[field])[:upto] for record in records}))
-
-
-def _range(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
+    rows = [
+        {
+            "system": SYSTEMS[system],
+            "net": LABELS[kind],
+            "seeds": ", ".join(str(record.seed) for record in group),
+            "training (s a run)": float(np.median([float(record.provenance["seconds"]) for record in group])),
+            "records": " ".join(record.run.key[:8] for record in group),
+        }
+        for system, kinds in results.records.items()
+        for kind, group in kinds.items()
+    ]
+    made = (
+        f"Profile {parameters.profile}. Recorded on {distinct('recorded', 10)} on {distinct('machine')}, with Python "
+        f"{distinct('python')}, torch {distinct('torch')}, numpy {distinct('numpy')}; numerics {distinct('numerics')}."
+    )
+    return f"<p>{html.escape(made)}</p>{table(pd.DataFrame(rows), precision=0)}"
 
 
 def rerun(chapter: str) -> str:

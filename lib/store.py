@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import threading
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -201,16 +202,19 @@ def write(path: Path, arrays: dict[str, np.ndarray], note: dict[str, object]) ->
     Raises StoreError where the disk is full or the folder cannot be written; nothing that was there is lost.
     """
     text = json.dumps(note, sort_keys=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, note=np.array(text), checksum=np.array(_checksum(arrays, text)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with open(temporary, "wb") as file:
+                np.savez_compressed(file, note=np.array(text), checksum=np.array(_checksum(arrays, text)), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:  # an interrupt too
+            temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror}; free some space or check the folder") from error
 
 

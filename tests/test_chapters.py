@@ -78,10 +78,12 @@ def test_chapter_warns_of_nothing(executed: Executed, chapter: str) -> None:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_every_figure_has_alt_text(executed: Executed, chapter: str) -> None:
+def test_every_figure_is_there_and_has_alt_text(executed: Executed, chapter: str) -> None:
     notebook = nbformat.read(executed.notebook(chapter), as_version=4)
     for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure")
         kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+        assert not figure or any(kind.startswith("image/") for kind in kinds), f"no figure came of:\n{cell.source}"
         if any(kind.startswith("image/") for kind in kinds):
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             assert alt.strip(), f"no alt text (mystnb: image: alt) for the figure of the cell:\n{cell.source}"

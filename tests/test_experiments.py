@@ -120,11 +120,21 @@ def test_scorecard_shows_every_claim_and_question(results):
     assert html.count("not-run") == sum(len(e.systems) for e in entries if isinstance(e, claims.Claim)) - 2
 
 
-def test_provenance_names_records_and_machine(results):
-    frame = report.provenance(results, SMOKE)
-    assert frame["seeds"].tolist() == ["0, 1"] * 4
-    assert results.records["mlp"]["base"][0].run.key[:8] in frame["records"][0]
-    assert (frame["machine"] != "").all() and (frame["torch"] != "").all()
+def test_provenance_names_records_versions_and_machine(results):
+    html = report.provenance(results, SMOKE)
+    record = results.records["transformer"]["ticket"][1]
+    assert record.run.key[:8] in html
+    for field in ("machine", "torch", "numpy", "python"):
+        assert str(record.provenance[field]) in html
+
+
+def test_table_says_what_is_missing():
+    import pandas as pd
+
+    frame = pd.DataFrame({"epoch": pd.array([12300, None], dtype="Int64"), "high": [61.5, float("inf")], "x": [1.0, float("nan")]})
+    html = report.table(frame)
+    for text in ("12,300", "never", "61.50", "no bound", "–"):
+        assert f"<td>{text}</td>" in html
 
 
 def test_verdict_json_has_the_interface_keys():
