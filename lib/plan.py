@@ -78,9 +78,10 @@ def stacks(jobs: Sequence[Job], workers: int = 1) -> list[list[Job]]:
     size = min(STACK, -(-len(jobs) // workers))
     out = []
     for group in groups.values():
-        parts = -(-len(group) // size)
-        even = padded_size(-(-len(group) // parts))  # whole stacks for all threads, the last one may be smaller
-        out += [group[i : i + even] for i in range(0, len(group), even)]
+        each = -(-len(group) // -(-len(group) // size))  # as equal as can be
+        if workers == 1:
+            each = padded_size(each)  # here the trainer's threads share the stack: no padding but in the last one
+        out += [group[i : i + each] for i in range(0, len(group), each)]
     return out
 
 
