@@ -1,0 +1,167 @@
+"""Parameters: what a profile may say, and one sentence on whatever it may not."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lib.experiments import runs_of
+from lib.parameters import ParameterError, Parameters, check, load, validate
+from lib.store import ROOT
+
+GOOD = {
+    "profile": "mine",
+    "seeds": [0, 1],
+    "prime": 11,
+    "train_fraction": 0.6,
+    "epochs": 300,
+    "ticket_epoch": 200,
+    "pruning_rate": 0.6,
+    "device": "cpu",
+}
+PROFILES = sorted((ROOT / "params").glob("*.yml"), key=lambda path: path.stem)
+
+
+def refusal(values, where="mine.yml"):
+    """What is said of the values; one line."""
+    with pytest.raises(ParameterError) as caught:
+        validate(values, where)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- profiles -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_profiles_are_valid_and_bear_the_name_of_their_file(path):
+    parameters = load(path.stem)
+    assert parameters.profile == path.stem
+    assert set(yaml.safe_load(path.read_text())) == set(Parameters.model_fields)
+    assert runs_of(parameters)
+
+
+def test_smoke_and_paper_are_there():
+    assert {"smoke", "paper"} <= {path.stem for path in PROFILES}
+
+
+def test_a_profile_that_is_not_there_is_named_beside_those_that_are(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.yml").write_text("{}")
+    with pytest.raises(ParameterError, match=r"^there is no profile 'big' in params/; there are a, b$"):
+        load("big", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds: [0, 1\nprime: 11\n", r"x\.yml is not YAML: .*line 2"),
+        ("", r"x\.yml must be a list of 'name: value' lines$"),
+        ("- seeds\n- prime\n", r"x\.yml must be a list of 'name: value' lines$"),
+        ("colour: red\n", r"^x\.yml: unknown parameter colour; the parameters are profile, seeds, prime, "),
+    ],
+)
+def test_a_file_that_is_no_profile_is_named(tmp_path, text, message):
+    (tmp_path / "x.yml").write_text(text)
+    with pytest.raises(ParameterError, match=message) as caught:
+        load("x", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_is_read_as_it_stands(tmp_path):
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump(GOOD))
+    assert load("mine", tmp_path).model_dump() == GOOD
+
+
+# --- values ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_good_values_are_taken():
+    assert validate(GOOD, "x").model_dump() == GOOD
+    assert validate({k: v for k, v in GOOD.items() if k != "device"}, "x").device == "cpu"
+
+
+@pytest.mark.parametrize("text", ["[7]", "[7, 8]", "7", 7])
+def test_seeds_may_come_as_papermill_hands_them_over(text):
+    """`papermill -p seeds "[7]"` passes text."""
+    assert validate(GOOD | {"seeds": text}, "x").seeds == ([7, 8] if "8" in str(text) else [7])
+
+
+@pytest.mark.parametrize(("name", "text", "value"), [("epochs", "500", 500), ("pruning_rate", "0.5", 0.5), ("prime", "13", 13)])
+def test_numbers_may_come_as_text(name, text, value):
+    assert getattr(validate(GOOD | {name: text}, "x"), name) == value
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train_fraction": "1e-3"}, "mine.yml: train_fraction is '1e-3'; input should be a valid number (share of the pairs to train on, such as 0.4)"),
+        ({"train_fraction": 1.5}, "mine.yml: train_fraction is 1.5; input should be less than 1 (share of the pairs to train on, such as 0.4)"),
+        ({"train_fraction": 0}, "mine.yml: train_fraction is 0; input should be greater than 0 (share"),
+        ({"train_fraction": float("nan")}, "mine.yml: train_fraction is nan; "),
+        ({"pruning_rate": 1.0}, "mine.yml: pruning_rate is 1.0; input should be less than 1 (share of the weights that a ticket lacks, such as 0.6)"),
+        ({"pruning_rate": -0.1}, "mine.yml: pruning_rate is -0.1; input should be greater than or equal to 0 (share"),
+        ({"pruning_rate": True}, "mine.yml: pruning_rate is True; input should be a valid number (share"),
+        ({"seeds": [1, 2, 1]}, "mine.yml: seeds is [1, 2, 1]; seeds must be different whole numbers, 0 or more (one run"),
+        ({"seeds": [-1]}, "mine.yml: seeds is [-1]; seeds must be different whole numbers, 0 or more (one run"),
+        ({"seeds": []}, "mine.yml: seeds is []; list should have at least 1 item"),
+        ({"seeds": [0.5]}, "mine.yml: seeds is [0.5]; input should be a valid integer (one run of each kind for each seed, such as [0, 1, 2])"),
+        ({"seeds": "seven"}, "mine.yml: seeds is 'seven'; input should be a valid list (one run"),
+        ({"seeds": "[7"}, "mine.yml: seeds is '[7'; input should be a valid list (one run"),
+        ({"prime": 15}, "mine.yml: prime is 15; must be a prime number, such as 67 (the modulus p, a prime number)"),
+        ({"prime": 49}, "mine.yml: prime is 49; must be a prime number, such as 67 (the modulus p, a prime number)"),
+        ({"prime": 2}, "mine.yml: prime is 2; input should be greater than or equal to 3 (the modulus p, a prime number)"),
+        ({"prime": 67.0}, "mine.yml: prime is 67.0; input should be a valid integer (the modulus p, a prime number)"),
+        ({"epochs": 0}, "mine.yml: epochs is 0; input should be greater than or equal to 1 (training steps"),
+        ({"epochs": "many"}, "mine.yml: epochs is 'many'; input should be a valid integer (training steps of every run, such as 30000)"),
+        ({"epochs": None}, "mine.yml: epochs is None; input should be a valid integer (training steps"),
+        ({"ticket_epoch": 301}, "mine.yml: ticket_epoch is 301; it must not lie beyond epochs, 300"),
+        ({"ticket_epoch": -1}, "mine.yml: ticket_epoch is -1; input should be greater than or equal to 0 (epoch of the base"),
+        ({"device": "tpu"}, "mine.yml: device is 'tpu'; must be cpu or cuda (cpu or cuda)"),
+        ({"profile": 3}, "mine.yml: profile is 3; input should be a valid string (the name of the set, shown on every figure)"),
+        ({"sedes": [1]}, "mine.yml: unknown parameter sedes; the parameters are profile, seeds, prime, train_fraction, epochs,"),
+    ],
+    ids=lambda value: str(value)[:30] if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_a_wrong_value_is_named_with_what_would_be_right(change, message):
+    assert refusal(GOOD | change).startswith(message)
+
+
+@pytest.mark.parametrize("name", sorted(set(GOOD) - {"device"}))
+def test_a_missing_parameter_is_named_and_explained(name):
+    message = refusal({key: value for key, value in GOOD.items() if key != name})
+    assert message == f"mine.yml: {name} is missing ({Parameters.model_fields[name].description})"
+
+
+def test_cuda_where_there_is_none(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert refusal(GOOD | {"device": "cuda"}) == "mine.yml: device is 'cuda'; no GPU can be used here; take cpu (cpu or cuda)"
+
+
+@pytest.mark.parametrize("prime", [3, 5, 7, 11, 13, 67, 97, 113])
+def test_primes_are_taken(prime):
+    assert validate(GOOD | {"prime": prime}, "x").prime == prime
+
+
+# --- in a notebook --------------------------------------------------------------------------------------------------------------
+
+
+def test_check_reads_the_parameters_among_all_other_names():
+    assert check(GOOD | {"np": object(), "colour": "red", "In": ["", "colour = 'red'"]}).model_dump() == GOOD
+
+
+def test_check_refuses_an_unknown_name_that_papermill_injected():
+    cells = ["colour = 'red'", "# Parameters\nseeds = [7]\nsedes = [8]\n", "# Parameterless\nnote = 1"]
+    with pytest.raises(ParameterError, match="^parameters: unknown parameter sedes; the parameters are profile, seeds, "):
+        check(GOOD | {"colour": "red", "sedes": [8], "note": 1, "In": cells})
+
+
+def test_check_takes_injected_values():
+    assert check(GOOD | {"seeds": "[7]", "In": ["# Parameters\nseeds = \"[7]\"\n"]}).seeds == [7]
+
+
+def test_a_notebook_shows_the_sentence_in_place_of_a_traceback():
+    with pytest.raises(ParameterError) as caught:
+        check(GOOD | {"epochs": 0})
+    assert caught.value._render_traceback_() == [str(caught.value)]
+    assert Path(__file__).name not in str(caught.value)

@@ -1,0 +1,277 @@
+"""The plan: what is trained, in which order and company, and that nothing is trained twice."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from conftest import Poisoned, ticket_of, tiny_run
+
+from lib import plan
+from lib.models import MLP
+from lib.plan import STACK, Job, execute, make_plan, obtain, stacks
+from lib.runs import AdamW
+from lib.store import Store
+from lib.tasks import ModularTask
+from lib.training import METRICS, Diverged
+
+BASES = [tiny_run(seed=seed) for seed in range(2)]
+TICKETS = [ticket_of(base) for base in BASES]
+RUNS = [*TICKETS, *BASES]  # a ticket before its base: the order asked for is not the order of training
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The stacks that were trained, each as its list of (run, until)."""
+    calls, train = [], plan.train
+
+    def listen(runs, starts, snapshots, until, **options):
+        calls.append([(run, until) for run in runs])
+        return train(runs, starts, snapshots, until=until, **options)
+
+    monkeypatch.setattr(plan, "train", listen)
+    return calls
+
+
+def record_path(store, run):
+    return store.write_to / f"{run.key}.npz"
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def metrics(record):
+    return {name: record.metrics[name].tobytes() for name in METRICS}
+
+
+# --- order --------------------------------------------------------------------------------------------------------------------
+
+
+def test_bases_come_before_their_tickets(store):
+    levels = make_plan(RUNS, store)
+    assert [{job.run for job in level} for level in levels] == [set(BASES), set(TICKETS)]
+    for job in levels[0]:
+        assert (job.until, job.record, job.snapshots) == (230, True, {150})
+    for job in levels[1]:
+        assert (job.until, job.record, job.snapshots) == (230, True, set())
+
+
+def test_a_ticket_alone_brings_the_base_that_it_needs_and_no_more(store):
+    [[base], [ticket]] = make_plan(TICKETS[:1], store)
+    assert (base.run, base.until, base.record, base.snapshots) == (BASES[0], 150, False, {150})
+    assert base.why == f"its weights at epoch 150 are needed by: {TICKETS[0]}"
+    assert (ticket.run, ticket.record) == (TICKETS[0], True)
+    assert ticket.why == "missing: no record of this run"
+
+
+def test_tickets_of_one_base_share_its_training(store, calls):
+    tickets = [ticket_of(BASES[0], epoch=epoch, rate=rate) for epoch in (50, 150) for rate in (0.3, 0.6)]
+    [[base], rest] = make_plan(tickets, store)
+    assert (base.run, base.until, base.record, base.snapshots) == (BASES[0], 150, False, {50, 150})
+    assert [job.run for job in rest] == tickets
+    obtain(tickets, store, progress=False)
+    assert calls == [[(BASES[0], 150)], [(ticket, 230) for ticket in tickets]]
+
+
+def test_a_ticket_of_a_dense_runs_start_needs_no_training_of_it(store):
+    [[job]] = make_plan([ticket_of(BASES[0], epoch=0)], store)
+    assert job.run == ticket_of(BASES[0], epoch=0)
+
+
+def test_a_ticket_of_a_ticket_waits_for_both(store):
+    second = ticket_of(TICKETS[0], epoch=100, rate=0.75)
+    levels = make_plan([second], store)
+    assert [[(job.run, job.until) for job in level] for level in levels] == [
+        [(BASES[0], 150)], [(TICKETS[0], 100)], [(second, 230)]
+    ]  # fmt: skip
+    assert obtain([second], store, progress=False)[0].run == second
+
+
+def test_a_ticket_of_a_tickets_start_trains_that_ticket_not_at_all(store, calls):
+    second = ticket_of(TICKETS[0], epoch=0, rate=0.75)
+    obtain([second], store, progress=False)
+    assert [until for stack in calls for run, until in stack if run == TICKETS[0]] == [0]
+
+
+def test_a_run_that_is_asked_for_twice_is_trained_once(store, calls):
+    records = obtain([BASES[0], BASES[0]], store, progress=False)
+    assert len(records) == 2
+    assert calls == [[(BASES[0], 230)]]
+
+
+# --- what is recorded stays ---------------------------------------------------------------------------------------------------
+
+
+def test_recorded_runs_are_not_trained_again(store, calls):
+    first = obtain(RUNS, store, progress=False)
+    assert [record.run for record in first] == RUNS
+    calls.clear()
+    again = obtain(RUNS, store, progress=False)
+    assert calls == []
+    assert make_plan(RUNS, store) == []
+    assert [metrics(record) for record in again] == [metrics(record) for record in first]
+
+
+def test_committed_records_are_enough(tmp_path, calls):
+    """A fresh clone has results/ and no cache."""
+    obtain(RUNS, Store(tmp_path / "results", tmp_path / "cache", commit=True), progress=False)
+    shutil.rmtree(tmp_path / "cache")
+    calls.clear()
+    obtain(RUNS, Store(tmp_path / "results", tmp_path / "cache"), progress=False)
+    assert calls == []
+
+
+def test_interrupted_work_goes_on_with_the_stack_it_was_at(store, calls, monkeypatch):
+    runs = [*RUNS, *(tiny_run("transformer", seed) for seed in range(2))]
+    listening = plan.train
+
+    def interrupt(runs, *arguments, **options):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return listening(runs, *arguments, **options)
+
+    monkeypatch.setattr(plan, "train", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        obtain(runs, store, progress=False)
+    done = {run for stack in calls for run, _ in stack}
+    assert done == {run for run in runs if store.status(run).state == "recorded"}
+    assert 0 < len(done) < len(runs)
+    monkeypatch.setattr(plan, "train", listening)
+    calls.clear()
+    obtain(runs, store, progress=False)
+    assert {run for stack in calls for run, _ in stack} == set(runs) - done
+    assert make_plan(runs, store) == []
+
+
+def test_a_damaged_record_is_trained_again_alone(store, calls):
+    first = obtain(RUNS, store, progress=False)
+    for run in (TICKETS[0], BASES[1]):
+        path = record_path(store, run)
+        damage(path)
+        calls.clear()
+        [[job]] = make_plan(RUNS, store)
+        assert job.run == run and job.why.startswith(f"damaged: {path} is damaged")
+        again = obtain(RUNS, store, progress=False)
+        assert calls == [[(run, 230)]]
+        assert [metrics(record) for record in again] == [metrics(record) for record in first]
+        assert store.status(run).state == "recorded"
+
+
+# --- checkpoints --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["deleted", "damaged"])
+def test_a_lost_checkpoint_is_made_again_and_the_ticket_is_the_same_bit_for_bit(store, calls, loss):
+    first = obtain(RUNS, store, progress=False)
+    record_path(store, TICKETS[0]).unlink()
+    if loss == "deleted":
+        shutil.rmtree(store.checkpoints)
+    else:
+        for path in store.checkpoints.rglob("*.npz"):
+            damage(path)
+    before = record_path(store, BASES[0]).read_bytes()
+    calls.clear()
+    again = obtain(RUNS, store, progress=False)
+    assert calls == [[(BASES[0], 150)], [(TICKETS[0], 230)]]  # the base only as far as the ticket needs it
+    assert record_path(store, BASES[0]).read_bytes() == before
+    assert [metrics(record) for record in again] == [metrics(record) for record in first]
+
+
+def test_a_checkpoint_that_is_there_spares_the_base(store, calls):
+    obtain(RUNS, store, progress=False)
+    for run in RUNS[:2]:
+        record_path(store, run).unlink()
+    calls.clear()
+    obtain(RUNS, store, progress=False)
+    assert {run for stack in calls for run, _ in stack} == set(TICKETS)
+
+
+# --- stacks -------------------------------------------------------------------------------------------------------------------
+
+
+def jobs_of(runs, until=None):
+    return [Job(run, "", until or run.epochs, True) for run in runs]
+
+
+def test_runs_of_a_kind_are_stacked_whatever_their_seed_and_start():
+    jobs = jobs_of([*BASES, *TICKETS])
+    assert stacks(jobs) == [jobs]
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 16, 17, 25])
+def test_stacks_are_few_and_at_most_so_large(n):
+    jobs = jobs_of([tiny_run(seed=seed) for seed in range(n)])
+    found = stacks(jobs)
+    assert [job for stack in found for job in stack] == jobs
+    sizes = [len(stack) for stack in found]
+    assert max(sizes) <= STACK == 8
+    assert len(sizes) == -(-n // STACK)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        dataclasses.replace(BASES[0], model=MLP(width=12, hidden=9)),
+        dataclasses.replace(BASES[0], optimizer=AdamW(weight_decay=0.5)),
+        dataclasses.replace(BASES[0], epochs=231),
+        dataclasses.replace(BASES[0], task=ModularTask(prime=11, train_fraction=0.6, seed=0)),
+        dataclasses.replace(BASES[0], task=ModularTask(prime=7, train_fraction=0.5, seed=0)),
+        dataclasses.replace(BASES[0], task=ModularTask(prime=7, train_fraction=0.6, pairs="ordered", seed=0)),
+    ],
+    ids=["model", "optimizer", "epochs", "prime", "train fraction", "pairs"],
+)
+def test_runs_that_differ_in_anything_else_are_kept_apart(other):
+    assert [len(stack) for stack in stacks(jobs_of([BASES[0], other, BASES[1]]))] == [2, 1]
+
+
+def test_jobs_of_different_length_are_kept_apart():
+    assert len(stacks(jobs_of(BASES[:1], 150) + jobs_of(BASES[1:]))) == 2
+
+
+# --- divergence ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_diverged_base_and_its_dependants_are_named_and_all_else_is_recorded(store):
+    lost = dataclasses.replace(tiny_run(seed=5), start=Poisoned())
+    ticket = ticket_of(lost)
+    second = ticket_of(ticket, epoch=100, rate=0.75)
+    with pytest.raises(Diverged) as caught:
+        obtain([*RUNS, lost, ticket, second], store, progress=False)
+    message = str(caught.value)
+    assert f"{lost}: loss not finite at epoch 0; " in message
+    assert f"{ticket}: needs {lost}, which diverged; " in message
+    assert f"{second}: needs {ticket}, which diverged. All other runs are recorded; a lower learning_rate may help." in message
+    assert str(BASES[0]) not in message
+    assert all(store.load(run) is not None for run in RUNS)
+    assert all(store.load(run) is None for run in (lost, ticket, second))
+
+
+def test_records_are_the_same_beside_a_diverged_run(tmp_path):
+    alone, beside = (Store(tmp_path / name / "results", tmp_path / name / "cache") for name in ("alone", "beside"))
+    wanted = obtain(RUNS, alone, progress=False)
+    with pytest.raises(Diverged):
+        obtain([dataclasses.replace(tiny_run(seed=5), start=Poisoned()), *RUNS], beside, progress=False)
+    assert [metrics(beside.load(run)) for run in RUNS] == [metrics(record) for record in wanted]
+
+
+# --- odds and ends ------------------------------------------------------------------------------------------------------------
+
+
+def test_seconds_are_shared_among_the_runs_of_a_stack(store, monkeypatch):
+    clock = iter(np.arange(100) * 10.0)
+    monkeypatch.setattr(plan.time, "perf_counter", lambda: next(clock))
+    assert [record.provenance["seconds"] for record in obtain(BASES, store, progress=False)] == [5.0, 5.0]
+
+
+def test_progress_names_what_is_trained(store, capsys):
+    execute(make_plan(BASES, store), store)
+    shown = capsys.readouterr().err
+    assert "2 runs, MLP dense on a+b mod 7, seed 0" in shown
+    assert "460/460" in shown
+
+
+def test_a_record_that_vanishes_is_an_error_in_a_sentence(store, monkeypatch):
+    monkeypatch.setattr(store, "load", lambda run: None)
+    with pytest.raises(RuntimeError, match="^the record of .* was just written but cannot be read; is the disk failing"):
+        obtain(BASES[:1], store, progress=False)
