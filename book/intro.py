@@ -30,7 +30,7 @@
 # runs their experiments again, and those of a follow-up study, from code written for the purpose. It fixes a criterion for
 # every claim before the runs, repeats each run over several seeds, and says of every claim whether it holds.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 profile = "paper"
 seeds = [0, 1, 2, 3, 4]
 prime = 67

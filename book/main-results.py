@@ -31,7 +31,7 @@
 #
 # with $m$ held. The speed-up is $t_{gen}$ of the base over $t_{gen}$ of its ticket, seed by seed ({doc}`setup` has the details).
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 profile = "paper"
 seeds = [0, 1, 2, 3, 4]
 prime = 67

@@ -20,7 +20,7 @@
 # The numbers are those of the authors' released code, from which the paper's figures came {cite:p}`minegishi2023`; where
 # the paper's text says otherwise, this is noted.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 profile = "paper"
 seeds = [0, 1, 2, 3, 4]
 prime = 67
@@ -103,7 +103,7 @@ for system, run in bases.items():
     for name, (r, c) in run.model.shapes(settings.prime).items():
         rows.append({"network": figures.SYSTEMS[system], "matrix": name, "standard deviation, drawn": float(np.std(weights[at : at + r * c]))})
         at += r * c
-HTML(report.table(pd.DataFrame(rows).pivot(index="matrix", columns="network", values="standard deviation, drawn").reset_index(), precision=4))
+HTML(report.table(pd.DataFrame(rows).pivot(index="matrix", columns="network", values="standard deviation, drawn").rename_axis(columns=None).reset_index(), precision=4))
 
 # %% [markdown]
 # ## Training

@@ -31,7 +31,7 @@
 #
 # The authors' code plots the mean over matrices of each matrix's norm instead; the table below has both.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 profile = "paper"
 seeds = [0, 1, 2, 3, 4]
 prime = 67

@@ -1,6 +1,7 @@
 """Command line: `python -m lib status`, `train` and `judge`. `python -m lib --help` tells more."""
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -21,10 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return options.command(options)
+        code = options.command(options)
+        sys.stdout.flush()
+        return code
     except (parameters.ParameterError, claims.ClaimsError, StoreError, Diverged, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("interrupted: finished stacks are recorded, the same command goes on from there", file=sys.stderr)
         return 130
@@ -48,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
             )
         if name == "train":
             where = sub.add_mutually_exclusive_group()
-            where.add_argument("--workers", type=int, help="train on so many processes of this machine, one thread each")
+            where.add_argument(
+                "--workers", type=int, help="train on so many processes of this machine, one thread each"
+            )
             where.add_argument("--scheduler", help="train on the workers of a Dask scheduler, such as tcp://node:8786")
     return top
 

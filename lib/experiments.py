@@ -65,7 +65,11 @@ class Results:
 def runs_of(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> list[Run]:
     """All runs that the chapters are about, each once."""
     wanted = (CHAPTERS[chapter](parameters) for chapter in chapters)
-    return list(dict.fromkeys(run for systems in wanted for kinds in systems.values() for runs in kinds.values() for run in runs))
+    return list(
+        dict.fromkeys(
+            run for systems in wanted for kinds in systems.values() for runs in kinds.values() for run in runs
+        )
+    )
 
 
 def results(chapter: str, parameters: Parameters, store: Store | None = None) -> Results:
@@ -73,9 +77,7 @@ def results(chapter: str, parameters: Parameters, store: Store | None = None) ->
     store = store or Store()
     systems = CHAPTERS[chapter](parameters)
     obtain(runs_of(parameters, [chapter]), store, device=parameters.device)
-    records = {
-        system: {kind: obtain(runs, store) for kind, runs in kinds.items()} for system, kinds in systems.items()
-    }
+    records = {system: {kind: obtain(runs, store) for kind, runs in kinds.items()} for system, kinds in systems.items()}
     return Results(records, _judge(chapter, records, parameters))
 
 

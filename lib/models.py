@@ -64,7 +64,7 @@ def relu_gradient(gradient: Tensor, output: Tensor) -> Tensor:
 
 
 def draw(shapes: dict[str, tuple[int, int]], deviations: dict[str, float], rng: np.random.Generator) -> np.ndarray:
-    """Initial weights N(0, deviation^2), all matrices one after another as a float32 vector; deviation 0 gives zeros."""
+    """Initial weights N(0, deviation^2), matrix after matrix as a float32 vector; deviation 0 gives zeros."""
     parts = [
         (deviations[name] * rng.standard_normal(rows * cols)).astype(np.float32)
         for name, (rows, cols) in shapes.items()

@@ -26,12 +26,16 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     profile: Annotated[str, Field(description="the name of the set, shown on every figure")]
-    seeds: Annotated[list[int], Field(description="one run of each kind for each seed, such as [0, 1, 2]", min_length=1)]
+    seeds: Annotated[
+        list[int], Field(description="one run of each kind for each seed, such as [0, 1, 2]", min_length=1)
+    ]
     prime: Annotated[int, Field(description="the modulus p, a prime number", ge=3)]
     train_fraction: Annotated[float, Field(description="share of the pairs to train on, such as 0.4", gt=0, lt=1)]
     epochs: Annotated[int, Field(description="training steps of every run, such as 30000", ge=1)]
     ticket_epoch: Annotated[int, Field(description="epoch of the base whose magnitudes make the ticket's mask", ge=0)]
-    pruning_rate: Annotated[float, Field(description="share of the weights that a ticket lacks, such as 0.6", ge=0, lt=1)]
+    pruning_rate: Annotated[
+        float, Field(description="share of the weights that a ticket lacks, such as 0.6", ge=0, lt=1)
+    ]
     device: Annotated[str, Field(description="cpu or cuda")] = "cpu"
 
     @field_validator("seeds")

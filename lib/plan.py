@@ -80,7 +80,9 @@ def stacks(jobs: Sequence[Job], workers: int = 1) -> list[list[Job]]:
     for group in groups.values():
         each = -(-len(group) // -(-len(group) // size))  # as equal as can be
         if workers == 1:
-            each = min(padded_size(each), STACK)  # here the trainer's threads share the stack: no padding but in the last one
+            each = min(
+                padded_size(each), STACK
+            )  # here the trainer's threads share the stack: no padding but in the last one
         out += [group[i : i + each] for i in range(0, len(group), each)]
     return out
 

@@ -11,7 +11,6 @@ from lib import claims
 from lib.experiments import CHAPTERS, Results
 from lib.figures import LABELS, SYSTEMS
 from lib.parameters import Parameters
-from lib.store import Record
 from lib.training import METRICS
 
 
@@ -42,7 +41,7 @@ def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
 
 
 def summary(results: Results) -> pd.DataFrame:
-    """One row a system and kind of net: when it fits, when it generalizes, how it ends; medians and ranges over seeds."""
+    """One row a system and kind of net: when it fits, generalizes, and how it ends; medians and ranges over seeds."""
     rows = []
     for system, kinds in results.records.items():
         tau = claims.threshold(kinds["base"])
@@ -54,7 +53,9 @@ def summary(results: Results) -> pd.DataFrame:
                     "system": SYSTEMS[system],
                     "net": LABELS[kind],
                     "τ": tau,
-                    "training accuracy reaches τ (epoch)": epochs_text([claims.train_epoch(r, tau) for r in records], budget),
+                    "training accuracy reaches τ (epoch)": epochs_text(
+                        [claims.train_epoch(r, tau) for r in records], budget
+                    ),
                     "t_gen (epoch)": epochs_text([claims.generalization_epoch(r, tau) for r in records], budget),
                     "test accuracy at the end": f"{np.median(final):.3f} ({final.min():.3f} – {final.max():.3f})",
                 }
@@ -109,7 +110,15 @@ def scorecard(entries: Iterable[claims.Claim | claims.Question], verdicts: Itera
     for row in frame.itertuples():
         chapter = f'<a href="{row.chapter}.html">{row.chapter}</a>' if row.chapter in CHAPTERS else row.chapter
         system = SYSTEMS.get(row.system, row.system)
-        cells = [row.id, html.escape(row.title), html.escape(row.source), system, badge(row.verdict), html.escape(row.result), chapter]
+        cells = [
+            row.id,
+            html.escape(row.title),
+            html.escape(row.source),
+            system,
+            badge(row.verdict),
+            html.escape(row.result),
+            chapter,
+        ]
         rows.append(f'<tr title="{html.escape(row.claim)}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{name}</th>" for name in ("", "claim", "source", "system", "verdict", "estimate", "chapter"))
     return (

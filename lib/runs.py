@@ -18,7 +18,8 @@ from lib.models import MLP, Transformer
 from lib.pruning import magnitude, pruned_count
 from lib.tasks import ModularTask, generator
 
-# Raised by hand whenever the trainer's arithmetic changes (tests/test_golden.py notices): every record is then out of date.
+# Raised by hand whenever the trainer's arithmetic changes (tests/test_golden.py notices); every record is then out of
+# date.
 NUMERICS = 1
 
 EVALUATE_EVERY = 100  # epochs between evaluations; part of what a record is

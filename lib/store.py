@@ -231,7 +231,9 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
             raise ValueError("checksum does not match")
         return arrays, json.loads(text)
     except Exception as error:  # damage can make NumPy, zipfile and its decompressors raise nearly anything
-        raise StoreError(f"{path} is damaged or not a record of this project ({type(error).__name__}: {error})") from error
+        raise StoreError(
+            f"{path} is damaged or not a record of this project ({type(error).__name__}: {error})"
+        ) from error
 
 
 def sweep(folder: Path, older_than: float = 3600.0) -> None:

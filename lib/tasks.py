@@ -35,7 +35,7 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Data:
-    """A task's examples: `inputs` [n, 2] and `labels` [n], int64; `train`, `test`: disjoint row numbers that cover all."""
+    """A task's examples: `inputs` [n, 2], `labels` [n], int64; `train`, `test`: disjoint row numbers that cover all."""
 
     inputs: np.ndarray
     labels: np.ndarray

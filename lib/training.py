@@ -41,8 +41,8 @@ class Trained:
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """-log softmax(logits)[label] for each sample: logits [..., p], labels [..., 1] int64 -> [...].
 
-    Exact in float32, also where one logit leads by far: with s the sum over wrong classes of exp(z_j - z_c), the loss is
-    log1p(s). Where a wrong class leads by m > 0, exp(-m) is factored out first, so that nothing overflows.
+    Exact in float32, also where one logit leads by far: with s the sum over wrong classes of exp(z_j - z_c), the loss
+    is log1p(s). Where a wrong class leads by m > 0, exp(-m) is factored out first, so that nothing overflows.
     """
     gaps = logits - logits.gather(-1, labels)
     wrong = gaps.scatter(-1, labels, -torch.inf)
@@ -55,8 +55,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def cross_entropy_gradient(logits: Tensor, labels: Tensor) -> Tensor:
     """Gradient of the mean cross-entropy over the samples of each run: logits [R, B, p], labels [R, B, 1] -> [R, B, p].
 
-    It takes the place of the logits in memory. For wrong classes the softmax itself; for the right one minus their sum, which keeps its digits where 1 - softmax
-    would be rounded to zero.
+    It takes the place of the logits in memory. For wrong classes the softmax itself; for the right one minus their sum,
+    which keeps its digits where 1 - softmax would be rounded to zero.
     """
     gradient = torch.softmax(logits, -1, out=logits).scatter_(-1, labels, 0.0)
     gradient.scatter_(-1, labels, -gradient.sum(-1, keepdim=True))
@@ -84,8 +84,8 @@ class Stack:
         device: str = "cpu",
     ):
         self.runs = list(runs)
-        # Company that is thrown away. A batch of one, and a batch that threads cannot share out evenly, have products that
-        # take another path in the libraries below, and the bits of one run would depend on the stack around it.
+        # Company that is thrown away. A batch of one, or one that threads cannot share out evenly, has products that
+        # take another path in the libraries below: the bits of a run would depend on the stack around it.
         missing = padded_size(len(self.runs)) - len(self.runs)
         padded, starts = self.runs + self.runs[:1] * missing, list(starts) + list(starts[:1]) * missing
         self.size, self.model, prime = len(padded), padded[0].model, padded[0].task.prime
@@ -122,8 +122,7 @@ class Stack:
         sizes = [self.size * rows * cols for rows, cols in self.shapes.values()]
         parts = buffer[: sum(sizes)].split(sizes)
         return {
-            name: part.view(self.size, *shape)
-            for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
+            name: part.view(self.size, *shape) for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
         }
 
     def _load(self, matrices: Weights, i: int, vector: np.ndarray) -> None:
@@ -154,7 +153,12 @@ class Stack:
             out[f"{name}_accuracy"] = (logits.argmax(-1, keepdim=True) == labels).double().mean((1, 2))
         l1 = torch.stack([w.abs().sum((1, 2), dtype=torch.float64) for w in self.weights.values()])
         l2_squared = torch.stack([w.square().sum((1, 2), dtype=torch.float64) for w in self.weights.values()])
-        out |= {"l1": l1.sum(0), "mean_l1": l1.mean(0), "l2": l2_squared.sum(0).sqrt(), "mean_l2": l2_squared.sqrt().mean(0)}
+        out |= {
+            "l1": l1.sum(0),
+            "mean_l1": l1.mean(0),
+            "l2": l2_squared.sum(0).sqrt(),
+            "mean_l2": l2_squared.sqrt().mean(0),
+        }
         return {name: out[name].cpu().numpy() for name in METRICS}
 
 

@@ -65,10 +65,14 @@ class Poisoned:
         return np.append(np.float32("nan"), initial[1:]), None
 
 
-def train_dense(runs: Sequence[Run], masks: Sequence[np.ndarray | None] | None = None, **options: object) -> list[Trained]:
+def train_dense(
+    runs: Sequence[Run], masks: Sequence[np.ndarray | None] | None = None, **options: object
+) -> list[Trained]:
     """Trains runs as one stack, each from its own initial weights, times its mask where there is one."""
     masks = masks or [None] * len(runs)
-    starts = [(run.initial_weights() * (1 if mask is None else mask), mask) for run, mask in zip(runs, masks, strict=True)]
+    starts = [
+        (run.initial_weights() * (1 if mask is None else mask), mask) for run, mask in zip(runs, masks, strict=True)
+    ]
     return train(runs, starts, **options)
 
 

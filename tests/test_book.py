@@ -126,7 +126,9 @@ def test_executed_notebook_can_be_downloaded(visits: dict[str, Visit], chapter: 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_phone_shows_the_page_without_scrolling_sideways(browser: Browser, address: str, name: str, scheme: str) -> None:
+def test_a_phone_shows_the_page_without_scrolling_sideways(
+    browser: Browser, address: str, name: str, scheme: str
+) -> None:
     visit = Visit(browser, address, name, viewport=PHONE, color_scheme=scheme)
     try:
         assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]

@@ -116,7 +116,9 @@ def test_parameters_count() -> None:
 
 
 def test_only_executes_the_chapter_that_is_named(root: Path) -> None:
-    with pytest.raises(ChapterError, match="Not executed yet at profile smoke: book/intro, book/two; build once without --only"):
+    with pytest.raises(
+        ChapterError, match="Not executed yet at profile smoke: book/intro, book/two; build once without --only"
+    ):
         build.build("smoke", only=["book/one.md"])
     assert list(outputs(root)) == ["one"]
 

@@ -38,7 +38,9 @@ def test_the_command_of_the_readme_works_as_typed(tmp_path: Path) -> None:
     output = tmp_path / "out.ipynb"
     command = f'papermill book/main-results.md {output} -f params/smoke.yml -p seeds "[7]"'
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert output.exists()
 
@@ -54,7 +56,9 @@ def test_the_command_of_the_readme_works_as_typed(tmp_path: Path) -> None:
 def test_a_bad_parameter_stops_the_chapter_with_one_sentence(tmp_path: Path, option: str, sentence: str) -> None:
     command = f"papermill book/typical-grokking.md {tmp_path / 'out.ipynb'} -f params/smoke.yml {option}"
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
     assert done.returncode != 0
     assert sentence in done.stderr
     assert "lib/parameters.py" not in done.stderr  # the sentence stands alone, not under a traceback

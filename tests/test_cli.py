@@ -28,7 +28,9 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(experiments, "ROOT", tmp_path)
     monkeypatch.setattr(experiments, "VERDICTS", tmp_path / "results" / "verdicts.json")
-    monkeypatch.setattr(command.parameters, "load", lambda profile: PROFILES[profile] if profile in PROFILES else load(profile))
+    monkeypatch.setattr(
+        command.parameters, "load", lambda profile: PROFILES[profile] if profile in PROFILES else load(profile)
+    )
     return open_store()
 
 
@@ -49,7 +51,9 @@ def test_help_as_typed():
 
 
 def test_a_bad_profile_as_typed_is_one_line_and_status_1():
-    done = subprocess.run([sys.executable, "-m", "lib", "status", "--profile", "big"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "lib", "status", "--profile", "big"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == "error: there is no profile 'big' in params/; there are paper, smoke\n"
@@ -62,7 +66,9 @@ def test_every_command_refuses_a_bad_profile(store, capsys, name):
     assert err.startswith("error: there is no profile 'big'") and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["status", "--chapter", "nowhere"], ["judge", "--chapter", "main-results"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["status", "--chapter", "nowhere"], ["judge", "--chapter", "main-results"]]
+)
 def test_what_is_no_command_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         command.main(arguments)
@@ -125,7 +131,10 @@ def test_status_tells_a_checkpoint_that_would_be_made_again(trained, capsys):
     for checkpoint in trained.checkpoints.rglob("*.npz"):
         checkpoint.unlink()
     _, out, _ = run(capsys, "status", "--profile", "smoke")
-    assert f"  checkpoint   {base}\n               would be trained for 100 epochs: its weights at epoch 100 are needed by: {ticket}" in out
+    assert (
+        f"  checkpoint   {base}\n               would be trained for 100 epochs: its weights at epoch 100 are needed by: {ticket}"
+        in out
+    )
 
 
 def test_one_chapter_alone(store, capsys, tmp_path):
@@ -142,11 +151,15 @@ def test_the_paper_profile_commits_its_records(store, capsys, tmp_path):
     assert records(tmp_path / ".cache") == []
 
 
-@pytest.mark.parametrize(("profile", "path"), [("smoke", ".cache/verdicts-smoke.json"), ("paper", "results/verdicts.json")])
+@pytest.mark.parametrize(
+    ("profile", "path"), [("smoke", ".cache/verdicts-smoke.json"), ("paper", "results/verdicts.json")]
+)
 def test_judge_writes_a_verdict_for_every_claim_and_trains_nothing(store, capsys, tmp_path, profile, path):
     status, out, err = run(capsys, "judge", "--profile", profile)
     assert (status, err) == (0, "")
-    wanted = [(c.id, s) for c in claims.load_claims(experiments.CLAIMS) if isinstance(c, claims.Claim) for s in c.systems]
+    wanted = [
+        (c.id, s) for c in claims.load_claims(experiments.CLAIMS) if isinstance(c, claims.Claim) for s in c.systems
+    ]
     assert out == f"{path}: {len(wanted)} verdicts, {len(wanted)} not run\n"
     text = (tmp_path / path).read_text()
     assert all(claim in text and system in text for claim, system in wanted)

@@ -63,7 +63,9 @@ def test_lock_is_complete_and_consistent(direct: dict, lock: dict) -> None:
         requirement = todo.pop()
         name = canonicalize_name(requirement.name)
         assert name in lock, f"{name} is missing from the lock"
-        assert requirement.specifier.contains(lock[name], prereleases=True), f"the lock has {name} {lock[name]}, not {requirement}"
+        assert requirement.specifier.contains(lock[name], prereleases=True), (
+            f"the lock has {name} {lock[name]}, not {requirement}"
+        )
         key = (name, *sorted(requirement.extras))
         if key in seen:
             continue

@@ -131,7 +131,9 @@ def test_provenance_names_records_versions_and_machine(results):
 def test_table_says_what_is_missing():
     import pandas as pd
 
-    frame = pd.DataFrame({"epoch": pd.array([12300, None], dtype="Int64"), "high": [61.5, float("inf")], "x": [1.0, float("nan")]})
+    frame = pd.DataFrame(
+        {"epoch": pd.array([12300, None], dtype="Int64"), "high": [61.5, float("inf")], "x": [1.0, float("nan")]}
+    )
     html = report.table(frame)
     for text in ("12,300", "never", "61.50", "no bound", "–"):
         assert f"<td>{text}</td>" in html

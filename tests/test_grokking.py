@@ -27,9 +27,7 @@ def records(tmp_path_factory):
     """Base and ticket records [S], trained through the plan and the store like any chapter's."""
     folder = tmp_path_factory.mktemp("grokking")
     task = ModularTask(prime=31, train_fraction=0.8, seed=0)
-    base = [
-        Run(task=dataclasses.replace(task, seed=seed), model=MLP(), epochs=EPOCHS, seed=seed) for seed in SEEDS
-    ]
+    base = [Run(task=dataclasses.replace(task, seed=seed), model=MLP(), epochs=EPOCHS, seed=seed) for seed in SEEDS]
     tickets = [dataclasses.replace(run, start=Ticket(base=run, epoch=EPOCHS, rate=0.6)) for run in base]
     found = obtain(base + tickets, Store(folder / "results", folder / "cache"), progress=False)
     return {"base": found[: len(SEEDS)], "ticket": found[len(SEEDS) :]}

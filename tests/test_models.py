@@ -61,7 +61,9 @@ def test_gradients_are_autograds_through_the_reference(case):
         W = one(weights, run)
         reference.mean_loss(W, inputs[run], labels[run], logits_of(model)).backward()
         for name, matrix in W.items():
-            torch.testing.assert_close(gradients[name][run], matrix.grad, rtol=1e-9, atol=1e-11, msg=lambda m: f"{name}: {m}")
+            torch.testing.assert_close(
+                gradients[name][run], matrix.grad, rtol=1e-9, atol=1e-11, msg=lambda m: f"{name}: {m}"
+            )
     for name, matrices in weights.items():
         assert torch.equal(matrices, before[name]), f"{name} was changed"
 

@@ -127,13 +127,17 @@ def test_a_private_kernel_name_does_not_survive() -> None:
     assert parse(CHAPTER.replace("name: python3", "name: my-env"), "x.md").metadata["kernelspec"]["name"] == "python3"
 
 
-@pytest.mark.parametrize(("text", "answer"), [(CHAPTER, True), ("# Prose\n", False), ("---\ntitle: x\n---\n# Prose\n", False)])
+@pytest.mark.parametrize(
+    ("text", "answer"), [(CHAPTER, True), ("# Prose\n", False), ("---\ntitle: x\n---\n# Prose\n", False)]
+)
 def test_is_chapter(text: str, answer: bool) -> None:
     assert is_chapter(text) is answer
 
 
 def test_execute_writes_a_notebook_that_names_no_folder_of_this_machine(folder: Path) -> None:
-    execute(folder / "book" / "chapter.md", folder / "deep" / "out.ipynb", {"seeds": [3]}, metadata={"fingerprint": "x"})
+    execute(
+        folder / "book" / "chapter.md", folder / "deep" / "out.ipynb", {"seeds": [3]}, metadata={"fingerprint": "x"}
+    )
     notebook = nbformat.read(folder / "deep" / "out.ipynb", as_version=4)
     assert printed(folder / "deep" / "out.ipynb") == "none [3]\n"
     assert notebook.metadata["book"] == {"fingerprint": "x"}

@@ -87,7 +87,9 @@ def test_seeds_may_come_as_papermill_hands_them_over(text):
     assert validate(GOOD | {"seeds": text}, "x").seeds == ([7, 8] if "8" in str(text) else [7])
 
 
-@pytest.mark.parametrize(("name", "text", "value"), [("epochs", "500", 500), ("pruning_rate", "0.5", 0.5), ("prime", "13", 13)])
+@pytest.mark.parametrize(
+    ("name", "text", "value"), [("epochs", "500", 500), ("pruning_rate", "0.5", 0.5), ("prime", "13", 13)]
+)
 def test_numbers_may_come_as_text(name, text, value):
     assert getattr(validate(GOOD | {name: text}, "x"), name) == value
 
@@ -135,7 +137,10 @@ def test_a_missing_parameter_is_named_and_explained(name):
 
 def test_cuda_where_there_is_none(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert refusal(GOOD | {"device": "cuda"}) == "mine.yml: device is 'cuda'; no GPU can be used here; take cpu (cpu or cuda)"
+    assert (
+        refusal(GOOD | {"device": "cuda"})
+        == "mine.yml: device is 'cuda'; no GPU can be used here; take cpu (cpu or cuda)"
+    )
 
 
 @pytest.mark.parametrize("prime", [3, 5, 7, 11, 13, 67, 97, 113])
@@ -152,12 +157,14 @@ def test_check_reads_the_parameters_among_all_other_names():
 
 def test_check_refuses_an_unknown_name_that_papermill_injected():
     cells = ["colour = 'red'", "# Parameters\nseeds = [7]\nsedes = [8]\n", "# Parameterless\nnote = 1"]
-    with pytest.raises(ParameterError, match="^parameters: unknown parameter sedes; the parameters are profile, seeds, "):
+    with pytest.raises(
+        ParameterError, match="^parameters: unknown parameter sedes; the parameters are profile, seeds, "
+    ):
         check(GOOD | {"colour": "red", "sedes": [8], "note": 1, "In": cells})
 
 
 def test_check_takes_injected_values():
-    assert check(GOOD | {"seeds": "[7]", "In": ["# Parameters\nseeds = \"[7]\"\n"]}).seeds == [7]
+    assert check(GOOD | {"seeds": "[7]", "In": ['# Parameters\nseeds = "[7]"\n']}).seeds == [7]
 
 
 def test_a_notebook_shows_the_sentence_in_place_of_a_traceback():

@@ -241,7 +241,10 @@ def test_a_diverged_base_and_its_dependants_are_named_and_all_else_is_recorded(s
     message = str(caught.value)
     assert f"{lost}: loss not finite at epoch 0; " in message
     assert f"{ticket}: needs {lost}, which diverged; " in message
-    assert f"{second}: needs {ticket}, which diverged. All other runs are recorded; a lower learning_rate may help." in message
+    assert (
+        f"{second}: needs {ticket}, which diverged. All other runs are recorded; a lower learning_rate may help."
+        in message
+    )
     assert str(BASES[0]) not in message
     assert all(store.load(run) is not None for run in RUNS)
     assert all(store.load(run) is None for run in (lost, ticket, second))
@@ -273,5 +276,7 @@ def test_progress_names_what_is_trained(store, capsys):
 
 def test_a_record_that_vanishes_is_an_error_in_a_sentence(store, monkeypatch):
     monkeypatch.setattr(store, "load", lambda run: None)
-    with pytest.raises(RuntimeError, match="^the record of .* was just written but cannot be read; is the disk failing"):
+    with pytest.raises(
+        RuntimeError, match="^the record of .* was just written but cannot be read; is the disk failing"
+    ):
         obtain(BASES[:1], store, progress=False)

@@ -114,7 +114,9 @@ def test_provenance_says_what_made_the_record(store, trained):
     assert provenance["python"] == sys.version.split()[0]
     assert provenance["machine"].endswith(f", {os.cpu_count()} cores")
     assert provenance["seconds"] == 12.35 or provenance["seconds"] == 12.34
-    assert abs(time.time() - time.mktime(time.strptime(provenance["recorded"] + " UTC", "%Y-%m-%dT%H:%M:%SZ %Z"))) < 90_000
+    assert (
+        abs(time.time() - time.mktime(time.strptime(provenance["recorded"] + " UTC", "%Y-%m-%dT%H:%M:%SZ %Z"))) < 90_000
+    )
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------------

@@ -90,14 +90,19 @@ def test_global_random_state_is_neither_read_nor_changed():
 
 
 def test_each_purpose_has_random_numbers_of_its_own():
-    draws = {tuple(generator(seed, purpose).integers(1000, size=8)) for seed in (0, 1) for purpose in ("split", "weights")}
+    draws = {
+        tuple(generator(seed, purpose).integers(1000, size=8)) for seed in (0, 1) for purpose in ("split", "weights")
+    }
     assert len(draws) == 4
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"operation": "a/b"}, r"^operation is 'a/b'; it must be one of a\+b, a-b, a\*b, a\^2\+b\^2, a\^2\+ab\+b\^2, random$"),
+        (
+            {"operation": "a/b"},
+            r"^operation is 'a/b'; it must be one of a\+b, a-b, a\*b, a\^2\+b\^2, a\^2\+ab\+b\^2, random$",
+        ),
         ({"pairs": "all"}, "^pairs is 'all'; it must be one of unordered, ordered, descending$"),
         ({"prime": 2}, "^prime is 2; it must be at least 3$"),
         ({"train_fraction": 0.0}, "^train_fraction is 0.0; it must lie between 0 and 1 "),
@@ -114,5 +119,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(options, message):
 
 
 def test_subtraction_has_no_unordered_pairs():
-    with pytest.raises(ValueError, match="^a-b is not symmetric; its pairs must be 'ordered' or 'descending', not 'unordered'$"):
+    with pytest.raises(
+        ValueError, match="^a-b is not symmetric; its pairs must be 'ordered' or 'descending', not 'unordered'$"
+    ):
         ModularTask(operation="a-b", seed=0)

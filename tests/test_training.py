@@ -95,7 +95,10 @@ def adamw_by_pytorch(run, mask, steps):
     data = run.task.data()
     inputs, labels = data.inputs[data.train], data.labels[data.train]
     shapes, mask = run.model.shapes(run.task.prime), np.ones(len(run.initial_weights())) if mask is None else mask
-    W = {n: torch.tensor(w, dtype=torch.float64, requires_grad=True) for n, w in as_matrices(run.initial_weights() * mask, shapes).items()}
+    W = {
+        n: torch.tensor(w, dtype=torch.float64, requires_grad=True)
+        for n, w in as_matrices(run.initial_weights() * mask, shapes).items()
+    }
     held = {n: torch.tensor(m, dtype=torch.float64) for n, m in as_matrices(mask, shapes).items()}
     optimizer = torch.optim.AdamW(W.values(), lr=0.001, betas=(0.9, 0.98), weight_decay=1.0, fused=False, foreach=False)
     for _ in range(steps):
@@ -112,7 +115,9 @@ def adamw_by_pytorch(run, mask, steps):
 def test_fifty_steps_are_those_of_pytorchs_adamw(model, masked, double):
     runs = [tiny_run(model, seed, prime=5, epochs=50) for seed in range(3)]
     masks = [None, random_mask(runs[1]), random_mask(runs[2], 1)] if masked else [None] * 3
-    for run, mask, one in zip(runs, masks, train_dense(runs, masks, snapshots={run: {50} for run in runs}), strict=True):
+    for run, mask, one in zip(
+        runs, masks, train_dense(runs, masks, snapshots={run: {50} for run in runs}), strict=True
+    ):
         wanted = adamw_by_pytorch(run, mask, 50)
         np.testing.assert_allclose(one.snapshots[50], wanted, rtol=1e-9, atol=1e-10)
         assert np.abs(wanted - run.initial_weights()).max() > 0.02
@@ -249,7 +254,9 @@ def test_metrics_are_those_of_the_weights(model):
                 labels = data.labels[rows]
                 losses = [reference.cross_entropy(z, c).item() for z, c in zip(logits, labels, strict=True)]
                 wanted[f"{side}_loss"] = np.mean(losses)
-                wanted[f"{side}_accuracy"] = np.mean([z.argmax().item() == c for z, c in zip(logits, labels, strict=True)])
+                wanted[f"{side}_accuracy"] = np.mean(
+                    [z.argmax().item() == c for z, c in zip(logits, labels, strict=True)]
+                )
             for name in METRICS:
                 assert one.metrics[name][at] == pytest.approx(wanted[name], rel=1e-5), (name, epoch)
 
@@ -262,7 +269,8 @@ def test_epoch_0_is_the_start():
 
 
 @pytest.mark.parametrize(
-    ("epochs", "evaluated"), [(1, [0, 1]), (99, [0, 99]), (100, [0, 100]), (101, [0, 100, 101]), (230, [0, 100, 200, 230])]
+    ("epochs", "evaluated"),
+    [(1, [0, 1]), (99, [0, 99]), (100, [0, 100]), (101, [0, 100, 101]), (230, [0, 100, 200, 230])],
 )
 def test_evaluations_are_at_0_every_100_and_the_last(epochs, evaluated):
     [one] = train_dense([tiny_run(epochs=epochs)])
@@ -277,7 +285,9 @@ def test_snapshots_are_taken_at_any_epoch_and_change_nothing():
     assert sorted(one.snapshots) == odd
     for epoch in odd:
         short = dataclasses.replace(run, epochs=epoch)
-        assert np.array_equal(one.snapshots[epoch], train_dense([short], snapshots={short: {epoch}})[0].snapshots[epoch])
+        assert np.array_equal(
+            one.snapshots[epoch], train_dense([short], snapshots={short: {epoch}})[0].snapshots[epoch]
+        )
     assert_same(dataclasses.replace(one, snapshots={}), train_dense([run])[0])
 
 
@@ -323,7 +333,15 @@ def test_an_interrupt_in_the_report_ends_training_at_once():
     assert calls == [0, 100]
 
 
-def test_control_c_ends_training_at_its_next_evaluation():
+@pytest.fixture
+def control_c():
+    """Python's own answer to Control-C, which a process started in the background is without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_control_c_ends_training_at_its_next_evaluation(control_c):
     calls = []
 
     def press(run_epochs):
@@ -338,7 +356,9 @@ def test_control_c_ends_training_at_its_next_evaluation():
 
 def test_subnormal_numbers_are_flushed_while_training_and_nowhere_else():
     def subnormal():
-        return (torch.full((64,), 1e-30) * 1e-10).max().item(), (np.full(64, 1e-30, np.float32) * np.float32(1e-10)).max()
+        return (torch.full((64,), 1e-30) * 1e-10).max().item(), (
+            np.full(64, 1e-30, np.float32) * np.float32(1e-10)
+        ).max()
 
     assert min(subnormal()) > 0
     inside, threads = [], torch.get_num_threads()

@@ -135,7 +135,9 @@ def render(source: Path, html: Path) -> None:
         done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT)
     if done.returncode:
         warnings = [line for line in log.read_text().splitlines() if "WARNING" in line or "ERROR" in line]
-        raise ChapterError("\n".join(["Jupyter Book failed or warned:", *warnings[:20], f"The whole output is in {log}."]))
+        raise ChapterError(
+            "\n".join(["Jupyter Book failed or warned:", *warnings[:20], f"The whole output is in {log}."])
+        )
     shutil.rmtree(html, ignore_errors=True)
     os.replace(work / "_build" / "html", html)
 
@@ -178,7 +180,9 @@ def chapter_named(name: str, names: list[str]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.build", description="Execute the chapters and render the book.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.build", description="Execute the chapters and render the book."
+    )
     parser.add_argument("--profile", default="paper", help="a file in params/, without .yml (default: %(default)s)")
     parser.add_argument("--only", action="append", metavar="CHAPTER", help="execute only this chapter; may be repeated")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """Chapters as notebooks: MyST `.md` and percent `.py`, and the handler through which papermill reads them.
 
-papermill picks a reader by the *beginning* of a path, so `pyproject.toml` registers `handler` for every beginning that a
-chapter's path can have. The handler is then asked for all such paths, on reading and on writing, and passes whatever is
+papermill picks a reader by the *beginning* of a path, so `pyproject.toml` registers `handler` for every beginning that
+a chapter's path can have. The handler is then asked for all such paths, on reading and on writing, and passes whatever is
 not a chapter on to papermill's own file handler.
 """
 
@@ -25,7 +25,7 @@ warnings.filterwarnings("ignore", message=r"The specified file \(.*\.(md|py)\) d
 
 
 class ChapterError(click.ClickException):
-    """A chapter that cannot be read, written or executed. The papermill command prints its message, without a traceback."""
+    """A chapter that cannot be read, written or executed. The papermill command prints its message alone."""
 
 
 def parse(text: str, path: str | Path) -> NotebookNode:

@@ -1,7 +1,7 @@
 """Pair every chapter's MyST `.md` with its percent `.py`, by content (`make sync`).
 
-An edit on either side arrives on the other. Which side was edited is decided by comparing texts, never file times, which
-git sets as it likes. Each side is compared with two earlier states in which the pair agreed: the one that the last sync
+An edit on either side arrives on the other. Which side was edited is decided by comparing texts, never file times,
+which git sets as it likes. Each side is compared with two earlier states in which the pair agreed: the one that the last sync
 left, and HEAD. A state in which exactly one side differs says that this side was edited.
 """
 
@@ -104,7 +104,9 @@ def plan(root: Path, name: str, last: list[str | None] | None) -> Step:
         sources = set().union(*(state for state in states if len(state) == 1))
         if len(sources) != 1:
             what = "both edited and now" if any(states) else "left unedited, yet"
-            raise ChapterError(f"{name}.md and {name}.py were {what} disagree: delete the one that is wrong and sync again.")
+            raise ChapterError(
+                f"{name}.md and {name}.py were {what} disagree: delete the one that is wrong and sync again."
+            )
         source = sources.pop()
     target = ".py" if source == ".md" else ".md"
     text = pair.md if source == ".md" else pair.py
@@ -134,14 +136,18 @@ def sync(root: Path, check: bool = False) -> list[Path]:
     if not check:
         for step in targets:
             step.target.write_text(step.text, encoding="utf-8")
-        pairs = {step.name: Pair(text_of(root / f"{step.name}.md"), text_of(root / f"{step.name}.py")) for step in steps}
+        pairs = {
+            step.name: Pair(text_of(root / f"{step.name}.md"), text_of(root / f"{step.name}.py")) for step in steps
+        }
         memory.parent.mkdir(exist_ok=True)
         memory.write_text(json.dumps({name: pair.digest() for name, pair in pairs.items()}, indent=1))
     return [step.target for step in targets]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.sync", description="Pair every chapter's .md and .py by content.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.sync", description="Pair every chapter's .md and .py by content."
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; fail when something is out of sync")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
