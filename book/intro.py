@@ -16,10 +16,9 @@
 # %% [markdown]
 # # Grokking tickets, replicated
 #
-# Train a small network on a table of sums modulo 67, showing it 40% of the entries. Within a few hundred steps it knows
-# those by heart and gets the others wrong. Train on, long after nothing seems left to learn, and it suddenly gets nearly
-# all of the others right as well. This late jump from memorizing to generalizing is called *grokking*
-# {cite:p}`power2022`.
+# Train a small network on a table of sums modulo a prime number, showing it a part of the entries. It soon knows those by
+# heart and gets the others wrong. Train on, long after nothing seems left to learn, and it suddenly gets nearly all of the
+# others right as well. This late jump from memorizing to generalizing is called *grokking* {cite:p}`power2022`.
 #
 # The *lottery ticket hypothesis* {cite:p}`frankle2019` says that a large network contains small ones that would have
 # learned as well by themselves. To find one, train the network, delete its smallest weights, put the remaining ones back
