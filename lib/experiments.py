@@ -76,8 +76,12 @@ def results(chapter: str, parameters: Parameters, store: Store | None = None) ->
     """A chapter's records and judgements; what is missing is trained first."""
     store = store or Store()
     systems = CHAPTERS[chapter](parameters)
-    obtain(runs_of(parameters, [chapter]), store, device=parameters.device)
-    records = {system: {kind: obtain(runs, store) for kind, runs in kinds.items()} for system, kinds in systems.items()}
+    wanted = runs_of(parameters, [chapter])
+    found = dict(zip(wanted, obtain(wanted, store, device=parameters.device), strict=True))
+    records = {
+        system: {kind: [found[run] for run in runs] for kind, runs in kinds.items()}
+        for system, kinds in systems.items()
+    }
     return Results(records, _judge(chapter, records, parameters))
 
 

@@ -80,9 +80,7 @@ def stacks(jobs: Sequence[Job], workers: int = 1) -> list[list[Job]]:
     for group in groups.values():
         each = -(-len(group) // -(-len(group) // size))  # as equal as can be
         if workers == 1:
-            each = min(
-                padded_size(each), STACK
-            )  # here the trainer's threads share the stack: no padding but in the last one
+            each = min(padded_size(each), STACK)  # the trainer's threads share a stack: pad the last one alone
         out += [group[i : i + each] for i in range(0, len(group), each)]
     return out
 
