@@ -7,11 +7,13 @@ baseline's its own every epoch.
 
 import json
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,7 +22,7 @@ from lib import experiments, parameters
 from lib.plan import STACK
 from lib.runs import EVALUATE_EVERY
 from lib.store import machine
-from lib.training import Stack, prepare_thread
+from lib.training import Stack, train
 
 RESULTS = Path(__file__).parent / "results.json"
 EAGER = {"mlp": EagerMLP, "transformer": EagerTransformer}
@@ -51,40 +53,40 @@ def baseline(model: Callable[[], Masked], settings: parameters.Parameters) -> fl
     return median_ms(Baseline(model(), data).epoch, EAGER_EPOCHS, WARM_UP)
 
 
-@torch.no_grad()
 def stacked(system: str, settings: parameters.Parameters) -> tuple[float, float]:
     """A stack of base runs: milliseconds a run-epoch, and the floating-point operations of its matrix products."""
     runs = [experiments.base(system, seed, settings) for seed in range(STACK)]
-    stack = Stack(runs, [(run.initial_weights(), None) for run in runs])
-
-    def chunk() -> None:
-        for _ in range(EVALUATE_EVERY):
-            stack.step()
-        stack.evaluate()
-
-    with FlopCounterMode(display=False) as counter:
-        stack.step()
-    return median_ms(chunk, CHUNKS, warm_up=1) / EVALUATE_EVERY / STACK, counter.get_total_flops() / STACK
+    starts = [(run.initial_weights(), None) for run in runs]
+    ends: dict[int, list[float]] = {}  # each of the trainer's threads reports after every evaluation
+    train(
+        runs,
+        starts,
+        until=(CHUNKS + 1) * EVALUATE_EVERY,
+        report=lambda run_epochs: ends.setdefault(threading.get_ident(), []).append(time.perf_counter()),
+    )
+    chunks = [seconds for times in ends.values() for seconds in np.diff(times)[1:]]  # the first one warms up
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        Stack(runs, starts).step()
+    return 1000 * statistics.median(chunks) / EVALUATE_EVERY / STACK, counter.get_total_flops() / STACK
 
 
 def main() -> None:
     """Measures everything, prints a table and writes the file."""
     settings = parameters.load("paper")
-    # Each side in a thread of its own: where threads of one are left idle, those of the other no longer spin at their
-    # barriers, and every operation waits for the system.
+    # In a thread of its own: where threads of it are left idle, those of the trainer no longer spin at their barriers,
+    # and every operation waits for the system.
     with ThreadPoolExecutor(1) as pool:
         eager = {system: pool.submit(baseline, model, settings).result() for system, model in EAGER.items()}
-    models = {}
-    with ThreadPoolExecutor(1, initializer=prepare_thread) as pool:
         peak = pool.submit(peak_gflops).result()
-        for system in EAGER:
-            ms, flops = pool.submit(stacked, system, settings).result()
-            models[system] = {
-                "ms_eager": round(eager[system], 3),
-                "ms_stacked": round(ms, 4),
-                "ratio": round(eager[system] / ms, 1),
-                "peak_share": round(flops / ms / 1e6 / peak, 3),
-            }
+    models = {}
+    for system in EAGER:
+        ms, flops = stacked(system, settings)
+        models[system] = {
+            "ms_eager": round(eager[system], 3),
+            "ms_stacked": round(ms, 4),
+            "ratio": round(eager[system] / ms, 1),
+            "peak_share": round(flops / ms / 1e6 / peak, 3),
+        }
     results = {"models": models, "peak_gflops": round(peak, 1), "machine": machine()}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     print(f"{machine()}, matrix-product peak {peak:.0f} GFLOP/s, {STACK} runs a stack, milliseconds a run-epoch")

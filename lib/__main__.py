@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
                 "--chapter", action="append", choices=list(experiments.CHAPTERS), help="only this chapter's runs"
             )
         if name == "train":
+            sub.add_argument("--device", choices=["cpu", "cuda"], help="in place of the profile's")
             where = sub.add_mutually_exclusive_group()
             where.add_argument(
                 "--workers", type=int, help="train on so many processes of this machine, one thread each"
@@ -110,8 +111,10 @@ def train(options: argparse.Namespace) -> int:
     store = Store(commit=options.profile == "paper")
     runs = wanted(options)
     levels = make_plan(runs, store)
+    settings = parameters.load(options.profile)
+    device = parameters.validate(dict(settings) | {"device": options.device or settings.device}, "--device").device
     with client_of(options) as client:
-        execute(levels, store, device=parameters.load(options.profile).device, client=client)
+        execute(levels, store, device=device, client=client)
     print(f"{options.profile} profile: {len(runs)} runs recorded, {sum(map(len, levels))} trained just now")
     return 0
 

@@ -4,6 +4,7 @@ A chapter's function returns its runs as system -> kind of net -> runs, one for 
 function and list it in `CHAPTERS`: training, `python -m lib status`, and the verdicts follow.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from lib import claims
 from lib.models import MLP, Transformer
 from lib.parameters import Parameters
 from lib.plan import obtain
-from lib.runs import Run, Ticket
+from lib.runs import AdamW, DeadNeurons, PrunedAtInit, Redense, Rescaled, Run, Ticket
 from lib.store import ROOT, Record, Store
 from lib.tasks import ModularTask
 
@@ -20,37 +21,214 @@ MODELS = {"mlp": MLP(), "transformer": Transformer()}
 CLAIMS = ROOT / "book" / "claims.yml"
 VERDICTS = ROOT / "results" / "verdicts.json"
 
+GRID = 15  # tickets are cut at so many epochs, evenly spaced up to the end
+RATES = tuple(round(0.1 * i, 2) for i in range(1, 10))
+FINE_RATES = tuple(round(0.05 * i, 2) for i in range(2, 19))  # the search for the critical rate
+OPERATIONS = {"a+b": "unordered", "a-b": "descending", "a*b": "unordered", "a^2+b^2": "unordered"}  # App. F
+MORE_OPERATIONS = {"a^2+ab+b^2": "unordered", "random": "unordered"}  # the authors' code; App. F
+METHODS = {"random": ("random", 1), "snip": ("snip", 1), "grasp": ("grasp", 1), "synflow": ("synflow", 1)} | {
+    "synflow-100": ("synflow", 100)
+}
+THRESHOLDS = (0.01, 0.05, 0.2)  # of a dead neuron's norm, relative to the largest
+SWITCHED_OFF_AT = {"mlp": 0.99, "transformer": 0.9}  # test accuracy at which weight decay ends
+VARIANTS = {  # where text and code of the paper differ
+    "transformer/width-500": Transformer(width=500),
+    "transformer/positions": Transformer(positions=True),
+    "transformer/biases": Transformer(biases=True),
+}
+
 Kinds = dict[str, list[Run]]
+Systems = dict[str, Kinds]
 
 
-def base(system: str, seed: int, parameters: Parameters) -> Run:
-    """The dense run of a system on modular addition; one seed draws weights and split."""
-    task = ModularTask(prime=parameters.prime, train_fraction=parameters.train_fraction, seed=seed)
+def base(
+    system: str, seed: int, parameters: Parameters, *, operation: str = "a+b", pairs: str = "unordered"
+) -> Run:
+    """The dense run of a system, on modular addition unless told; one seed draws weights and split."""
+    task = ModularTask(
+        operation=operation,
+        prime=parameters.prime,
+        pairs=pairs,
+        train_fraction=parameters.train_fraction,
+        seed=seed,
+    )
     return Run(task=task, model=MODELS[system], epochs=parameters.epochs, seed=seed)
 
 
-def ticket(of: Run, parameters: Parameters) -> Run:
-    """The ticket of a base run: its mask at `ticket_epoch` on its initial weights."""
-    start = Ticket(base=of, epoch=parameters.ticket_epoch, rate=parameters.pruning_rate)
-    return Run(task=of.task, model=of.model, start=start, optimizer=of.optimizer, epochs=of.epochs, seed=of.seed)
+def ticket_start(of: Run, parameters: Parameters, *, epoch: int | None = None, rate: float | None = None) -> Ticket:
+    """The mask of a base run, at the profile's epoch and rate unless told."""
+    return Ticket(
+        base=of,
+        epoch=parameters.ticket_epoch if epoch is None else epoch,
+        rate=parameters.pruning_rate if rate is None else rate,
+    )
 
 
-def typical_grokking(parameters: Parameters) -> dict[str, Kinds]:
+def ticket(of: Run, parameters: Parameters, **where: float) -> Run:
+    """The ticket of a base run, rewound to its initial weights."""
+    return dataclasses.replace(of, start=ticket_start(of, parameters, **where))
+
+
+def ticket_epochs(parameters: Parameters) -> list[int]:
+    """The epochs at which tickets are cut: 2,000, 4,000, ..., 30,000 at the paper's scale."""
+    return [parameters.epochs * i // GRID for i in range(1, GRID + 1)]
+
+
+def bases(parameters: Parameters) -> Systems:
     """App. C: the base alone."""
     return {system: {"base": [base(system, seed, parameters) for seed in parameters.seeds]} for system in MODELS}
 
 
-def main_results(parameters: Parameters) -> dict[str, Kinds]:
+def base_and(parameters: Parameters, others: Callable[[Run], dict[str, Run]], systems: Iterable[str] = MODELS) -> Systems:
+    """For each system its bases, their tickets, and `others` of each base by kind."""
+    out = {}
+    for system in systems:
+        dense = bases(parameters)[system]["base"]
+        kinds = {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
+        for run in dense:
+            for kind, other in others(run).items():
+                kinds.setdefault(kind, []).append(other)
+        out[system] = kinds
+    return out
+
+
+def main_results(parameters: Parameters) -> Systems:
     """Section 4.1: base and ticket."""
+    return base_and(parameters, lambda run: {})
+
+
+def tickets_by_epoch(parameters: Parameters) -> Systems:
+    """Section 4.2, D.1: tickets from a grid of epochs."""
+    epochs = ticket_epochs(parameters)
+    return base_and(
+        parameters, lambda run: {f"epoch {epoch}": ticket(run, parameters, epoch=epoch) for epoch in epochs}
+    )
+
+
+def tickets_by_rate(parameters: Parameters) -> Systems:
+    """Section 4.3, D.2: tickets of a grid of pruning rates."""
+    return base_and(parameters, lambda run: {f"rate {rate}": ticket(run, parameters, rate=rate) for rate in RATES})
+
+
+def weight_norm(parameters: Parameters) -> Systems:
+    """Section 5.1, D.3: dense nets that start with the ticket's norm, taken both ways."""
+    return base_and(
+        parameters,
+        lambda run: {
+            f"{norm}-{over}": dataclasses.replace(
+                run, start=Rescaled(ticket=ticket_start(run, parameters), norm=norm, over=over)
+            )
+            for over in ("matrices", "all")
+            for norm in ("l2", "l1")
+        },
+    )
+
+
+def no_weight_decay(parameters: Parameters) -> Systems:
+    """Section 5.1, D.4: weight decay 0 from the start, for the dense net and a fine grid of rates, or from t_gen on."""
+    none = AdamW(weight_decay=0.0)
+    out = base_and(
+        parameters,
+        lambda run: {"dense, no decay": dataclasses.replace(run, optimizer=none)}
+        | {
+            f"rate {rate}": dataclasses.replace(ticket(run, parameters, rate=rate), optimizer=none)
+            for rate in FINE_RATES
+        },
+    )
+    for system, kinds in out.items():
+        until = AdamW(decay_until=SWITCHED_OFF_AT[system])
+        for kind in ("base", "ticket"):
+            kinds[f"{kind}, switched off"] = [dataclasses.replace(run, optimizer=until) for run in kinds[kind]]
+    return out
+
+
+def pruning_at_init(parameters: Parameters) -> Systems:
+    """Section 5.2, D.5: masks from before training."""
+    return base_and(
+        parameters,
+        lambda run: {
+            kind: dataclasses.replace(
+                run, start=PrunedAtInit(method=method, rate=parameters.pruning_rate, rounds=rounds)
+            )
+            for kind, (method, rounds) in METHODS.items()
+        },
+    )
+
+
+def redense(parameters: Parameters) -> Systems:
+    """App. I: the ticket's initial weights, trained densely."""
+    return base_and(
+        parameters,
+        lambda run: {"re-dense": dataclasses.replace(run, start=Redense(ticket=ticket_start(run, parameters)))},
+    )
+
+
+def dead_neurons(parameters: Parameters) -> Systems:
+    """App. J: dead neurons removed from the base, or given back to the ticket, by several thresholds."""
+    return base_and(
+        parameters,
+        lambda run: {
+            f"{kind} {threshold}": dataclasses.replace(
+                run,
+                start=DeadNeurons(
+                    ticket=ticket_start(run, parameters), revive=kind == "revive", threshold=threshold
+                ),
+            )
+            for threshold in THRESHOLDS
+            for kind in ("kill", "revive")
+        },
+        ["mlp"],
+    )
+
+
+def tasks(parameters: Parameters) -> Systems:
+    """App. F: base and ticket on other operations, and on random labels."""
+    out = {}
+    for system in MODELS:
+        for operation, pairs in (OPERATIONS | MORE_OPERATIONS).items():
+            dense = [base(system, seed, parameters, operation=operation, pairs=pairs) for seed in parameters.seeds]
+            out[f"{system}/{operation}"] = {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
+    return out
+
+
+def _with_model(model: MLP | Transformer, parameters: Parameters) -> Kinds:
+    dense = [dataclasses.replace(base("mlp", seed, parameters), model=model) for seed in parameters.seeds]
+    return {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
+
+
+def architectures(parameters: Parameters) -> Systems:
+    """App. E: a deeper MLP, a transformer with four heads."""
     return {
-        system: {"base": kinds["base"], "ticket": [ticket(run, parameters) for run in kinds["base"]]}
-        for system, kinds in typical_grokking(parameters).items()
+        "mlp-deep": _with_model(MLP(hidden_layers=2), parameters),
+        "transformer-4-heads": _with_model(Transformer(heads=4, head_width=32), parameters),
     }
 
 
-CHAPTERS: dict[str, Callable[[Parameters], dict[str, Kinds]]] = {
-    "typical-grokking": typical_grokking,
+def deviations(parameters: Parameters) -> Systems:
+    """Where text and code differ: models as the text has them, ordered pairs; and tickets on new initial weights."""
+    out = {}
+    for system, kinds in main_results(parameters).items():
+        dense = kinds["base"]
+        new = [dataclasses.replace(run, seed=run.seed + 1000) for run in kinds["ticket"]]
+        out[system] = kinds | {"reinitialized": new}
+        dense = [base(system, seed, parameters, pairs="ordered") for seed in parameters.seeds]
+        out[f"{system}/ordered"] = {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
+    return out | {name: _with_model(model, parameters) for name, model in VARIANTS.items()}
+
+
+CHAPTERS: dict[str, Callable[[Parameters], Systems]] = {
+    "typical-grokking": bases,
     "main-results": main_results,
+    "ticket-epochs": tickets_by_epoch,
+    "pruning-rate": tickets_by_rate,
+    "weight-norm": weight_norm,
+    "no-weight-decay": no_weight_decay,
+    "pruning-at-init": pruning_at_init,
+    "re-dense": redense,
+    "dead-neurons": dead_neurons,
+    "tasks": tasks,
+    "architectures": architectures,
+    "deviations": deviations,
 }
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, pad
 
 Weights = dict[str, Tensor]
 
@@ -63,6 +63,13 @@ def relu_gradient(gradient: Tensor, output: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
 
 
+def cut(buffer: Tensor, shapes: dict[str, tuple[int, int]]) -> Weights:
+    """The matrices in a buffer [R, n or more] that holds them one after another: name -> view [R, rows, cols]."""
+    sizes = [rows * cols for rows, cols in shapes.values()]
+    parts = buffer[:, : sum(sizes)].split(sizes, 1)
+    return {name: part.unflatten(1, shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+
+
 def draw(shapes: dict[str, tuple[int, int]], deviations: dict[str, float], rng: np.random.Generator) -> np.ndarray:
     """Initial weights N(0, deviation^2), matrix after matrix as a float32 vector; deviation 0 gives zeros."""
     parts = [
@@ -100,6 +107,10 @@ class MLP:
         deviations = {name: cols**-0.5 for name, (_, cols) in shapes.items()} | {"W_E": prime**-0.5}
         return draw(shapes, deviations, rng)
 
+    def matrices(self, buffer: Tensor, prime: int) -> Weights:
+        """The weight matrices in a buffer [R, n or more], as `forward` and `backward` take them."""
+        return cut(buffer, self.shapes(prime))
+
     def lookup(self, inputs: Tensor, prime: int) -> Lookup:
         """What `forward` needs of inputs [R, B, 2]."""
         return Lookup(inputs, prime)
@@ -129,6 +140,14 @@ class MLP:
         torch.bmm(dtable.mT, W["W_E"], out=G["W_in"])
         torch.bmm(dtable, W["W_in"], out=G["W_E"])
 
+    def flow(self, weights: Weights) -> Tensor:
+        """Sum over all paths from tokens to logits of the products of their weights [R]."""
+        W = weights
+        x = W["W_in"] @ W["W_E"].sum(1)[..., None]
+        for i in range(1, self.hidden_layers):
+            x = W[f"W_h{i}"] @ x
+        return (W["W_U"] @ (W["W_out"] @ x)).sum((1, 2))
+
 
 @dataclass(frozen=True)
 class TokenLookup:
@@ -144,7 +163,7 @@ class TokenLookup:
 
         samples [R, B, k], table [R, rows, k] -> [R, H, L - 1, B].
         """
-        differences = embedding_bag(self.pairs, table.flatten(0, 1), mode="sum", per_sample_weights=self.signs)
+        differences = embedding_bag(self.pairs, table.flatten(0, 1), mode="sum", per_sample_weights=self.signs.to(table))
         out = differences.view(*samples.shape[:2], -1, samples.shape[-1]).mul_(samples[:, :, None]).sum(-1)
         return out.mT.unflatten(1, (self.scores.shape[1], -1))
 
@@ -186,6 +205,14 @@ class Transformer:
         deviations = dict.fromkeys(shapes, self.width**-0.5) | {"W_E": prime**-0.5, "b_in": 0.0, "b_out": 0.0}
         return draw(shapes, deviations, rng)
 
+    def matrices(self, buffer: Tensor, prime: int) -> Weights:
+        """The weight matrices in a buffer [R, n or more], and W_Q, W_K and W_V together as W_QKV: one product, not three."""
+        shapes, joined = self.shapes(prime), {}
+        for name, (rows, cols) in shapes.items():
+            name = "W_QKV" if name in ("W_Q", "W_K", "W_V") else name
+            joined[name] = joined.get(name, (0, cols))[0] + rows, cols
+        return cut(buffer, shapes) | cut(buffer, joined)
+
     def lookup(self, inputs: Tensor, prime: int) -> TokenLookup:
         """What `forward` needs of inputs [R, B, L].
 
@@ -222,8 +249,8 @@ class Transformer:
         if self.positions:
             E = (W["W_pos"][:, :, None] + E[:, None]).flatten(1, 2)
         V = E.shape[1]
-        query, key, value = E[:, V - p :] @ W["W_Q"].mT, E @ W["W_K"].mT, E @ W["W_V"].mT  # [R, tokens, H * k]
-        query, key, value = self.split(query), self.split(key), self.split(value)  # [R * H, tokens, k]
+        query, key, value = (self.split(x) for x in (E @ W["W_QKV"].mT).chunk(3, 2))  # [R * H, V, k]
+        query = query[:, V - p :]
         moved = (value @ self.split(W["W_O"]).mT).view(R, H * V, -1)  # what attending to a token adds
         scores = (query @ key.mT).view(R, H, p * V).gather(2, lookup.scores) / k**0.5
         # Softmax over L, written out: PyTorch's own, along any but the last dimension, rounds a sample differently
@@ -273,18 +300,31 @@ class Transformer:
         dscores = torch.cat([pulled, pulled.new_zeros(R, H, 1, pulled.shape[-1])], 2)
         dscores = (dscores - attention * pulled.sum(2, keepdim=True)) / k**0.5  # [R, H, L, B]
         dtable = E.new_zeros(R, H, p * V).scatter_add_(2, lookup.scores, dscores.flatten(2)).view(R * H, p, V)
-        dquery, dkey = self.merge(dtable @ key), self.merge(dtable.mT @ query)  # [R, tokens, H * k]
+        dquery, dkey = dtable @ key, dtable.mT @ query  # [R * H, tokens, k]
 
         dmoved = drows[:, V:].reshape(R * H, V, d)
         G["W_O"].copy_(self.merge(dmoved.mT @ value))
-        dvalue = self.merge(dmoved @ self.split(W["W_O"]))  # [R, V, H * k]
-        torch.bmm(dquery.mT, E[:, V - p :], out=G["W_Q"])
-        torch.bmm(dkey.mT, E, out=G["W_K"])
-        torch.bmm(dvalue.mT, E, out=G["W_V"])
-        dE = drows[:, :V].baddbmm(dkey, W["W_K"]).baddbmm_(dvalue, W["W_V"])
-        dE[:, V - p :].baddbmm_(dquery, W["W_Q"])
+        dvalue = dmoved @ self.split(W["W_O"])  # [R * H, V, k]
+        dquery = pad(dquery, (0, 0, V - p, 0))  # only tokens at the last position ask
+        dqkv = torch.cat([self.merge(x) for x in (dquery, dkey, dvalue)], 2)  # [R, V, 3 * H * k]
+        torch.bmm(dqkv.mT, E, out=G["W_QKV"])
+        dE = drows[:, :V].baddbmm(dqkv, W["W_QKV"])
         if self.positions:
             dE = dE.unflatten(1, (-1, p))  # [R, L, p, d]
             G["W_pos"].copy_(dE.sum(2))
             dE = dE.sum(1)
         G["W_E"].copy_(dE)
+
+    def flow(self, weights: Weights) -> Tensor:
+        """Sum over all paths from tokens to logits of the products of their weights [R].
+
+        Attention spreads its weight evenly over the positions, so that no path leads through W_Q and W_K. Biases and
+        positions are inputs of their own.
+        """
+        W = weights
+        tokens = W["W_E"].sum(1)[..., None]  # [R, d, 1]
+        last = tokens + (W["W_pos"][:, -1:].mT if self.positions else 0)
+        attended = tokens + (W["W_pos"].mean(1)[..., None] if self.positions else 0)
+        x = last + W["W_O"] @ (W["W_V"] @ attended)
+        hidden = W["W_in"] @ x + (W["b_in"].mT if self.biases else 0)
+        return (W["W_U"] @ (x + W["W_out"] @ hidden + (W["b_out"].mT if self.biases else 0))).sum((1, 2))

@@ -4,7 +4,6 @@ A run whose record is in the store is not trained again. A ticket needs its base
 checkpoint is gone (the cache may be deleted at any time), the base is trained again up to that epoch.
 """
 
-import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +14,13 @@ from tqdm import tqdm
 
 from lib.runs import Run
 from lib.store import Record, Store
-from lib.training import Diverged, Report, Trained, padded_size, train
+from lib.training import Diverged, Report, Trained, train
 
 if TYPE_CHECKING:
     import distributed
 
 STACK = 8  # runs in a stack: more no longer fit the processor's cache
+GPU_STACK = 256  # a GPU takes all that there is
 
 
 @dataclass
@@ -65,29 +65,29 @@ def make_plan(runs: Iterable[Run], store: Store) -> list[list[Job]]:
     return levels
 
 
-def stacks(jobs: Sequence[Job], workers: int = 1) -> list[list[Job]]:
-    """Jobs that can be trained together, side by side: same task shape, model, optimizer and length; at most `STACK`.
+def stacks(jobs: Sequence[Job], workers: int = 1, device: str = "cpu") -> list[list[Job]]:
+    """Jobs that can be trained together, side by side: as many examples, the same model, optimizer and length; at most `STACK`.
 
     workers: how many stacks can be trained at a time; fewer jobs a stack where that keeps all of them at work.
     """
     groups: dict[object, list[Job]] = {}
     for job in jobs:
         run = job.run
-        shape = dataclasses.replace(run.task, seed=0), run.model, run.optimizer, run.epochs, job.until
-        groups.setdefault(shape, []).append(job)
-    size = min(STACK, -(-len(jobs) // workers))
+        examples = run.task.prime, run.task.pairs, run.task.train_fraction
+        groups.setdefault((examples, run.model, run.optimizer, run.epochs, job.until), []).append(job)
+    size = min(GPU_STACK if device == "cuda" else STACK, -(-len(jobs) // workers))
     out = []
     for group in groups.values():
         each = -(-len(group) // -(-len(group) // size))  # as equal as can be
         if workers == 1:
-            each = min(padded_size(each), STACK)  # the trainer's threads share a stack: pad the last one alone
+            each += each % 2  # the trainer's threads share a stack
         out += [group[i : i + each] for i in range(0, len(group), each)]
     return out
 
 
 def starts_of(jobs: Sequence[Job], store: Store) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Starting weights and mask of each job's run."""
-    return [job.run.start.make(job.run.initial_weights(), store.weights) for job in jobs]
+    return [job.run.start.make(job.run, store.weights) for job in jobs]
 
 
 def execute(
@@ -115,13 +115,13 @@ def execute(
                     failed[job.run] = f"{job.run}: needs {lost[0]}, which diverged"
                 else:
                     ready.append(job)
-            waiting = stacks(ready, len(client.nthreads()) if client else 1)
+            waiting = stacks(ready, len(client.nthreads()) if client else 1, device)
             for stack, trained, seconds in _train_stacks(waiting, store, device, bar, client):
                 for job, one in zip(stack, trained, strict=True):
                     if one.diverged_at is not None:
                         failed[job.run] = f"{job.run}: loss not finite at epoch {one.diverged_at}"
                     else:
-                        keep(job, one, seconds / len(stack), store)
+                        keep(job, one, seconds / len(stack), store, device)
     if failed:
         raise Diverged("; ".join(failed.values()) + ". All other runs are recorded; a lower learning_rate may help.")
 
@@ -161,10 +161,10 @@ def _timed_train(
     return trained, time.perf_counter() - begun
 
 
-def keep(job: Job, trained: Trained, seconds: float, store: Store) -> None:
+def keep(job: Job, trained: Trained, seconds: float, store: Store, device: str) -> None:
     """Saves what a job was for: its record and checkpoints, or the checkpoints alone."""
     if job.record:
-        store.save(trained, seconds)
+        store.save(trained, seconds, device)
     else:
         store.save_checkpoints(trained)
 

@@ -1,6 +1,15 @@
-"""Pruning: masks from weights (paper, section 4.1 and App. D.1)."""
+"""Pruning: masks from weights (paper, section 4.1 and App. D.1) and from scores at initialisation (App. B).
+
+A score is high where a weight is to be kept. All are taken in float64, from the loss over the whole training set.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
+import torch
+
+from lib.models import MLP, Transformer
+from lib.tasks import ModularTask, generator
 
 
 def pruned_count(size: int, rate: float) -> int:
@@ -24,3 +33,67 @@ def prune_lowest(scores: np.ndarray, rate: float) -> np.ndarray:
 def magnitude(weights: np.ndarray, rate: float) -> np.ndarray:
     """Global magnitude pruning over all weights [n] together: the share `rate` smallest in absolute value goes."""
     return prune_lowest(np.abs(weights), rate)
+
+
+def loss_gradient(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
+    """Gradient [n] of the mean training loss at weights [n], in float64."""
+    from lib.training import cross_entropy_gradient  # which imports lib.runs, which imports this module
+
+    data = task.data()
+    inputs, labels = (torch.from_numpy(x[None, data.train]) for x in (data.inputs, data.labels))
+    buffer = torch.from_numpy(weights.astype(np.float64))[None]
+    matrices, gradient = model.matrices(buffer, task.prime), torch.zeros_like(buffer)
+    lookup = model.lookup(inputs, task.prime)
+    with torch.no_grad():
+        logits, saved = model.forward(matrices, lookup)
+        dlogits = cross_entropy_gradient(logits, labels[..., None]) / len(data.train)
+        model.backward(matrices, model.matrices(gradient, task.prime), lookup, saved, dlogits)
+    return gradient[0].numpy()
+
+
+def random_score(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
+    """Uniform numbers, drawn from the task's seed."""
+    return generator(task.seed, "random pruning").random(len(weights))
+
+
+def snip(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
+    """|dL/dw * w|: the loss changes most where this is high (Lee et al. 2019)."""
+    return np.abs(loss_gradient(model, task, weights) * weights)
+
+
+def grasp(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
+    """(H dL/dw) * w: what its authors rank by is -(H dL/dw) * w, and they remove the highest (Wang et al. 2020).
+
+    H dL/dw is a central difference of the gradient in the direction of the gradient.
+    """
+    gradient = loss_gradient(model, task, weights)
+    step = 1e-4 * np.linalg.norm(weights) / np.linalg.norm(gradient)
+    ahead, behind = (loss_gradient(model, task, weights + sign * step * gradient) for sign in (1, -1))
+    return (ahead - behind) / (2 * step) * weights
+
+
+def synflow(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
+    """dR/dw * w with R = 1^T (prod |W|) 1: the flow of all paths through a weight (Tanaka et al. 2020). No data."""
+    buffer = torch.from_numpy(np.abs(weights.astype(np.float64)))[None].requires_grad_()
+    model.flow(model.matrices(buffer, task.prime)).sum().backward()
+    return (buffer.grad * buffer.detach())[0].numpy()
+
+
+Score = Callable[[MLP | Transformer, ModularTask, np.ndarray], np.ndarray]
+
+SCORES: dict[str, Score] = {"random": random_score, "snip": snip, "grasp": grasp, "synflow": synflow}
+
+
+def prune_by_score(
+    score: Score, model: MLP | Transformer, task: ModularTask, weights: np.ndarray, rate: float, rounds: int = 1
+) -> np.ndarray:
+    """Mask [n] that removes the share `rate` of weights [n] with the lowest scores.
+
+    In several rounds, the kept share shrinks from round to round by the same factor, and scores are those of the weights
+    that are left.
+    """
+    mask = np.ones(len(weights), bool)
+    for i in range(1, rounds + 1):
+        scores = np.where(mask, score(model, task, weights * mask), -np.inf)
+        mask = prune_lowest(scores, 1 - (1 - rate) ** (i / rounds) if i < rounds else rate)
+    return mask

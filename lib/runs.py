@@ -8,6 +8,7 @@ To add a kind of start: write a frozen dataclass below with `needs` and `make`, 
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.models import MLP, Transformer
-from lib.pruning import magnitude, pruned_count
+from lib.pruning import SCORES, magnitude, prune_by_score, pruned_count
 from lib.tasks import ModularTask, generator
 
 # Raised by hand whenever the trainer's arithmetic changes (tests/test_golden.py notices); every record is then out of
 # date.
-NUMERICS = 1
+NUMERICS = 2
 
 EVALUATE_EVERY = 100  # epochs between evaluations; part of what a record is
 
@@ -30,12 +31,16 @@ WeightsOf = Callable[["Run", int], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW:
-    """Full-batch AdamW, one step an epoch, no warm-up (the authors' code)."""
+    """Full-batch AdamW, one step an epoch, no warm-up (the authors' code).
+
+    decay_until: switches weight decay off for good at the first evaluation with at least this test accuracy.
+    """
 
     learning_rate: float = 0.001
     beta1: float = 0.9
     beta2: float = 0.98
     weight_decay: float = 1.0
+    decay_until: float | None = None
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -44,6 +49,12 @@ class AdamW:
             raise ValueError(f"weight_decay is {self.weight_decay}; it must be 0 or more")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
             raise ValueError(f"beta1, beta2 are {self.beta1}, {self.beta2}; both must lie in [0, 1)")
+        if self.decay_until is not None and not 0 < self.decay_until <= 1:
+            raise ValueError(f"decay_until is {self.decay_until}; it must be a test accuracy above 0 and at most 1")
+
+
+# What a start makes: the starting weights [n], and the mask [n] (True = kept) to hold while training, if any.
+Origin = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -54,16 +65,16 @@ class Dense:
         """The (run, epoch) whose weights `make` asks for."""
         return []
 
-    def make(self, initial: np.ndarray, weights_of: WeightsOf) -> tuple[np.ndarray, np.ndarray | None]:
-        """From the run's own initial weights [n]: the starting weights [n], and the mask [n] to hold, if any."""
-        return initial, None
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
+        """Where `run`, which has this start, begins."""
+        return run.initial_weights(), None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ticket:
-    """Magnitude mask of `base` at `epoch`, laid on the initial weights and held (section 4.1).
+    """Magnitude mask of `base` at `epoch`, laid on the run's initial weights and held (section 4.1).
 
-    With the base's own seed this is the rewound lottery ticket.
+    With the base's own seed this is the rewound lottery ticket; with another, its mask on a random re-initialisation.
     """
 
     base: "Run"
@@ -79,13 +90,136 @@ class Ticket:
         """The base at the ticket's epoch."""
         return [(self.base, self.epoch)]
 
-    def make(self, initial: np.ndarray, weights_of: WeightsOf) -> tuple[np.ndarray, np.ndarray | None]:
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The masked initial weights, and the mask."""
         mask = magnitude(weights_of(self.base, self.epoch), self.rate)
+        return run.initial_weights() * mask, mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redense:
+    """A ticket's masked initial weights, trained without the mask (App. I)."""
+
+    ticket: Ticket
+
+    def needs(self) -> list[tuple["Run", int]]:
+        """What the ticket needs."""
+        return self.ticket.needs()
+
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
+        """The ticket's start without its mask."""
+        return self.ticket.make(run, weights_of)[0], None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescaled:
+    """All initial weights times one number, so that the dense net starts with a norm of the ticket (section 5.1).
+
+    norm: "l1" or "l2". over: "all" weights together (the text), or "matrices": the mean of each matrix's norm, as the
+    authors' code takes it.
+    """
+
+    ticket: Ticket
+    norm: str
+    over: str
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("norm", self.norm, ("l1", "l2")), ("over", self.over, ("all", "matrices"))):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; it must be {known[0]!r} or {known[1]!r}")
+
+    def needs(self) -> list[tuple["Run", int]]:
+        """What the ticket needs."""
+        return self.ticket.needs()
+
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
+        """The rescaled initial weights, no mask."""
+        initial, (masked, _) = run.initial_weights(), self.ticket.make(run, weights_of)
+        parts = run.parts() if self.over == "matrices" else {"all": slice(None)}
+
+        def total(weights: np.ndarray) -> float:
+            """Sum over the parts, which has the ratio of their mean."""
+            return sum(np.linalg.norm(weights[part].astype(float), int(self.norm[1])) for part in parts.values())
+
+        return (initial * (total(masked) / total(initial))).astype(np.float32), None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrunedAtInit:
+    """A mask from scores of the initial weights, before any training (section 5.2, App. B).
+
+    method: "random", "snip", "grasp" or "synflow" (lib/pruning.py). rounds: prunes in so many steps with scores taken
+    anew; the paper prunes in one, SynFlow's authors in 100.
+    """
+
+    method: str
+    rate: float
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        pruned_count(1, self.rate)  # checks the rate
+        if self.method not in SCORES:
+            raise ValueError(f"method is {self.method!r}; it must be one of {', '.join(SCORES)}")
+        if self.rounds < 1:
+            raise ValueError(f"rounds is {self.rounds}; it must be at least 1")
+
+    def needs(self) -> list[tuple["Run", int]]:
+        """Nothing: the mask comes before training."""
+        return []
+
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
+        """The masked initial weights, and the mask."""
+        initial = run.initial_weights()
+        mask = prune_by_score(SCORES[self.method], run.model, run.task, initial, self.rate, self.rounds)
         return initial * mask, mask
 
 
-Start = Dense | Ticket
+@dataclass(frozen=True, kw_only=True)
+class DeadNeurons:
+    """Changes the edges of dead neurons alone (App. J): `revive` gives them back to the ticket, else only they go.
+
+    A hidden neuron of the MLP is dead if its row of W_in W_E, in the ticket's base at the ticket's epoch, has an L2 norm
+    below `threshold` times the largest.
+    """
+
+    ticket: Ticket
+    revive: bool
+    threshold: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold is {self.threshold}; it must lie between 0 and 1")
+        if not isinstance(self.ticket.base.model, MLP) or self.ticket.base.model.hidden_layers > 1:
+            raise ValueError(f"dead neurons are those of an MLP with one hidden layer, not of {self.ticket.base.model}")
+
+    def needs(self) -> list[tuple["Run", int]]:
+        """What the ticket needs."""
+        return self.ticket.needs()
+
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
+        """The masked initial weights, and the mask."""
+        norms = input_norms(self.ticket.base, weights_of(self.ticket.base, self.ticket.epoch))
+        edges = neuron_edges(run, norms < self.threshold * norms.max())
+        mask = self.ticket.make(run, weights_of)[1] | edges if self.revive else ~edges
+        return run.initial_weights() * mask, mask
+
+
+def input_norms(run: "Run", weights: np.ndarray) -> np.ndarray:
+    """L2 norm of each hidden neuron's row of W_in W_E, from an MLP's weights [n]: [hidden]."""
+    matrices = run.split(weights)
+    return np.linalg.norm(matrices["W_E"] @ matrices["W_in"].T, axis=0)
+
+
+def neuron_edges(run: "Run", neurons: np.ndarray) -> np.ndarray:
+    """Mask [n] of the weights into and out of some hidden neurons [hidden] (bool) of an MLP."""
+    edges = np.zeros(len(run.initial_weights()), bool)
+    matrices = run.split(edges)  # views
+    matrices["W_in"][neurons] = True
+    matrices["W_out"][:, neurons] = True
+    return edges
+
+
+Start = Dense | Ticket | Redense | Rescaled | PrunedAtInit | DeadNeurons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +241,17 @@ class Run:
         """The run's own initial weights [n] float32, before any mask."""
         return self.model.initial(self.task.prime, generator(self.seed, "weights"))
 
+    def parts(self) -> dict[str, slice]:
+        """Where each matrix lies in the weights [n]."""
+        ends = np.cumsum([0, *(rows * cols for rows, cols in self.model.shapes(self.task.prime).values())]).tolist()
+        cuts = itertools.pairwise(ends)
+        return {name: slice(*cut) for name, cut in zip(self.model.shapes(self.task.prime), cuts, strict=True)}
+
+    def split(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Weights or a mask [n] as matrices: name -> view [rows, cols]."""
+        shapes = self.model.shapes(self.task.prime)
+        return {name: weights[part].reshape(shapes[name]) for name, part in self.parts().items()}
+
     def canonical(self) -> str:
         """The run as JSON: equal runs give equal text."""
         return json.dumps(_plain(self), sort_keys=True, separators=(",", ":"))
@@ -122,11 +267,21 @@ class Run:
         return np.unique(np.append(np.arange(0, self.epochs, EVALUATE_EVERY), self.epochs))
 
     def __str__(self) -> str:
-        start = type(self.start).__name__.lower()
-        if isinstance(self.start, Ticket):
-            start += f" (epoch {self.start.epoch}, rate {self.start.rate})"
-        model = type(self.model).__name__
-        return f"{model} {start} on {self.task.operation} mod {self.task.prime}, seed {self.seed}, {self.epochs} epochs"
+        text = f"{_words(self.model)}, {_words(self.start)} on {self.task.operation} mod {self.task.prime}"
+        decay = _words(self.optimizer).removeprefix("AdamW")
+        return f"{text}, seed {self.seed}, {self.epochs} epochs{decay}"
+
+
+def _words(value: object) -> str:
+    """A model, start or optimizer in short: its class, and every setting that is not the default."""
+    changed = []
+    for f in dataclasses.fields(value):
+        x = getattr(value, f.name)
+        if dataclasses.is_dataclass(x):
+            changed += [_words(x)] if isinstance(x, Ticket) else []
+        elif x != f.default:
+            changed.append(f"{f.name} {x}")
+    return type(value).__name__ + (f" ({', '.join(changed)})" if changed else "")
 
 
 def _plain(value: object) -> object:

@@ -33,17 +33,24 @@ class StoreError(RuntimeError):
 
 @dataclass(frozen=True)
 class Record:
-    """What a run left: metrics name -> float64 [T] over `epochs` [T], and where they come from."""
+    """What a run left: metrics name -> float64 [T] over `epochs` [T], its mask, and where they come from."""
 
     run: Run
     epochs: np.ndarray
     metrics: dict[str, np.ndarray]
     provenance: dict[str, object]
+    packed_mask: np.ndarray | None = None  # a bit for each weight
 
     @property
     def seed(self) -> int:
-        """The run's seed."""
-        return self.run.seed
+        """The seed that the run shares with the base it is compared with: that of its split."""
+        return self.run.task.seed
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """The mask that was held while training [n] (True = kept), or None."""
+        size = max(part.stop for part in self.run.parts().values())
+        return None if self.packed_mask is None else np.unpackbits(self.packed_mask, count=size).astype(bool)
 
 
 @dataclass(frozen=True)
@@ -66,14 +73,14 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
-def provenance(seconds: float) -> dict[str, object]:
-    """Versions, machine and time, for a record that took so many seconds of its stack's time."""
+def provenance(seconds: float, device: str) -> dict[str, object]:
+    """Versions, machine and time, for a record that took so many seconds of its stack's time on a device."""
     return {
         "numerics": NUMERICS,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "machine": machine(),
+        "machine": torch.cuda.get_device_name() if device == "cuda" else machine(),
         "seconds": round(seconds, 2),
         "recorded": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -89,12 +96,14 @@ class Store:
         for folder in {self.write_to, self.checkpoints}:
             sweep(folder)
 
-    def save(self, trained: Trained, seconds: float) -> None:
+    def save(self, trained: Trained, seconds: float, device: str = "cpu") -> None:
         """Writes the record of a finished run and its checkpoints."""
         run = trained.run
         self.save_checkpoints(trained)
         arrays = {name: trained.metrics[name].astype(np.float32) for name in METRICS}
-        note = {"run": json.loads(run.canonical()), **provenance(seconds)}
+        if trained.mask is not None:
+            arrays["mask"] = np.packbits(trained.mask)
+        note = {"run": json.loads(run.canonical()), **provenance(seconds, device)}
         write(self.write_to / f"{run.key}.npz", arrays, note)
 
     def save_checkpoints(self, trained: Trained) -> None:
@@ -114,7 +123,7 @@ class Store:
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
         """The run's weights [n] after `epoch` epochs, or None where they have to be made again."""
         if epoch == 0 and not run.start.needs():
-            return run.start.make(run.initial_weights(), self.weights)[0]
+            return run.start.make(run, self.weights)[0]
         try:
             return read(self._checkpoint(run, epoch))[0]["weights"]
         except (StoreError, KeyError):
@@ -177,7 +186,8 @@ def _record(run: Run, path: Path) -> Record:
         name not in arrays or arrays[name].shape != run.evaluated_epochs.shape for name in METRICS
     ):
         raise StoreError(f"{path} is not the record of this run")
-    return Record(run, run.evaluated_epochs, {name: arrays[name].astype(np.float64) for name in METRICS}, note)
+    metrics = {name: arrays[name].astype(np.float64) for name in METRICS}
+    return Record(run, run.evaluated_epochs, metrics, note, arrays.get("mask"))
 
 
 def _canonical(note: dict) -> str:

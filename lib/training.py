@@ -1,11 +1,12 @@
 """The trainer: full-batch AdamW for a stack of runs at once.
 
-The weights of R runs lie in one flat buffer, matrix after matrix, each [R, rows, cols]; a step is a handful of batched
-products and one fused update. What a run computes does not depend on the runs stacked with it, nor on the number of
+The weights of R runs lie in one buffer with a row for each run, its matrices one after another; a step is a handful of
+batched products and one fused update. What a run computes does not depend on the runs stacked with it, nor on the number of
 threads: the same run gives the same bits on one machine.
 """
 
 import ctypes
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.models import Weights
 from lib.runs import Run
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "l1", "l2", "mean_l1", "mean_l2")
@@ -34,6 +34,7 @@ class Trained:
 
     run: Run
     metrics: dict[str, np.ndarray]  # name in METRICS -> float64 [T] over `run.evaluated_epochs`
+    mask: np.ndarray | None = None  # the mask held while training [n], bool
     snapshots: dict[int, np.ndarray] = field(default_factory=dict)  # epoch -> weights [n] float32
     diverged_at: int | None = None  # evaluated epoch at which the loss was found not to be finite
 
@@ -53,25 +54,13 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def cross_entropy_gradient(logits: Tensor, labels: Tensor) -> Tensor:
-    """Gradient of the mean cross-entropy over the samples of each run: logits [R, B, p], labels [R, B, 1] -> [R, B, p].
+    """Gradient of the cross-entropy summed over the samples of each run: logits [R, B, p], labels [R, B, 1] -> [R, B, p].
 
     It takes the place of the logits in memory. For wrong classes the softmax itself; for the right one minus their sum,
     which keeps its digits where 1 - softmax would be rounded to zero.
     """
     gradient = torch.softmax(logits, -1, out=logits).scatter_(-1, labels, 0.0)
-    gradient.scatter_(-1, labels, -gradient.sum(-1, keepdim=True))
-    return gradient.div_(logits.shape[1])
-
-
-def threads_for(runs: int) -> int:
-    """Threads that a stack of so many runs uses: those torch has been given, but no more than there are products."""
-    return min(torch.get_num_threads(), max(runs, 2))
-
-
-def padded_size(runs: int) -> int:
-    """Runs in a stack after padding: at least 2, and as many for each thread."""
-    threads = threads_for(runs)
-    return -(-max(runs, 2) // threads) * threads
+    return gradient.scatter_(-1, labels, -gradient.sum(-1, keepdim=True))
 
 
 class Stack:
@@ -84,30 +73,34 @@ class Stack:
         device: str = "cpu",
     ):
         self.runs = list(runs)
-        # Company that is thrown away. A batch of one, or one that threads cannot share out evenly, has products that
-        # take another path in the libraries below: the bits of a run would depend on the stack around it.
-        missing = padded_size(len(self.runs)) - len(self.runs)
+        # A run alone gets company that is thrown away: a batch of one takes another path in the libraries below, and the
+        # bits of a run would depend on the stack around it.
+        missing = max(2 - len(self.runs), 0)
         padded, starts = self.runs + self.runs[:1] * missing, list(starts) + list(starts[:1]) * missing
         self.size, self.model, prime = len(padded), padded[0].model, padded[0].task.prime
         self.shapes = self.model.shapes(prime)
-        length = sum(rows * cols for rows, cols in self.shapes.values()) * self.size
-        # Padded to whole vector registers, so that no weight falls to another code path for being the last.
-        buffers = torch.zeros(3, -(-length // 64) * 64, device=device)
-        self.weights, self.gradients, self.masks = (self.views(buffer) for buffer in buffers)
-        self._gradient, self._mask = buffers[1], None
-        for i, (weights, _) in enumerate(starts):
-            self._load(self.weights, i, weights)
+        # A row for each run, padded to whole vector registers, so that no weight falls to another code path for being
+        # the last.
+        self.length = sum(rows * cols for rows, cols in self.shapes.values())
+        buffers = torch.zeros(3, self.size, -(-self.length // 64) * 64, device=device)
+        self._weights, self._gradient, self._mask = buffers[0], buffers[1], None
+        self.weights, self.gradients = (self.model.matrices(buffer, prime) for buffer in buffers[:2])
         if any(mask is not None for _, mask in starts):
             self._mask = buffers[2].fill_(1.0)
-            for i, (_, mask) in enumerate(starts):
-                if mask is not None:
-                    self._load(self.masks, i, mask)
-        parameter = torch.nn.Parameter(buffers[0])
-        parameter.grad = self._gradient
-        o = padded[0].optimizer
-        self.optimizer = torch.optim.AdamW(
-            [parameter], lr=o.learning_rate, betas=(o.beta1, o.beta2), weight_decay=o.weight_decay, fused=True
-        )
+        for i, (weights, mask) in enumerate(starts):
+            self._weights[i, : self.length] = torch.from_numpy(weights)
+            if mask is not None:
+                self._mask[i, : self.length] = torch.from_numpy(mask)
+        self._optimizer = padded[0].optimizer
+        self._steps = torch.zeros((), device=device)
+        moments = torch.zeros_like(buffers[:2])
+        self._state = [self._weights], [self._gradient], [moments[0]], [moments[1]], [], [self._steps]
+        # Where weight decay is switched off run by run: what it multiplies each run's weights by, [R, 1].
+        self._shrink = None
+        if self._optimizer.decay_until is not None:
+            kept = 1 - self._optimizer.learning_rate * self._optimizer.weight_decay
+            self._shrink = torch.full((self.size, 1), kept, device=device)
+        self._graph: torch.cuda.CUDAGraph | None = None
         data = [run.task.data() for run in padded]
 
         def examples(rows: str) -> tuple[object, Tensor]:
@@ -116,49 +109,66 @@ class Stack:
             return self.model.lookup(inputs, prime), labels[..., None]
 
         self.train, self.test = examples("train"), examples("test")
-
-    def views(self, buffer: Tensor) -> Weights:
-        """The matrices in a flat buffer: name -> [R, rows, cols]."""
-        sizes = [self.size * rows * cols for rows, cols in self.shapes.values()]
-        parts = buffer[: sum(sizes)].split(sizes)
-        return {
-            name: part.view(self.size, *shape) for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
-        }
-
-    def _load(self, matrices: Weights, i: int, vector: np.ndarray) -> None:
-        parts = torch.from_numpy(vector.astype(np.float32)).split([rows * cols for rows, cols in self.shapes.values()])
-        for matrix, part in zip(matrices.values(), parts, strict=True):
-            matrix[i] = part.view_as(matrix[i])
+        self._samples = torch.tensor(self.train[1].shape[1], dtype=torch.float32, device=device)
 
     def vector(self, i: int) -> np.ndarray:
         """Run i's weights [n], all matrices one after another."""
-        return torch.cat([matrix[i].flatten() for matrix in self.weights.values()]).cpu().numpy()
+        return self._weights[i, : self.length].cpu().numpy().copy()
 
     def step(self) -> None:
         """One epoch: gradient over the whole training set, masked, and one AdamW update."""
+        if self._graph is not None:
+            self._graph.replay()
+            return
+        self._step()
+        if self._weights.is_cuda:
+            # Starting a hundred small kernels takes longer than running them: record them once, replay them after.
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._step()
+
+    def _step(self) -> None:
         lookup, labels = self.train
         logits, saved = self.model.forward(self.weights, lookup)
         self.model.backward(self.weights, self.gradients, lookup, saved, cross_entropy_gradient(logits, labels))
         if self._mask is not None:
             self._gradient.mul_(self._mask)  # masked weights start at zero and stay there: decay keeps zero at zero
-        self.optimizer.step()
+        o = self._optimizer
+        if self._shrink is not None:
+            self._weights.mul_(self._shrink)
+        # What torch.optim.AdamW(fused=True) calls; it also divides by the samples, which makes of the sum a mean.
+        self._steps += 1
+        torch._fused_adamw_(
+            *self._state,
+            lr=o.learning_rate,
+            beta1=o.beta1,
+            beta2=o.beta2,
+            weight_decay=o.weight_decay if self._shrink is None else 0.0,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+            grad_scale=self._samples,
+        )
 
     def evaluate(self) -> dict[str, np.ndarray]:
-        """Every metric of every run: name -> float64 [R]. Norms are over all weights together; mean_l1 and mean_l2 are
+        """Every metric of every run: name -> float64 [R]; may end weight decay (`AdamW.decay_until`). Norms are over all weights together; mean_l1 and mean_l2 are
         the means over matrices of each matrix's norm, as the authors' code takes them."""
         out = {}
         for name, (lookup, labels) in (("train", self.train), ("test", self.test)):
             logits, _ = self.model.forward(self.weights, lookup)
             out[f"{name}_loss"] = cross_entropy(logits, labels).double().mean(1)
             out[f"{name}_accuracy"] = (logits.argmax(-1, keepdim=True) == labels).double().mean((1, 2))
-        l1 = torch.stack([w.abs().sum((1, 2), dtype=torch.float64) for w in self.weights.values()])
-        l2_squared = torch.stack([w.square().sum((1, 2), dtype=torch.float64) for w in self.weights.values()])
+        matrices = [self.weights[name] for name in self.shapes]
+        l1 = torch.stack([w.abs().sum((1, 2), dtype=torch.float64) for w in matrices])
+        l2_squared = torch.stack([w.square().sum((1, 2), dtype=torch.float64) for w in matrices])
         out |= {
             "l1": l1.sum(0),
             "mean_l1": l1.mean(0),
             "l2": l2_squared.sum(0).sqrt(),
             "mean_l2": l2_squared.sqrt().mean(0),
         }
+        if self._shrink is not None:
+            self._shrink[out["test_accuracy"] >= self._optimizer.decay_until] = 1.0
         return {name: out[name].cpu().numpy() for name in METRICS}
 
 
@@ -175,26 +185,41 @@ def train(
     snapshots: epochs whose weights are kept, by run. until: stop after so many epochs (the metrics end there too).
     A run whose loss stops being finite is marked as diverged; the others go on unharmed.
     """
-    # A fresh thread, because flushing subnormal numbers to zero is a setting of the thread and of those it starts
-    # (without weight decay, subnormal second moments made the same run take 2.5 times as long).
-    stop = threading.Event()
+    until = runs[0].epochs if until is None else until
+    stop, one_at_a_time = threading.Event(), threading.Lock()
 
     def report_or_stop(run_epochs: int) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        report(run_epochs)
+        with one_at_a_time:
+            report(run_epochs)
 
-    with ThreadPoolExecutor(1, initializer=prepare_thread) as pool:
-        until = runs[0].epochs if until is None else until
-        threads = torch.get_num_threads()
-        future = pool.submit(_train, runs, starts, snapshots or {}, until, report_or_stop, device)
+    def train_share(share: slice) -> list[Trained]:
+        # On few examples two threads wait for each other longer than they work.
+        torch.set_num_threads(threads // len(shares) if runs[0].task.train_count > 256 else 1)
+        return _train(runs[share], starts[share], snapshots or {}, until, report_or_stop, device)
+
+    # Threads that share out the runs, each with a stack of its own, wait for each other far less than threads that share
+    # out every product. Fresh ones, because flushing subnormal numbers to zero is a setting of the thread (without weight
+    # decay, subnormal second moments made the same run take 2.5 times as long).
+    threads = torch.get_num_threads()
+    shares = _shares(len(runs), threads if device == "cpu" else 1)
+    with ThreadPoolExecutor(len(shares), initializer=prepare_thread) as pool:
+        futures = [pool.submit(train_share, share) for share in shares]
         try:
-            return future.result()
-        except BaseException:  # an interrupt arrives here, in the caller's thread: end the trainer's at its next report
+            return [trained for future in futures for trained in future.result()]
+        except BaseException:  # an interrupt arrives here, in the caller's thread: end the others at their next report
             stop.set()
             raise
         finally:
             torch.set_num_threads(threads)
+
+
+def _shares(runs: int, threads: int) -> list[slice]:
+    """The runs of a stack in as many equal parts as there are threads, but at least two runs in each."""
+    count = max(1, min(threads, runs // 2))
+    cuts = [runs * i // count for i in range(count + 1)]
+    return [slice(*ends) for ends in itertools.pairwise(cuts)]
 
 
 def prepare_thread() -> None:
@@ -216,10 +241,12 @@ def _train(
     report: Report,
     device: str,
 ) -> list[Trained]:
-    torch.set_num_threads(threads_for(len(runs)))
     stack = Stack(runs, starts, device)
     evaluated = [int(epoch) for epoch in runs[0].evaluated_epochs if epoch <= until]
-    trained = [Trained(run, {name: np.full(len(evaluated), np.nan) for name in METRICS}) for run in runs]
+    trained = [
+        Trained(run, {name: np.full(len(evaluated), np.nan) for name in METRICS}, mask)
+        for run, (_, mask) in zip(runs, starts, strict=True)
+    ]
     stops = sorted({*evaluated, *(e for run in runs for e in snapshots.get(run, ()) if e <= until)})
     epoch = 0
     for stop in stops:

@@ -30,7 +30,7 @@ def measure(name: str) -> dict[str, dict[str, list[float]]]:
     base = Run(task=ModularTask(seed=0), model=MODELS[name], epochs=EPOCHS, seed=0)
     ticket = dataclasses.replace(base, start=Ticket(base=base, epoch=TICKET_EPOCH, rate=0.6))
     [dense] = train([base], [(base.initial_weights(), None)], {base: {TICKET_EPOCH}})
-    start = ticket.start.make(ticket.initial_weights(), lambda run, epoch: dense.snapshots[epoch])
+    start = ticket.start.make(ticket, lambda run, epoch: dense.snapshots[epoch])
     [masked] = train([ticket], [start])
     return {
         kind: {metric: one.metrics[metric].tolist() for metric in METRICS}
