@@ -6,12 +6,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import claims, experiments, parameters
 from lib.plan import execute, make_plan
 from lib.runs import Run
-from lib.store import RESULTS, Store, StoreError
+from lib.store import CACHE, RESULTS, Store, StoreError
 from lib.training import Diverged
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
             )
         if name == "train":
             sub.add_argument("--device", choices=["cpu", "cuda"], help="in place of the profile's")
+            sub.add_argument(
+                "--results", type=Path, help="write the records to this folder, and read none from results/"
+            )
             where = sub.add_mutually_exclusive_group()
             where.add_argument(
                 "--workers", type=int, help="train on so many processes of this machine, one thread each"
@@ -108,7 +112,8 @@ def status(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Trains what is missing."""
-    store = Store(commit=options.profile == "paper")
+    commit = options.results is not None or options.profile == "paper"
+    store = Store(options.results or RESULTS, CACHE if options.results is None else CACHE / options.results.name, commit)
     runs = wanted(options)
     levels = make_plan(runs, store)
     settings = parameters.load(options.profile)

@@ -1,19 +1,19 @@
 """What the book judges, and how records become verdicts.
 
-book/claims.yml fixes each claim and its criterion before the runs. A *measure* takes one number a seed from the
-records, as a pair of bounds: a run that does not generalize within its budget is censored, and what depends on it is
-only known to lie between two values. The claim's *rule* turns the bounds of all seeds into an interval and a verdict.
-
-To judge another claim, write its measure and enter it in MEASURES. Shapes: S seeds, T evaluations.
+book/claims.yml fixes each claim and its criterion before the runs. A *measure* (lib/measures.py) takes one number a
+seed from the records, as a pair of bounds. The claim's *rule* turns the bounds of all seeds into an interval and a
+verdict. A claim of several parts has a measure and a rule for each: it is replicated if all parts are, refuted if one
+is. Shapes: S seeds.
 """
 
+import dataclasses
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,28 +21,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from scipy.stats import binomtest
 
-TAUS = (0.95, 0.90, 0.80)  # test accuracies that can count as generalized, the preferred one first
+from lib.measures import MEASURES, ClaimsError, Groups, Measured, threshold
+
 MIN_SEEDS = 3  # with fewer, no verdict
 EXACT_UP_TO = 6  # 6^6 = 46,656 resamples can all be listed
 
-System = Literal["mlp", "transformer", "mnist-mlp", "transformer-4-heads", "mlp-deep", "nanda-transformer"]
+# A kind of net; after a slash, the part of the claim that is judged: a task, a method, a way of taking norms.
+System = Annotated[
+    str,
+    Field(pattern=r"^(mlp|transformer|mnist-mlp|transformer-4-heads|mlp-deep|nanda-transformer)(/[a-z0-9.+*^-]+)?$"),
+]
 Outcome = Literal["replicated", "refuted", "inconclusive", "not run"]
 Text = Annotated[str, Field(min_length=1)]
-
-
-class ClaimsError(ValueError):
-    """The claims file, the verdicts file or the records do not fit; the message says where."""
-
-
-class Record(Protocol):
-    """What a measure reads of a record: epochs [T] and metrics by name, each [T]."""
-
-    seed: int
-    epochs: np.ndarray
-    metrics: Mapping[str, np.ndarray]
-
-
-Groups = Mapping[str, Sequence[Record]]  # kind of net -> records [S], every kind in the same order of seeds
 
 
 # --- claims.yml ---------------------------------------------------------------------------------------------------
@@ -53,9 +43,13 @@ class _Strict(BaseModel):
 
 
 class IntervalRule(_Strict):
-    """Replicated if the interval satisfies every `replicated_*` given, refuted if it satisfies any `refuted_*`."""
+    """Replicated if the interval satisfies every `replicated_*` given, refuted if it satisfies any `refuted_*`.
+
+    by: "median" where the criterion asks for the median itself, and not its interval, to satisfy `replicated_*`.
+    """
 
     kind: Literal["interval"]
+    by: Literal["interval", "median"] = "interval"
     replicated_above: float | None = None
     replicated_below: float | None = None
     refuted_above: float | None = None
@@ -69,11 +63,14 @@ class IntervalRule(_Strict):
             raise ValueError("needs refuted_below <= replicated_above or replicated_below <= refuted_above, or both")
         return self
 
-    def outcome(self, low: float | None, high: float | None) -> Outcome:
-        """Verdict for the interval from low to high; None is an end without a bound."""
+    def outcome(self, low: float | None, high: float | None, median: float | None = None) -> Outcome:
+        """Verdict for the interval from low to high; None is an end without a bound, or a median not known."""
         low, high = -np.inf if low is None else low, np.inf if high is None else high
-        wanted = [low > x for x in [self.replicated_above] if x is not None]
-        wanted += [high < x for x in [self.replicated_below] if x is not None]
+        least, most = low, high
+        if self.by == "median" and median is not None:
+            least = most = median
+        wanted = [least > x for x in [self.replicated_above] if x is not None]
+        wanted += [most < x for x in [self.replicated_below] if x is not None]
         excluded = [low > x for x in [self.refuted_above] if x is not None]
         excluded += [high < x for x in [self.refuted_below] if x is not None]
         return "replicated" if all(wanted) else "refuted" if any(excluded) else "inconclusive"
@@ -84,7 +81,7 @@ class IntervalRule(_Strict):
 
         wanted = sides(self.replicated_above, self.replicated_below, " and ")
         excluded = sides(self.refuted_above, self.refuted_below, " or ")
-        return f"replicated if the interval lies {wanted}, refuted if it lies {excluded}"
+        return f"replicated if the {self.by} lies {wanted}, refuted if the interval lies {excluded}"
 
 
 class NormLimits(_Strict):
@@ -134,15 +131,23 @@ class _Entry(_Strict):
         return title
 
 
+Rule = Annotated[IntervalRule | ShareRule, Field(discriminator="kind")]
+
+
 class Claim(_Entry):
-    """A claim and the criterion it is judged by."""
+    """A claim and the criterion it is judged by. Several rules: one for each part that its measure returns."""
 
     id: str = Field(pattern=r"^C\d\d$")
     systems: list[System] = Field(min_length=1)
     claim: Text
     measure: Text
     criterion: Text
-    rule: Annotated[IntervalRule | ShareRule, Field(discriminator="kind")] | None = None
+    rule: Rule | list[Rule] | None = None
+
+    @property
+    def rules(self) -> list[IntervalRule | ShareRule]:
+        """The rules of all parts."""
+        return self.rule if isinstance(self.rule, list) else [] if self.rule is None else [self.rule]
 
 
 class Question(_Entry):
@@ -177,55 +182,6 @@ def load_claims(path: str | Path) -> list[Claim | Question]:
 def _first_error(error: ValidationError) -> str:
     first = error.errors()[0]
     return f"field '{'.'.join(map(str, first['loc']))}': {first['msg'].removeprefix('Value error, ')}"
-
-
-# --- measures of one record ---------------------------------------------------------------------------------------
-
-
-def series(record: Record, name: str) -> np.ndarray:
-    """The metric `name` of a record [T]. Raises ClaimsError if a value is not finite: diverged is not late."""
-    values = np.asarray(record.metrics[name], dtype=float)
-    if values.shape != np.shape(record.epochs) or not np.isfinite(values).all():
-        raise ClaimsError(f"seed {record.seed}: {name} is not a finite number at every evaluation")
-    return values
-
-
-def generalization_epoch(record: Record, tau: float, metric: str = "test_accuracy") -> int | None:
-    """t_gen: the first evaluated epoch at which `metric` is at least tau; None if censored, never within the budget."""
-    reached = np.flatnonzero(series(record, metric) >= tau)
-    return int(record.epochs[reached[0]]) if len(reached) else None
-
-
-def train_epoch(record: Record, tau: float) -> int | None:
-    """The first evaluated epoch with training accuracy of at least tau, None if there is none."""
-    return generalization_epoch(record, tau, "train_accuracy")
-
-
-def delay(record: Record, tau: float) -> int | None:
-    """Epochs by which generalization comes after memorization, None if either is censored."""
-    fitted, generalized = train_epoch(record, tau), generalization_epoch(record, tau)
-    return None if fitted is None or generalized is None else generalized - fitted
-
-
-def threshold(base_records: Sequence[Record]) -> float:
-    """tau: the highest of TAUS that every base run reaches; if there is none the lowest, and some runs are censored."""
-    if not base_records:
-        raise ClaimsError("tau needs at least one base run")
-    best = min(series(record, "test_accuracy").max() for record in base_records)
-    return next((tau for tau in TAUS if best >= tau), TAUS[-1])
-
-
-def ratio_bounds(
-    numerator: int | None, denominator: int | None, budget: int, interval: int = 100
-) -> tuple[float, float]:
-    """Bounds of a ratio of two epochs, where None means later than `budget`.
-
-    Evaluations lie `interval` epochs apart, and a net may generalize before any training, at epoch 0: each epoch counts
-    as at least `interval`. Two known epochs give equal bounds, two censored ones (0, inf).
-    """
-    top = (budget, np.inf) if numerator is None else (max(numerator, interval),) * 2
-    bottom = (budget, np.inf) if denominator is None else (max(denominator, interval),) * 2
-    return float(top[0] / bottom[1]), float(top[1] / bottom[0])
 
 
 # --- statistics over seeds ----------------------------------------------------------------------------------------
@@ -270,94 +226,6 @@ def _finite(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-# --- measures of a claim ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One number a seed, as bounds low, high [S]. For a share: (1, 1) holds, (0, 0) fails, (0, 1) undecided."""
-
-    quantity: str  # as in "the median <quantity> is 3" or "<quantity> holds on 3 seeds"
-    unit: str
-    low: list[float]
-    high: list[float]
-    note: str  # a sentence on censored or undecided seeds, or ""
-    table: pd.DataFrame  # one row a seed, for the chapter
-
-
-def speed_up(groups: Groups, tau: float, rule: IntervalRule, slower: str = "base", faster: str = "ticket") -> Measured:
-    """t_gen of `slower` over t_gen of `faster`, paired by seed."""
-    epochs = groups[slower][0].epochs
-    rows = []
-    for one, other in zip(groups[slower], groups[faster], strict=True):
-        pair = generalization_epoch(one, tau), generalization_epoch(other, tau)
-        rows.append((one.seed, *pair, *ratio_bounds(*pair, int(epochs[-1]), int(epochs[1] - epochs[0]))))
-    times = [f"t_gen {slower}", f"t_gen {faster}"]
-    table = pd.DataFrame(rows, columns=["seed", *times, "low", "high"]).astype(dict.fromkeys(times, "Int64"))
-    never = {name: int(table[f"t_gen {name}"].isna().sum()) for name in (slower, faster)}
-    censored = " and ".join(f"{count} of {len(rows)} {name} runs" for name, count in never.items() if count)
-    return Measured(
-        quantity=f"speed-up of the {faster} over the {slower}",
-        unit="times",
-        low=table["low"].tolist(),
-        high=table["high"].tolist(),
-        note=f"Not generalized within {epochs[-1]:,} epochs, so censored: {censored}." if censored else "",
-        table=table,
-    )
-
-
-def norm_stages(groups: Groups, tau: float, rule: ShareRule) -> Measured:
-    """Whether the L1 and the L2 norm peak early, are lower at t_gen and stay level from then on (C17, C18)."""
-    rows, low, high = [], [], []
-    for record in groups["base"]:
-        t_gen = generalization_epoch(record, tau)
-        l1, parts = _norm_stages(record.epochs, series(record, "l1"), t_gen, rule.limits)
-        l2, more = _norm_stages(record.epochs, series(record, "l2"), t_gen, rule.limits)
-        fails, open_ = False in parts + more, None in parts + more
-        low.append(float(not fails and not open_))
-        high.append(float(not fails))
-        numbers = {f"{name} {key}": x for name, norm in (("l1", l1), ("l2", l2)) for key, x in norm.items()}
-        holds = "no" if fails else "undecided" if open_ else "yes"
-        rows.append({"seed": record.seed, "t_gen": t_gen, **numbers, "holds": holds})
-    undecided = int(sum(high) - sum(low))
-    return Measured(
-        quantity="the described course of both norms",
-        unit="share of seeds",
-        low=low,
-        high=high,
-        note=f"The budget leaves {undecided} of {len(rows)} seeds undecided." if undecided else "",
-        table=pd.DataFrame(rows).astype({"t_gen": "Int64"}),
-    )
-
-
-def _norm_stages(
-    epochs: np.ndarray, norm: np.ndarray, t_gen: int | None, limits: NormLimits
-) -> tuple[dict[str, float], list[bool | None]]:
-    """The numbers of one norm [T] and its three parts: early peak, lower at t_gen, level after. None is undecided."""
-    scale = epochs[-1] / limits.of_budget
-    peak = int(np.argmax(norm))
-    early = limits.peak_after * scale < epochs[peak] < limits.peak_before * scale
-    at_t_gen = moves = np.nan
-    fallen = level = None
-    if t_gen is not None:
-        at_t_gen = norm[np.searchsorted(epochs, t_gen)]
-        fallen = bool(at_t_gen < norm[peak])
-        settled = norm[epochs >= t_gen + limits.flat_after * scale]
-        if len(settled) > 1:  # the last evaluation alone cannot move
-            moves = float(np.abs(settled / settled[0] - 1).max())
-            level = moves < limits.drift_below
-    numbers = {"start": norm[0], "peak epoch": epochs[peak], "peak": norm[peak], "at t_gen": at_t_gen, "end": norm[-1]}
-    return {**numbers, "moves by": moves}, [bool(early), fallen, level]
-
-
-MEASURES: dict[str, Callable[..., Measured]] = {
-    "C01": speed_up,
-    "C02": speed_up,
-    "C17": norm_stages,
-    "C18": norm_stages,
-}
-
-
 # --- verdicts -----------------------------------------------------------------------------------------------------
 
 
@@ -382,13 +250,36 @@ class Verdict(BaseModel):
 
 
 @dataclass(frozen=True)
+class Part:
+    """One measure of a claim, judged by its own rule."""
+
+    measured: Measured
+    rule: IntervalRule | ShareRule
+    outcome: Outcome
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """A verdict and what a chapter shows beside it; tau and measured are None where nothing was run."""
+    """A verdict and what a chapter shows beside it; without tau and parts where nothing was run."""
 
     claim: Claim
     verdict: Verdict
     tau: float | None = None
-    measured: Measured | None = None
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def deciding(self) -> Part | None:
+        """The part that settles the verdict, whose numbers the verdict has: the first of the worst outcome."""
+        order = "refuted", "inconclusive", "replicated"
+        return min(self.parts, key=lambda part: order.index(part.outcome), default=None)
+
+    @property
+    def measured(self) -> Measured | None:
+        """What was measured for the deciding part."""
+        return self.deciding and self.deciding.measured
 
 
 def not_run(claim: Claim, system: str, profile: str) -> Judgement:
@@ -402,8 +293,8 @@ def judge(claim: Claim, system: str, groups: Groups, profile: str) -> Judgement:
     Raises ClaimsError if the claim has no measure or rule or is not about the system, or if the kinds of net differ in
     seeds, order of seeds or evaluated epochs.
     """
-    if claim.id not in MEASURES or claim.rule is None:
-        raise ClaimsError(f"claim {claim.id} has no measure in lib/claims.py or no rule in claims.yml yet")
+    if claim.id not in MEASURES or not claim.rules:
+        raise ClaimsError(f"claim {claim.id} has no measure in lib/measures.py or no rule in claims.yml yet")
     if system not in claim.systems:
         raise ClaimsError(f"claim {claim.id} is about {', '.join(claim.systems)}, not about {system}")
     seeds = [int(record.seed) for record in groups.get("base", ())]
@@ -415,19 +306,31 @@ def judge(claim: Claim, system: str, groups: Groups, profile: str) -> Judgement:
         if any(not np.array_equal(record.epochs, groups["base"][0].epochs) for record in records):
             raise ClaimsError(f"claim {claim.id}: a {kind} record is evaluated at other epochs than the base")
     tau = threshold(groups["base"])
-    measured = MEASURES[claim.id](groups, tau, claim.rule)
-    if isinstance(claim.rule, ShareRule):
-        held, possible, n = int(sum(measured.low)), int(sum(measured.high)), len(seeds)
+    limits = getattr(claim.rules[0], "limits", None)
+    measured = MEASURES[claim.id](groups, tau, part=system.partition("/")[2], limits=limits)
+    measured = measured if isinstance(measured, list) else [measured]
+    rules = claim.rules * len(measured) if len(claim.rules) == 1 else claim.rules
+    if len(rules) != len(measured):
+        raise ClaimsError(f"claim {claim.id} has {len(rules)} rules for {len(measured)} measures")
+    parts = tuple(_judge_part(one, rule) for one, rule in zip(measured, rules, strict=True))
+    judgement = Judgement(claim, Verdict(id=claim.id, system=system, verdict="not run", profile=profile), tau, parts)
+    part = judgement.deciding
+    numbers = {"estimate": part.estimate, "low": part.low, "high": part.high, "unit": part.measured.unit}
+    verdict = Verdict(id=claim.id, system=system, verdict=part.outcome, profile=profile, seeds=seeds, **numbers)
+    return dataclasses.replace(judgement, verdict=verdict)
+
+
+def _judge_part(measured: Measured, rule: IntervalRule | ShareRule) -> Part:
+    n = len(measured.low)
+    if isinstance(rule, ShareRule):
+        held, possible = int(sum(measured.low)), int(sum(measured.high))
         estimate = held / n if held == possible else None
         low, high = share_interval(held, possible - held, n)
-        outcome = claim.rule.outcome(held / n, possible / n)
+        outcome = rule.outcome(held / n, possible / n)
     else:
         estimate, low, high = bootstrap_median(measured.low, measured.high)
-        outcome = claim.rule.outcome(low, high)
-    outcome = outcome if len(seeds) >= MIN_SEEDS else "inconclusive"
-    numbers = {"estimate": estimate, "low": low, "high": high, "unit": measured.unit, "seeds": seeds}
-    verdict = Verdict(id=claim.id, system=system, verdict=outcome, profile=profile, **numbers)
-    return Judgement(claim, verdict, tau, measured)
+        outcome = rule.outcome(low, high, estimate)
+    return Part(measured, rule, outcome if n >= MIN_SEEDS else "inconclusive", estimate, low, high)
 
 
 # --- words and tables ---------------------------------------------------------------------------------------------
@@ -450,31 +353,40 @@ def result_text(verdict: Verdict) -> str:
     """Estimate and interval in short: "6.20 times (3.30 to 8.10)"; "" where nothing was run."""
     if verdict.verdict == "not run":
         return ""
-    estimate = "not known" if verdict.estimate is None else f"{verdict.estimate:.2f} {verdict.unit}"
+    estimate = "not known" if verdict.estimate is None else f"{verdict.estimate:.2f} {verdict.unit}".strip()
     return f"{estimate} (interval {between(verdict.low, verdict.high)})"
 
 
 def sentence(judgement: Judgement) -> str:
     """The verdict in plain sentences, right for each of the four outcomes; every number comes from the records."""
-    claim, verdict, measured = judgement.claim, judgement.verdict, judgement.measured
-    if measured is None:
+    claim, verdict = judgement.claim, judgement.verdict
+    if not judgement.parts:
         return f"Not run: there are no records for {claim.id} on the {verdict.system} in the {verdict.profile} profile."
-    interval = f"95% interval {between(verdict.low, verdict.high)}"
     n = len(verdict.seeds)
-    seeds = "1 seed" if n == 1 else f"{n} seeds"
-    if isinstance(claim.rule, ShareRule):
-        held, possible = int(sum(measured.low)), int(sum(measured.high))
-        count = f"{held}" if held == possible else f"{held} to {possible}"
-        share = between(held / n, possible / n)
-        result = f"{measured.quantity} holds on {count} of {seeds}, a share of {share} ({interval})"
-    else:
-        median = between(np.median(measured.low), np.median(measured.high))
-        unit = "" if median == "not known" else f" {measured.unit}"
-        result = f"over {seeds} the median {measured.quantity} is {median}{unit} ({interval})"
+    parts = [_part_words(part, "1 seed" if n == 1 else f"{n} seeds") for part in judgement.parts]
+    if len(parts) > 1:
+        parts = [
+            f"({i}) {words}: {p.outcome}" for i, (words, p) in enumerate(zip(parts, judgement.parts, strict=True), 1)
+        ]
+    notes = dict.fromkeys(part.measured.note for part in judgement.parts)
     few = f"No verdict either way is given on fewer than {MIN_SEEDS} seeds." if n < MIN_SEEDS else ""
     runs = f"Profile: {verdict.profile}; seeds: {', '.join(map(str, verdict.seeds))}."
-    rule = f"Fixed beforehand: {claim.rule}; a net has generalized at test accuracy {judgement.tau:.2f}."
-    return " ".join(filter(None, [f"{verdict.verdict.capitalize()}: {result}.", measured.note, few, rule, runs]))
+    rules = "; ".join(dict.fromkeys(str(part.rule) for part in judgement.parts))
+    rule = f"Fixed beforehand: {rules}; a net has generalized at test accuracy {judgement.tau:.2f}."
+    return " ".join(filter(None, [f"{verdict.verdict.capitalize()}: {'; '.join(parts)}.", *notes, few, rule, runs]))
+
+
+def _part_words(part: Part, seeds: str) -> str:
+    """What was found for one part."""
+    measured, interval = part.measured, f"95% interval {between(part.low, part.high)}"
+    if isinstance(part.rule, ShareRule):
+        n, held, possible = len(measured.low), int(sum(measured.low)), int(sum(measured.high))
+        count = f"{held}" if held == possible else f"{held} to {possible}"
+        share = between(held / n, possible / n)
+        return f"{measured.quantity} holds on {count} of {seeds}, a share of {share} ({interval})"
+    median = between(np.median(measured.low), np.median(measured.high))
+    unit = f" {measured.unit}" if measured.unit and median != "not known" else ""
+    return f"over {seeds} the median {measured.quantity} is {median}{unit} ({interval})"
 
 
 def scorecard(claims: Iterable[Claim | Question], verdicts: Iterable[Verdict]) -> pd.DataFrame:

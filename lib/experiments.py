@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib import claims
+from lib.measures import MEASURES
 from lib.models import MLP, Transformer
 from lib.parameters import Parameters
 from lib.plan import obtain
@@ -41,9 +42,7 @@ Kinds = dict[str, list[Run]]
 Systems = dict[str, Kinds]
 
 
-def base(
-    system: str, seed: int, parameters: Parameters, *, operation: str = "a+b", pairs: str = "unordered"
-) -> Run:
+def base(system: str, seed: int, parameters: Parameters, *, operation: str = "a+b", pairs: str = "unordered") -> Run:
     """The dense run of a system, on modular addition unless told; one seed draws weights and split."""
     task = ModularTask(
         operation=operation,
@@ -79,7 +78,9 @@ def bases(parameters: Parameters) -> Systems:
     return {system: {"base": [base(system, seed, parameters) for seed in parameters.seeds]} for system in MODELS}
 
 
-def base_and(parameters: Parameters, others: Callable[[Run], dict[str, Run]], systems: Iterable[str] = MODELS) -> Systems:
+def base_and(
+    parameters: Parameters, others: Callable[[Run], dict[str, Run]], systems: Iterable[str] = MODELS
+) -> Systems:
     """For each system its bases, their tickets, and `others` of each base by kind."""
     out = {}
     for system in systems:
@@ -129,11 +130,13 @@ def no_weight_decay(parameters: Parameters) -> Systems:
     none = AdamW(weight_decay=0.0)
     out = base_and(
         parameters,
-        lambda run: {"dense, no decay": dataclasses.replace(run, optimizer=none)}
-        | {
-            f"rate {rate}": dataclasses.replace(ticket(run, parameters, rate=rate), optimizer=none)
-            for rate in FINE_RATES
-        },
+        lambda run: (
+            {"dense, no decay": dataclasses.replace(run, optimizer=none)}
+            | {
+                f"rate {rate}": dataclasses.replace(ticket(run, parameters, rate=rate), optimizer=none)
+                for rate in FINE_RATES
+            }
+        ),
     )
     for system, kinds in out.items():
         until = AdamW(decay_until=SWITCHED_OFF_AT[system])
@@ -170,9 +173,7 @@ def dead_neurons(parameters: Parameters) -> Systems:
         lambda run: {
             f"{kind} {threshold}": dataclasses.replace(
                 run,
-                start=DeadNeurons(
-                    ticket=ticket_start(run, parameters), revive=kind == "revive", threshold=threshold
-                ),
+                start=DeadNeurons(ticket=ticket_start(run, parameters), revive=kind == "revive", threshold=threshold),
             )
             for threshold in THRESHOLDS
             for kind in ("kill", "revive")
@@ -265,9 +266,9 @@ def results(chapter: str, parameters: Parameters, store: Store | None = None) ->
 
 def _judge(chapter: str, records: dict[str, dict[str, list[Record]]], parameters: Parameters) -> list[claims.Judgement]:
     return [
-        claims.judge(claim, system, records[system], parameters.profile)
+        claims.judge(claim, system, records.get(system) or records[system.partition("/")[0]], parameters.profile)
         for claim in claims.load_claims(CLAIMS)
-        if isinstance(claim, claims.Claim) and claim.chapter == chapter and claim.id in claims.MEASURES
+        if isinstance(claim, claims.Claim) and claim.chapter == chapter and claim.id in MEASURES
         for system in claim.systems
     ]
 

@@ -13,10 +13,55 @@ from matplotlib.figure import Figure
 from lib.parameters import Parameters
 from lib.store import Record
 
-# Colours that differ for readers with colour-vision deficiency too (Okabe & Ito); base and ticket as in the paper.
-COLOURS = {"base": "#0072B2", "ticket": "#009E73"}
-LABELS = {"base": "base (dense)", "ticket": "ticket"}
-SYSTEMS = {"mlp": "MLP", "transformer": "Transformer"}
+# Colours that differ for readers with colour-vision deficiency too (Okabe & Ito; Tol); base and ticket as in the paper.
+COLOURS = {
+    "base": "#0072B2",
+    "ticket": "#009E73",
+    "l2-matrices": "#E69F00",
+    "l1-matrices": "#D55E00",
+    "l2-all": "#B87A00",
+    "l1-all": "#8C3B00",
+    "dense, no decay": "#4D4D4D",
+    "base, switched off": "#88CCEE",
+    "ticket, switched off": "#117733",
+    "random": "#888888",
+    "snip": "#CC79A7",
+    "grasp": "#882255",
+    "synflow": "#56B4E9",
+    "synflow-100": "#332288",
+    "re-dense": "#999933",
+    "kill": "#661100",
+    "revive": "#44AA99",
+    "reinitialized": "#AA4499",
+}
+LABELS = {
+    "base": "base (dense)",
+    "ticket": "ticket",
+    "l2-matrices": "dense, ticket's L2",
+    "l1-matrices": "dense, ticket's L1",
+    "l2-all": "dense, ticket's L2 (all weights)",
+    "l1-all": "dense, ticket's L1 (all weights)",
+    "dense, no decay": "dense, no weight decay",
+    "base, switched off": "base, decay switched off",
+    "ticket, switched off": "ticket, decay switched off",
+    "random": "random",
+    "snip": "SNIP",
+    "grasp": "GraSP",
+    "synflow": "SynFlow",
+    "synflow-100": "SynFlow, 100 rounds",
+    "re-dense": "re-dense",
+    "kill": "kill only, threshold",
+    "revive": "revive, threshold",
+    "reinitialized": "ticket's mask, new weights",
+    "rate": "rate",
+    "epoch": "ticket of epoch",
+}
+SYSTEMS = {
+    "mlp": "MLP",
+    "transformer": "Transformer",
+    "mlp-deep": "Deeper MLP",
+    "transformer-4-heads": "Transformer, 4 heads",
+}
 AXES = {
     "train_accuracy": "training accuracy",
     "test_accuracy": "test accuracy",
@@ -40,6 +85,28 @@ STYLE = {
 }
 
 
+def colour(kind: str) -> str:
+    """The colour of a kind of net; a kind may end in a number, as in "kill 0.05"."""
+    return COLOURS.get(kind) or COLOURS[kind.split()[0]]
+
+
+def name(kind: str) -> str:
+    """A kind of net in words."""
+    word, _, number = kind.partition(" ")
+    return LABELS.get(kind) or f"{LABELS[word]} {float(number):,g}"
+
+
+def system(key: str) -> str:
+    """A system in words: "mlp/a-b" is "MLP, a-b"."""
+    model, _, part = key.partition("/")
+    return SYSTEMS.get(model, model) + (f", {part}" if part else "")
+
+
+def shade(number: float, top: float) -> tuple:
+    """The colour of a number between 0 and `top` in a family of nets, dark to light."""
+    return plt.colormaps["viridis"](0.88 * number / top)
+
+
 def panels(rows: int, columns: int, *, height: float = 3.2, **kwargs: object) -> tuple[Figure, np.ndarray]:
     """A figure with a grid of axes, as wide as the page; returns it and its axes [rows, columns]."""
     plt.rcParams.update(STYLE)  # for good: a context would also take back the backend that a notebook has chosen
@@ -60,11 +127,11 @@ def curve(
     axes: Axes, records: Sequence[Record], metric: str, kind: str, *, style: str = "-", label: str | None = None
 ) -> None:
     """One kind of net over epochs: the median over seeds, a band from the lowest seed to the highest, faint seeds."""
-    epochs, colour = records[0].epochs, COLOURS[kind]
+    epochs, tint = records[0].epochs, colour(kind)
     values = np.stack([record.metrics[metric] for record in records])  # [S, T]
-    axes.plot(epochs, values.T, style, color=colour, linewidth=0.6, alpha=0.35)
-    axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
-    axes.plot(epochs, np.median(values, 0), style, color=colour, label=label or LABELS[kind])
+    axes.plot(epochs, values.T, style, color=tint, linewidth=0.6, alpha=0.35)
+    axes.fill_between(epochs, values.min(0), values.max(0), color=tint, alpha=0.15, linewidth=0)
+    axes.plot(epochs, np.median(values, 0), style, color=tint, label=label or name(kind))
 
 
 def label(axes: Axes, title: str, y: str, x: str = "epoch") -> None:
@@ -77,8 +144,8 @@ def label(axes: Axes, title: str, y: str, x: str = "epoch") -> None:
 def accuracies(axes: Axes, kinds: Mapping[str, Sequence[Record]], tau: float, title: str) -> None:
     """Training (dotted) and test accuracy of each kind of net over epochs, and the threshold tau."""
     for kind, records in kinds.items():
-        curve(axes, records, "train_accuracy", kind, style=":", label=f"{LABELS[kind]}, training")
-        curve(axes, records, "test_accuracy", kind, label=f"{LABELS[kind]}, test")
+        curve(axes, records, "train_accuracy", kind, style=":", label=f"{name(kind)}, training")
+        curve(axes, records, "test_accuracy", kind, label=f"{name(kind)}, test")
     axes.axhline(tau, color="0.4", linewidth=0.8, linestyle="--")
     place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "top"}
     axes.annotate(f"τ = {tau:.2f}", (0.99, tau - 0.01), fontsize=9, color="0.35", **place)
@@ -90,17 +157,67 @@ def paired_epochs(axes: Axes, kinds: Mapping[str, Sequence[int | None]], budget:
     """t_gen of each seed, joined from kind to kind; a run that never generalized is a hollow mark above the budget."""
     names = list(kinds)
     top = budget * 1.6
-    rows = np.array([[top if t is None else max(t, 1) for t in kinds[name]] for name in names], float)  # [kinds, S]
+    rows = np.array([[top if t is None else max(t, 1) for t in kinds[kind]] for kind in names], float)  # [kinds, S]
     axes.plot(range(len(names)), rows, color="0.6", linewidth=0.8, zorder=1)
-    for x, name in enumerate(names):
-        never = np.array([t is None for t in kinds[name]])
-        axes.scatter(np.full((~never).sum(), x), rows[x][~never], color=COLOURS[name], zorder=2)
-        axes.scatter(np.full(never.sum(), x), rows[x][never], facecolor="white", edgecolor=COLOURS[name], zorder=2)
+    for x, kind in enumerate(names):
+        never = np.array([t is None for t in kinds[kind]])
+        axes.scatter(np.full((~never).sum(), x), rows[x][~never], color=colour(kind), zorder=2)
+        axes.scatter(np.full(never.sum(), x), rows[x][never], facecolor="white", edgecolor=colour(kind), zorder=2)
     axes.set_yscale("log")
-    axes.set_xticks(range(len(names)), [LABELS[name] for name in names])
+    turned = {"rotation": 30, "ha": "right"} if len(names) > 3 else {}
+    axes.set_xticks(range(len(names)), [name(kind) for kind in names], **turned)
     axes.set_xlim(-0.5, len(names) - 0.5)
     if any(t is None for times in kinds.values() for t in times):
         axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
         place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
         axes.annotate("never within the budget", (0.02, budget * 1.05), fontsize=9, color="0.35", **place)
     label(axes, title, "t_gen (epochs)", x="")
+
+
+def family(
+    axes: Axes, groups: Mapping[float, Sequence[Record]], metric: str, title: str, *, word: str, chosen: Sequence[float]
+) -> None:
+    """Median over seeds of the chosen nets of a family, such as tickets of several rates; bands would overlap."""
+    top = max(groups)
+    for number in chosen:
+        values = np.stack([record.metrics[metric] for record in groups[number]])
+        epochs, tint = groups[number][0].epochs, shade(number, top)
+        axes.plot(epochs, np.median(values, 0), color=tint, label=f"{word} {number:,g}")
+    label(axes, title, AXES[metric])
+
+
+def epochs_by_number(axes: Axes, times: Mapping[float, Sequence[int | None]], budget: int, title: str, x: str) -> None:
+    """t_gen of a family of nets against their number: each seed, and the median; hollow where a run never did."""
+    numbers, top = list(times), budget * 1.6
+    rows = np.array([[top if t is None else max(t, 1) for t in times[n]] for n in numbers], float)  # [N, S]
+    axes.plot(numbers, rows, color="0.7", linewidth=0.7, zorder=1)
+    axes.plot(numbers, np.quantile(rows, 0.5, axis=1, method="inverted_cdf"), color="0.2", zorder=2, label="median")
+    for i, n in enumerate(numbers):
+        never = np.array([t is None for t in times[n]])
+        tint = shade(n, max(numbers))
+        axes.scatter(np.full((~never).sum(), n), rows[i][~never], color=[tint], s=18, zorder=3)
+        axes.scatter(np.full(never.sum(), n), rows[i][never], facecolor="white", edgecolor=[tint], s=18, zorder=3)
+    axes.set_yscale("log")
+    axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
+    place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
+    axes.annotate("never within the budget", (0.02, budget * 1.03), fontsize=9, color="0.35", **place)
+    label(axes, title, "t_gen (epochs)", x=x)
+
+
+def finals_by_number(axes: Axes, groups: Mapping[float, Sequence[Record]], title: str, x: str) -> None:
+    """Test accuracy at the end of a family of nets against their number: each seed, the median, the range."""
+    numbers = list(groups)
+    values = np.array([[record.metrics["test_accuracy"][-1] for record in groups[n]] for n in numbers])  # [N, S]
+    axes.plot(numbers, values, color="0.7", linewidth=0.7, zorder=1)
+    axes.plot(numbers, np.median(values, 1), color="0.2", zorder=2, label="median")
+    for n, row in zip(numbers, values, strict=True):
+        axes.scatter(np.full(len(row), n), row, color=[shade(n, max(numbers))], s=18, zorder=3)
+    axes.set_ylim(-0.03, 1.05)
+    label(axes, title, "test accuracy at the end", x=x)
+
+
+def reference(axes: Axes, y: float, text: str, kind: str) -> None:
+    """A horizontal line for another kind of net, in its colour, with its name."""
+    axes.axhline(y, color=colour(kind), linewidth=1.2, linestyle=":")
+    place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+    axes.annotate(text, (0.99, y), fontsize=9, color=colour(kind), **place)

@@ -163,7 +163,9 @@ class TokenLookup:
 
         samples [R, B, k], table [R, rows, k] -> [R, H, L - 1, B].
         """
-        differences = embedding_bag(self.pairs, table.flatten(0, 1), mode="sum", per_sample_weights=self.signs.to(table))
+        differences = embedding_bag(
+            self.pairs, table.flatten(0, 1), mode="sum", per_sample_weights=self.signs.to(table)
+        )
         out = differences.view(*samples.shape[:2], -1, samples.shape[-1]).mul_(samples[:, :, None]).sum(-1)
         return out.mT.unflatten(1, (self.scores.shape[1], -1))
 

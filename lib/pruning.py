@@ -35,18 +35,21 @@ def magnitude(weights: np.ndarray, rate: float) -> np.ndarray:
     return prune_lowest(np.abs(weights), rate)
 
 
-def loss_gradient(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
-    """Gradient [n] of the mean training loss at weights [n], in float64."""
+def loss_gradient(
+    model: MLP | Transformer, task: ModularTask, weights: np.ndarray, *, rows: str = "train"
+) -> np.ndarray:
+    """Gradient [n] of the mean loss over the training (or `rows="test"`) set at weights [n], in float64."""
     from lib.training import cross_entropy_gradient  # which imports lib.runs, which imports this module
 
     data = task.data()
-    inputs, labels = (torch.from_numpy(x[None, data.train]) for x in (data.inputs, data.labels))
+    chosen = {"train": data.train, "test": data.test}[rows]
+    inputs, labels = (torch.from_numpy(x[None, chosen]) for x in (data.inputs, data.labels))
     buffer = torch.from_numpy(weights.astype(np.float64))[None]
     matrices, gradient = model.matrices(buffer, task.prime), torch.zeros_like(buffer)
     lookup = model.lookup(inputs, task.prime)
     with torch.no_grad():
         logits, saved = model.forward(matrices, lookup)
-        dlogits = cross_entropy_gradient(logits, labels[..., None]) / len(data.train)
+        dlogits = cross_entropy_gradient(logits, labels[..., None]) / len(chosen)
         model.backward(matrices, model.matrices(gradient, task.prime), lookup, saved, dlogits)
     return gradient[0].numpy()
 

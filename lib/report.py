@@ -7,25 +7,58 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from lib import claims
+from lib import claims, figures, measures
 from lib.experiments import CHAPTERS, Results
-from lib.figures import LABELS, SYSTEMS
 from lib.parameters import Parameters
 from lib.training import METRICS
 
 
-def curves(results: Results) -> pd.DataFrame:
-    """All metrics over epochs, one row a system, kind of net, seed and epoch: the data behind the figures."""
+def curves(results: Results, metrics: Sequence[str] = METRICS, every: int = 1) -> pd.DataFrame:
+    """Metrics over epochs, one row a system, kind of net, seed and (every so many) evaluation: the figures' data."""
     parts = [
-        pd.DataFrame({"epoch": record.epochs, **{name: record.metrics[name] for name in METRICS}}).assign(
-            system=system, kind=kind, seed=record.seed
-        )
+        pd.DataFrame(
+            {"epoch": record.epochs[::every], **{name: record.metrics[name][::every] for name in metrics}}
+        ).assign(system=system, kind=kind, seed=record.seed)
         for system, kinds in results.records.items()
         for kind, records in kinds.items()
         for record in records
     ]
     frame = pd.concat(parts, ignore_index=True)
-    return frame[["system", "kind", "seed", "epoch", *METRICS]]
+    return frame[["system", "kind", "seed", "epoch", *metrics]]
+
+
+def ends(results: Results) -> pd.DataFrame:
+    """One row a system, kind of net and seed: when it fits and generalizes (empty: never), and how it ends."""
+    rows = []
+    for system, kinds in results.records.items():
+        tau = measures.threshold(kinds["base"])
+        for kind, records in kinds.items():
+            for record in records:
+                times = {
+                    "epoch_fitted": measures.train_epoch(record, tau),
+                    "t_gen": measures.generalization_epoch(record, tau),
+                }
+                last = {f"final_{name}": record.metrics[name][-1] for name in METRICS}
+                rows.append({"system": system, "kind": kind, "seed": record.seed, "tau": tau, **times, **last})
+    return pd.DataFrame(rows).astype({"epoch_fitted": "Int64", "t_gen": "Int64"})
+
+
+def evidence(judgements: Iterable[claims.Judgement]) -> str:
+    """The numbers behind each verdict, seed by seed, as HTML: a table for each measure and all its systems."""
+    tables: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    for judgement in judgements:
+        for part in judgement.parts:
+            frame = part.measured.table.rename(columns={"low": "at least", "high": "at most"})
+            frame.insert(0, "system", figures.system(judgement.verdict.system))
+            key = judgement.claim.id, part.measured.quantity
+            if not tables.get(key) or list(tables[key][0]) == list(frame):
+                tables.setdefault(key, []).append(frame)
+            else:
+                tables[(*key, judgement.verdict.system)] = [frame]
+    return "".join(
+        f"<p><strong>{key[0]}</strong>: {html.escape(key[1])}, seed by seed</p>{table(pd.concat(frames))}"
+        for key, frames in tables.items()
+    )
 
 
 def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
@@ -44,19 +77,19 @@ def summary(results: Results) -> pd.DataFrame:
     """One row a system and kind of net: when it fits, generalizes, and how it ends; medians and ranges over seeds."""
     rows = []
     for system, kinds in results.records.items():
-        tau = claims.threshold(kinds["base"])
+        tau = measures.threshold(kinds["base"])
         for kind, records in kinds.items():
             budget = int(records[0].epochs[-1])
             final = np.array([record.metrics["test_accuracy"][-1] for record in records])
             rows.append(
                 {
-                    "system": SYSTEMS[system],
-                    "net": LABELS[kind],
+                    "system": figures.system(system),
+                    "net": figures.name(kind),
                     "τ": tau,
                     "training accuracy reaches τ (epoch)": epochs_text(
-                        [claims.train_epoch(r, tau) for r in records], budget
+                        [measures.train_epoch(r, tau) for r in records], budget
                     ),
-                    "t_gen (epoch)": epochs_text([claims.generalization_epoch(r, tau) for r in records], budget),
+                    "t_gen (epoch)": epochs_text([measures.generalization_epoch(r, tau) for r in records], budget),
                     "test accuracy at the end": f"{np.median(final):.3f} ({final.min():.3f} – {final.max():.3f})",
                 }
             )
@@ -97,7 +130,7 @@ def verdict(judgement: claims.Judgement) -> str:
     claim = judgement.claim
     return (
         f'<div class="verdict"><p><strong>{claim.id}</strong> ({html.escape(claim.source)}), '
-        f"{SYSTEMS[judgement.verdict.system]}: {badge(judgement.verdict.verdict)}</p>"
+        f"{figures.system(judgement.verdict.system)}: {badge(judgement.verdict.verdict)}</p>"
         f"<p>{html.escape(claim.claim)}</p><p><em>Criterion.</em> {html.escape(claim.criterion)}</p>"
         f"<p><em>Verdict.</em> {html.escape(claims.sentence(judgement))}</p></div>"
     )
@@ -109,7 +142,7 @@ def scorecard(entries: Iterable[claims.Claim | claims.Question], verdicts: Itera
     rows = []
     for row in frame.itertuples():
         chapter = f'<a href="{row.chapter}.html">{row.chapter}</a>' if row.chapter in CHAPTERS else row.chapter
-        system = SYSTEMS.get(row.system, row.system)
+        system = figures.system(row.system)
         cells = [
             row.id,
             html.escape(row.title),
@@ -136,8 +169,8 @@ def provenance(results: Results, parameters: Parameters) -> str:
 
     rows = [
         {
-            "system": SYSTEMS[system],
-            "net": LABELS[kind],
+            "system": figures.system(system),
+            "net": figures.name(kind),
             "seeds": ", ".join(str(record.seed) for record in group),
             "training (s a run)": float(np.median([float(record.provenance["seconds"]) for record in group])),
             "records": " ".join(record.run.key[:8] for record in group),
