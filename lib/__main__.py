@@ -86,22 +86,23 @@ def client_of(options: argparse.Namespace) -> Iterator["distributed.Client | Non
         yield client
 
 
-def wanted(options: argparse.Namespace) -> list[Run]:
-    """The runs that the options ask for."""
-    return experiments.runs_of(parameters.load(options.profile), options.chapter or experiments.CHAPTERS)
+def wanted(options: argparse.Namespace) -> tuple[list[Run], set[Run]]:
+    """The runs that the options ask for, and those of them whose tables are wanted."""
+    settings, chapters = parameters.load(options.profile), options.chapter or list(experiments.CHAPTERS)
+    return experiments.runs_of(settings, chapters), experiments.tabled_runs(settings, chapters)
 
 
 def status(options: argparse.Namespace) -> int:
     """Lists the state of every run, and what training them would do."""
     store = Store()
-    runs = wanted(options)
+    runs, tabled = wanted(options)
     states = {run: store.status(run) for run in runs}
     counts = Counter(state.state for state in states.values())
     print(f"{options.profile} profile, {len(runs)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
     for run, state in states.items():
         if state.state == "recorded":
             print(f"  {state.state:12} {run}")
-    jobs = [job for level in make_plan(runs, store) for job in level]
+    jobs = [job for level in make_plan(runs, store, tabled) for job in level]
     for job in jobs:
         state = states[job.run].state if job.record else "checkpoint"
         print(f"  {state:12} {job.run}\n{'':15}would be trained for {job.until:,} epochs: {job.why}")
@@ -113,9 +114,11 @@ def status(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """Trains what is missing."""
     commit = options.results is not None or options.profile == "paper"
-    store = Store(options.results or RESULTS, CACHE if options.results is None else CACHE / options.results.name, commit)
-    runs = wanted(options)
-    levels = make_plan(runs, store)
+    store = Store(
+        options.results or RESULTS, CACHE if options.results is None else CACHE / options.results.name, commit
+    )
+    runs, tabled = wanted(options)
+    levels = make_plan(runs, store, tabled)
     settings = parameters.load(options.profile)
     device = parameters.validate(dict(settings) | {"device": options.device or settings.device}, "--device").device
     with client_of(options) as client:

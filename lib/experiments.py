@@ -14,7 +14,7 @@ from lib.measures import MEASURES
 from lib.models import MLP, Transformer
 from lib.parameters import Parameters
 from lib.plan import obtain
-from lib.runs import AdamW, DeadNeurons, PrunedAtInit, Redense, Rescaled, Run, Ticket
+from lib.runs import AdamW, DeadNeurons, Redense, Rescaled, Run, Scored, Ticket
 from lib.store import ROOT, Record, Store
 from lib.tasks import ModularTask
 
@@ -146,16 +146,19 @@ def no_weight_decay(parameters: Parameters) -> Systems:
 
 
 def pruning_at_init(parameters: Parameters) -> Systems:
-    """Section 5.2, D.5: masks from before training."""
-    return base_and(
-        parameters,
-        lambda run: {
-            kind: dataclasses.replace(
-                run, start=PrunedAtInit(method=method, rate=parameters.pruning_rate, rounds=rounds)
-            )
-            for kind, (method, rounds) in METHODS.items()
-        },
-    )
+    """Section 5.2, D.5: masks from before training, and from the same scores of the trained net."""
+
+    def others(run: Run) -> dict[str, Run]:
+        out = {}
+        for kind, (method, rounds) in METHODS.items():
+            start = Scored(method=method, rate=parameters.pruning_rate, rounds=rounds)
+            out[kind] = dataclasses.replace(run, start=start)
+        for method in ("snip", "grasp", "synflow"):
+            start = Scored(method=method, rate=parameters.pruning_rate, trained=ticket_start(run, parameters))
+            out[f"{method}, trained"] = dataclasses.replace(run, start=start)
+        return out
+
+    return base_and(parameters, others)
 
 
 def redense(parameters: Parameters) -> Systems:
@@ -230,7 +233,11 @@ CHAPTERS: dict[str, Callable[[Parameters], Systems]] = {
     "tasks": tasks,
     "architectures": architectures,
     "deviations": deviations,
+    "representations": main_results,
 }
+
+
+TABLED = ("representations",)  # chapters that look into the nets: tables are kept of all their runs
 
 
 @dataclass(frozen=True)
@@ -251,12 +258,23 @@ def runs_of(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> list[
     )
 
 
+def tabled_runs(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> set[Run]:
+    """Those of the chapters' runs whose tables are wanted (lib/fourier.py)."""
+    return set(runs_of(parameters, [chapter for chapter in chapters if chapter in TABLED]))
+
+
 def results(chapter: str, parameters: Parameters, store: Store | None = None) -> Results:
     """A chapter's records and judgements; what is missing is trained first."""
     store = store or Store()
     systems = CHAPTERS[chapter](parameters)
     wanted = runs_of(parameters, [chapter])
-    found = dict(zip(wanted, obtain(wanted, store, device=parameters.device), strict=True))
+    found = dict(
+        zip(
+            wanted,
+            obtain(wanted, store, tabled=tabled_runs(parameters, [chapter]), device=parameters.device),
+            strict=True,
+        )
+    )
     records = {
         system: {kind: [found[run] for run in runs] for kind, runs in kinds.items()}
         for system, kinds in systems.items()

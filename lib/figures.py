@@ -29,10 +29,14 @@ COLOURS = {
     "grasp": "#882255",
     "synflow": "#56B4E9",
     "synflow-100": "#332288",
+    "snip, trained": "#E8A6C8",
+    "grasp, trained": "#B05A74",
+    "synflow, trained": "#2E7FB8",
     "re-dense": "#999933",
     "kill": "#661100",
-    "revive": "#44AA99",
+    "revive": "#7E57C2",
     "reinitialized": "#AA4499",
+    "shuffled": "#DDCC77",
 }
 LABELS = {
     "base": "base (dense)",
@@ -49,10 +53,14 @@ LABELS = {
     "grasp": "GraSP",
     "synflow": "SynFlow",
     "synflow-100": "SynFlow, 100 rounds",
+    "snip, trained": "SNIP, trained net",
+    "grasp, trained": "GraSP, trained net",
+    "synflow, trained": "SynFlow, trained net",
     "re-dense": "re-dense",
     "kill": "kill only, threshold",
     "revive": "revive, threshold",
     "reinitialized": "ticket's mask, new weights",
+    "shuffled": "ticket's mask, shuffled",
     "rate": "rate",
     "epoch": "ticket of epoch",
 }
@@ -69,6 +77,8 @@ AXES = {
     "test_loss": "test loss (nats)",
     "l1": "L1 norm of all weights",
     "l2": "L2 norm of all weights",
+    "mean_l1": "mean L1 norm of a matrix",
+    "mean_l2": "mean L2 norm of a matrix",
 }
 
 STYLE = {
@@ -97,9 +107,17 @@ def name(kind: str) -> str:
 
 
 def system(key: str) -> str:
-    """A system in words: "mlp/a-b" is "MLP, a-b"."""
+    """A system in words: "mlp/a-b" is "MLP, a-b", and "mlp/0.2" is "MLP, threshold 0.2"."""
     model, _, part = key.partition("/")
+    part = f"threshold {part}" if part[:1].isdigit() else operation(part)
     return SYSTEMS.get(model, model) + (f", {part}" if part else "")
+
+
+def operation(key: str) -> str:
+    """An operation as it is written: "a^2+ab+b^2" is "a² + ab + b²"; other text stays."""
+    for sign, written in {"^2": "²", "+": " + ", "-b": " − b", "a*b": "ab"}.items():
+        key = key.replace(sign, written)
+    return key
 
 
 def shade(number: float, top: float) -> tuple:
@@ -124,13 +142,24 @@ def sign(figure: Figure, parameters: Parameters) -> None:
 
 
 def curve(
-    axes: Axes, records: Sequence[Record], metric: str, kind: str, *, style: str = "-", label: str | None = None
+    axes: Axes,
+    records: Sequence[Record],
+    metric: str,
+    kind: str,
+    *,
+    style: str = "-",
+    label: str | None = None,
+    band: bool = True,
 ) -> None:
-    """One kind of net over epochs: the median over seeds, a band from the lowest seed to the highest, faint seeds."""
+    """One kind of net over epochs: the median over seeds, a band from the lowest seed to the highest, faint seeds.
+
+    band: leave it out where many kinds would cover each other.
+    """
     epochs, tint = records[0].epochs, colour(kind)
     values = np.stack([record.metrics[metric] for record in records])  # [S, T]
     axes.plot(epochs, values.T, style, color=tint, linewidth=0.6, alpha=0.35)
-    axes.fill_between(epochs, values.min(0), values.max(0), color=tint, alpha=0.15, linewidth=0)
+    if band:
+        axes.fill_between(epochs, values.min(0), values.max(0), color=tint, alpha=0.15, linewidth=0)
     axes.plot(epochs, np.median(values, 0), style, color=tint, label=label or name(kind))
 
 
@@ -139,6 +168,14 @@ def label(axes: Axes, title: str, y: str, x: str = "epoch") -> None:
     axes.set(title=title, xlabel=x, ylabel=y)
     if x == "epoch":
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
+
+
+def logarithmic_epochs(axes: Axes, epochs: np.ndarray) -> None:
+    """Makes the axis of epochs logarithmic, from the first evaluation after the start."""
+    axes.set_xscale("log")
+    axes.set_xlim(left=epochs[1])
+    axes.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:,.0f}")
+    axes.xaxis.set_minor_formatter(lambda *_: "")
 
 
 def accuracies(axes: Axes, kinds: Mapping[str, Sequence[Record]], tau: float, title: str) -> None:
@@ -170,7 +207,8 @@ def paired_epochs(axes: Axes, kinds: Mapping[str, Sequence[int | None]], budget:
     if any(t is None for times in kinds.values() for t in times):
         axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
         place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
-        axes.annotate("never within the budget", (0.02, budget * 1.05), fontsize=9, color="0.35", **place)
+        axes.annotate("never within the budget", (0.02, top * 1.15), fontsize=9, color="0.35", **place)  # over the marks
+        axes.set_ylim(top=top * 1.7)
     label(axes, title, "t_gen (epochs)", x="")
 
 
@@ -200,7 +238,8 @@ def epochs_by_number(axes: Axes, times: Mapping[float, Sequence[int | None]], bu
     axes.set_yscale("log")
     axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
     place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
-    axes.annotate("never within the budget", (0.02, budget * 1.03), fontsize=9, color="0.35", **place)
+    axes.annotate("never within the budget", (0.02, top * 1.12), fontsize=9, color="0.35", **place)
+    axes.set_ylim(top=top * 1.6)  # room for it, above all lines
     label(axes, title, "t_gen (epochs)", x=x)
 
 

@@ -4,14 +4,16 @@ A run whose record is in the store is not trained again. A ticket needs its base
 checkpoint is gone (the cache may be deleted at any time), the base is trained again up to that epoch.
 """
 
+import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
+from lib.fourier import snapshot_epochs
 from lib.runs import Run
 from lib.store import Record, Store
 from lib.training import Diverged, Report, Trained, train
@@ -25,17 +27,24 @@ GPU_STACK = 256  # a GPU takes all that there is
 
 @dataclass
 class Job:
-    """A run to train up to epoch `until`, keeping its weights at `snapshots`; `record` where its record is wanted."""
+    """A run to train up to epoch `until`, keeping its weights at `snapshots` as checkpoints.
+
+    record: its record is wanted; tables: and what lib/fourier.py keeps of its neurons.
+    """
 
     run: Run
     why: str
     until: int
     record: bool
     snapshots: set[int] = field(default_factory=set)
+    tables: bool = False
 
 
-def make_plan(runs: Iterable[Run], store: Store) -> list[list[Job]]:
-    """The jobs that lead to a record of every run, in levels: a job needs nothing but jobs of earlier levels."""
+def make_plan(runs: Iterable[Run], store: Store, tabled: Collection[Run] = ()) -> list[list[Job]]:
+    """The jobs that lead to a record of every run, in levels: a job needs nothing but jobs of earlier levels.
+
+    tabled: those of the runs whose tables are wanted as well.
+    """
     jobs: dict[Run, Job] = {}
     depth: dict[Run, int] = {}
 
@@ -59,6 +68,9 @@ def make_plan(runs: Iterable[Run], store: Store) -> list[list[Job]]:
         status = store.status(run)
         if status.state != "recorded":
             add(run, f"{status.state}: {status.why}")
+        if run in tabled and store.tables(run) is None:
+            add(run, "its tables of neurons are missing")
+            jobs[run].tables = True
     levels: list[list[Job]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for run, job in jobs.items():
         levels[depth[run]].append(job)
@@ -149,7 +161,8 @@ def _train_stacks(
 
 def _inputs(stack: Sequence[Job], store: Store) -> tuple[list[Run], list, dict[Run, set[int]]]:
     """What `train` needs of a stack: runs, starts, snapshots."""
-    return [job.run for job in stack], starts_of(stack, store), {job.run: job.snapshots for job in stack}
+    snapshots = {job.run: job.snapshots | set(snapshot_epochs(job.run) if job.tables else ()) for job in stack}
+    return [job.run for job in stack], starts_of(stack, store), snapshots
 
 
 def _timed_train(
@@ -163,15 +176,21 @@ def _timed_train(
 
 def keep(job: Job, trained: Trained, seconds: float, store: Store, device: str) -> None:
     """Saves what a job was for: its record and checkpoints, or the checkpoints alone."""
+    if job.tables:
+        store.save_tables(trained)
+    checkpoints = {epoch: weights for epoch, weights in trained.snapshots.items() if epoch in job.snapshots}
+    trained = dataclasses.replace(trained, snapshots=checkpoints)
     if job.record:
         store.save(trained, seconds, device)
     else:
         store.save_checkpoints(trained)
 
 
-def obtain(runs: Sequence[Run], store: Store, *, device: str = "cpu", progress: bool = True) -> list[Record]:
-    """The records of the runs, in their order; what is missing is trained first."""
-    execute(make_plan(runs, store), store, device=device, progress=progress)
+def obtain(
+    runs: Sequence[Run], store: Store, *, tabled: Collection[Run] = (), device: str = "cpu", progress: bool = True
+) -> list[Record]:
+    """The records of the runs, in their order; what is missing is trained first, tables of `tabled` runs too."""
+    execute(make_plan(runs, store, tabled), store, device=device, progress=progress)
     records = [store.load(run) for run in runs]
     lost = [str(run) for run, record in zip(runs, records, strict=True) if record is None]
     if lost:

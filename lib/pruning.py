@@ -67,10 +67,11 @@ def snip(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np
 def grasp(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
     """(H dL/dw) * w: what its authors rank by is -(H dL/dw) * w, and they remove the highest (Wang et al. 2020).
 
-    H dL/dw is a central difference of the gradient in the direction of the gradient.
+    H dL/dw is a central difference of the gradient in the direction of the gradient. The step is so small that no ReLU
+    switches within it: the gradient jumps there, which is no part of H.
     """
     gradient = loss_gradient(model, task, weights)
-    step = 1e-4 * np.linalg.norm(weights) / np.linalg.norm(gradient)
+    step = 1e-9 * np.linalg.norm(weights) / (np.linalg.norm(gradient) or 1.0)
     ahead, behind = (loss_gradient(model, task, weights + sign * step * gradient) for sign in (1, -1))
     return (ahead - behind) / (2 * step) * weights
 

@@ -43,7 +43,7 @@ def ends(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"epoch_fitted": "Int64", "t_gen": "Int64"})
 
 
-def evidence(judgements: Iterable[claims.Judgement]) -> str:
+def evidence(judgements: Iterable[claims.Judgement], precision: int = 2) -> str:
     """The numbers behind each verdict, seed by seed, as HTML: a table for each measure and all its systems."""
     tables: dict[tuple[str, str], list[pd.DataFrame]] = {}
     for judgement in judgements:
@@ -56,9 +56,62 @@ def evidence(judgements: Iterable[claims.Judgement]) -> str:
             else:
                 tables[(*key, judgement.verdict.system)] = [frame]
     return "".join(
-        f"<p><strong>{key[0]}</strong>: {html.escape(key[1])}, seed by seed</p>{table(pd.concat(frames))}"
+        f"<p><strong>{key[0]}</strong>: {html.escape(key[1])}, seed by seed</p>{table(pd.concat(frames), precision)}"
         for key, frames in tables.items()
     )
+
+
+def listed(items: Iterable[object]) -> str:
+    """Items in words: "1", "1 and 3", "0, 1 and 3"."""
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Seeds in words: "seed 1", "seeds 0, 1 and 3"."""
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {listed(seeds)}"
+
+
+def open_seeds(kinds: measures.Groups, tau: float) -> list[str]:
+    """A sentence for each seed on which base or ticket never generalizes, and one for those on which neither does."""
+    neither, sentences = [], []
+    bounds = measures.speed_up(kinds, tau)
+    for base, ticket, low, high in zip(kinds["base"], kinds["ticket"], bounds.low, bounds.high, strict=True):
+        pair = [(record, measures.generalization_epoch(record, tau)) for record in (base, ticket)]
+        if all(t is None for _, t in pair):
+            neither.append((base, ticket))
+        elif any(t is None for _, t in pair):
+            what = [f"at epoch {t:,}" if t is not None else f"never ({_best([record])})" for record, t in pair]
+            sentences.append(
+                f"On seed {base.seed} the base generalizes {what[0]}, its ticket {what[1]}: "
+                f"the speed-up is {claims.between(low, high)}."
+            )
+    if neither:
+        bases, tickets = zip(*neither, strict=True)
+        sentences.append(
+            f"On {seeds_text([record.seed for record in bases])} neither net generalizes (base: {_best(bases)}; ticket: "
+            f"{_best(tickets)}), so that nothing is known of the speed-up."
+        )
+    return sentences
+
+
+def _best(records: Sequence[measures.Record]) -> str:
+    """The highest test accuracy that runs reach, as a range."""
+    best = [float(measures.series(record, "test_accuracy").max()) for record in records]
+    low, high = f"{min(best):.3f}", f"{max(best):.3f}"
+    return f"test accuracy at most {high}" if low == high else f"test accuracy at most {low} to {high}, by seed"
+
+
+def extremes(judgement: claims.Judgement) -> str:
+    """What the verdict would be with each open number at its lower bound, and at its upper one; "" if none is open."""
+    part = judgement.parts[0]
+    low, high = np.array(part.measured.low), np.minimum(part.measured.high, 1e12)
+    if np.array_equal(low, high) or len(low) < claims.MIN_SEEDS:
+        return ""
+    least, most = (part.rule.outcome(*claims.bootstrap_median(x, x)[1:]) for x in (low, high))
+    if least == most:
+        return f"Wherever the open speed-ups lie within their bounds, the verdict is {least}."
+    return f"With each open speed-up at its lower bound the verdict is {least}, at its upper bound {most}."
 
 
 def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
@@ -94,6 +147,18 @@ def summary(results: Results) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def epochs_by_seed(results: Results) -> pd.DataFrame:
+    """t_gen, one row a system and kind of net, one column a seed."""
+    rows = []
+    for system, kinds in results.records.items():
+        tau = measures.threshold(kinds["base"])
+        for kind, records in kinds.items():
+            times = {f"seed {record.seed}": measures.generalization_epoch(record, tau) for record in records}
+            rows.append({"system": figures.system(system), "τ": tau, "net": figures.name(kind), **times})
+    frame = pd.DataFrame(rows)
+    return frame.astype({name: "Int64" for name in frame if name.startswith("seed ")})
 
 
 def table(frame: pd.DataFrame, precision: int = 2) -> str:

@@ -145,16 +145,18 @@ class Rescaled:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrunedAtInit:
+class Scored:
     """A mask from scores of the initial weights, before any training (section 5.2, App. B).
 
     method: "random", "snip", "grasp" or "synflow" (lib/pruning.py). rounds: prunes in so many steps with scores taken
-    anew; the paper prunes in one, SynFlow's authors in 100.
+    anew; the paper prunes in one, SynFlow's authors in 100. trained: scores the weights that this ticket's mask is cut
+    from in place of the initial ones.
     """
 
     method: str
     rate: float
     rounds: int = 1
+    trained: Ticket | None = None
 
     def __post_init__(self) -> None:
         pruned_count(1, self.rate)  # checks the rate
@@ -164,13 +166,14 @@ class PrunedAtInit:
             raise ValueError(f"rounds is {self.rounds}; it must be at least 1")
 
     def needs(self) -> list[tuple["Run", int]]:
-        """Nothing: the mask comes before training."""
-        return []
+        """The trained weights, if it is those that are scored."""
+        return self.trained.needs() if self.trained else []
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The masked initial weights, and the mask."""
         initial = run.initial_weights()
-        mask = prune_by_score(SCORES[self.method], run.model, run.task, initial, self.rate, self.rounds)
+        scored = weights_of(self.trained.base, self.trained.epoch) if self.trained else initial
+        mask = prune_by_score(SCORES[self.method], run.model, run.task, scored, self.rate, self.rounds)
         return initial * mask, mask
 
 
@@ -219,7 +222,8 @@ def neuron_edges(run: "Run", neurons: np.ndarray) -> np.ndarray:
     return edges
 
 
-Start = Dense | Ticket | Redense | Rescaled | PrunedAtInit | DeadNeurons
+Start = Dense | Ticket | Redense | Rescaled | Scored | DeadNeurons
+PrunedAtInit = Scored
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lib.fourier import summarize
 from lib.runs import NUMERICS, Run
 from lib.training import METRICS, Trained
 
@@ -92,8 +93,9 @@ class Store:
     def __init__(self, results: Path = RESULTS, cache: Path = CACHE, commit: bool = False):
         self.folders = [results / "records", cache / "records"]
         self.write_to = self.folders[0 if commit else 1]
+        self.tables_folders = [results / "tables", cache / "tables"]
         self.checkpoints = cache / "checkpoints"
-        for folder in {self.write_to, self.checkpoints}:
+        for folder in {self.write_to, self.checkpoints, *self.tables_folders}:
             sweep(folder)
 
     def save(self, trained: Trained, seconds: float, device: str = "cpu") -> None:
@@ -110,6 +112,20 @@ class Store:
         """Writes the weights that were kept of a run, one file an epoch."""
         for epoch, weights in trained.snapshots.items():
             write(self._checkpoint(trained.run, epoch), {"weights": weights}, {"epoch": epoch})
+
+    def save_tables(self, trained: Trained) -> None:
+        """Writes what lib/fourier.py keeps of a run's snapshots."""
+        path = self.write_to.parent / "tables" / f"{trained.run.key}.npz"
+        write(path, summarize(trained.run, trained.snapshots), {"run": json.loads(trained.run.canonical())})
+
+    def tables(self, run: Run) -> dict[str, np.ndarray] | None:
+        """What `save_tables` wrote of a run, or None where it has to be made again."""
+        for folder in self.tables_folders:
+            try:
+                return read(folder / f"{run.key}.npz")[0]
+            except StoreError:
+                continue
+        return None
 
     def load(self, run: Run) -> Record | None:
         """The run's record, or None where it has to be trained (`status` says why)."""

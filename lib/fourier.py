@@ -1,0 +1,88 @@
+"""What the neurons compute: their weights over the p tokens, and the frequencies in them (App. G).
+
+Shapes: h hidden neurons, p tokens, d embedding width, T snapshots. A *table* has a row of p weights for each neuron: on
+the input side W_in W_E, on the output side W_out^T W_U (both with W_E and W_U as in the equations, [d, p]).
+"""
+
+import numpy as np
+
+from lib.models import MLP
+from lib.runs import EVALUATE_EVERY, Run
+
+EMBEDDINGS = 3  # embeddings are kept at so few snapshots: the first, one early, the last
+
+
+def snapshot_epochs(run: Run) -> list[int]:
+    """Epochs at which tables are kept: for the MLP every evaluation up to 1,000 and 30 over the budget, else 10."""
+    pieces = 30 if isinstance(run.model, MLP) else 10
+    even = {run.epochs * i // pieces for i in range(pieces + 1)}
+    early = set(range(0, min(1000, run.epochs) + 1, EVALUATE_EVERY)) if isinstance(run.model, MLP) else set()
+    return sorted(even | early | {embedding_epochs(run)[1]})
+
+
+def embedding_epochs(run: Run) -> list[int]:
+    """Epochs at which the embedding is kept: the start, 2,000 of 30,000, the end."""
+    return [0, run.epochs // 15, run.epochs]
+
+
+def tables(run: Run, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Input side and output side of every neuron, each [h, p], from a run's weights [n]."""
+    W = run.split(weights)
+    return W["W_in"] @ W["W_E"].T, (W["W_U"] @ W["W_out"]).T
+
+
+def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    """What is kept of a run's weights at `snapshot_epochs`, small enough to be committed.
+
+    epochs [T]; inputs, outputs [T, h, p] float16; singular values of W_E and of W_in W_E [T, ...]; the embedding itself
+    [3, p, d] float16 at `embedding_epochs`.
+    """
+    epochs = snapshot_epochs(run)
+    sides = [tables(run, snapshots[epoch]) for epoch in epochs]
+    embeddings = [run.split(snapshots[epoch])["W_E"] for epoch in epochs]
+    kept = [run.split(snapshots[epoch])["W_E"] for epoch in embedding_epochs(run)]
+    return {
+        "epochs": np.array(epochs),
+        "inputs": np.stack([side[0] for side in sides]).astype(np.float16),
+        "outputs": np.stack([side[1] for side in sides]).astype(np.float16),
+        "singular_embedding": np.stack([np.linalg.svd(W, compute_uv=False) for W in embeddings]).astype(np.float32),
+        "singular_inputs": np.stack([np.linalg.svd(side[0], compute_uv=False) for side in sides]).astype(np.float32),
+        "embedding": np.stack(kept).astype(np.float16),
+    }
+
+
+def amplitudes(table: np.ndarray) -> np.ndarray:
+    """|F| of every neuron at the frequencies 1 ... p // 2, without the constant: [..., h, p] -> [..., h, p // 2]."""
+    return np.abs(np.fft.rfft(table.astype(np.float64), axis=-1))[..., 1:]
+
+
+def live(table: np.ndarray, threshold: float = 0.05) -> np.ndarray:
+    """Which neurons have a row with at least `threshold` of the largest norm: [..., h, p] -> bool [..., h]."""
+    norms = np.linalg.norm(table.astype(np.float64), axis=-1)
+    return norms >= threshold * norms.max(-1, keepdims=True)
+
+
+def frequency_entropy(table: np.ndarray) -> np.ndarray:
+    """-sum p log p (nats) of the amplitudes normalised to sum to one, mean over neurons that are not zero (App. G.1).
+
+    [..., h, p] -> [...]. 0 for pure waves, log(p // 2) where all frequencies are alike.
+    """
+    a = amplitudes(table)
+    total = a.sum(-1, keepdims=True)
+    share = a / np.where(total > 0, total, 1)
+    entropy = -(share * np.log(np.where(share > 0, share, 1))).sum(-1)
+    there = total[..., 0] > 0
+    return (entropy * there).sum(-1) / np.maximum(there.sum(-1), 1)
+
+
+def top_frequency(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each neuron's strongest frequency (1 ... p // 2) and its share of the neuron's spectral power: both [..., h]."""
+    power = amplitudes(table) ** 2
+    total = power.sum(-1)
+    return power.argmax(-1) + 1, power.max(-1) / np.where(total > 0, total, 1)
+
+
+def effective_rank(singular_values: np.ndarray) -> np.ndarray:
+    """exp of the entropy of the singular values normalised to sum to one (Roy and Vetterli 2007): [..., k] -> [...]."""
+    share = singular_values / singular_values.sum(-1, keepdims=True)
+    return np.exp(-(share * np.log(np.where(share > 0, share, 1))).sum(-1))
