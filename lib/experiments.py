@@ -7,6 +7,7 @@ function and list it in `CHAPTERS`: training, `python -m lib status`, and the ve
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from lib import claims
@@ -234,6 +235,7 @@ CHAPTERS: dict[str, Callable[[Parameters], Systems]] = {
     "architectures": architectures,
     "deviations": deviations,
     "representations": main_results,
+    "structure": tickets_by_epoch,
 }
 
 
@@ -266,20 +268,27 @@ def tabled_runs(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> s
 def results(chapter: str, parameters: Parameters, store: Store | None = None) -> Results:
     """A chapter's records and judgements; what is missing is trained first."""
     store = store or Store()
-    systems = CHAPTERS[chapter](parameters)
-    wanted = runs_of(parameters, [chapter])
-    found = dict(
-        zip(
-            wanted,
-            obtain(wanted, store, tabled=tabled_runs(parameters, [chapter]), device=parameters.device),
-            strict=True,
-        )
-    )
-    records = {
-        system: {kind: [found[run] for run in runs] for kind, runs in kinds.items()}
-        for system, kinds in systems.items()
-    }
+    wanted, tabled = runs_of(parameters, [chapter]), tabled_runs(parameters, [chapter])
+    obtain(wanted, store, tabled=tabled, device=parameters.device)
+    records = _load(chapter, parameters, store)
     return Results(records, _judge(chapter, records, parameters))
+
+
+def _load(chapter: str, parameters: Parameters, store: Store) -> dict[str, dict[str, list[Record | None]]]:
+    """A chapter's records, with tables where it looks into the nets; None for what is not there."""
+
+    @cache  # many a run is in several kinds
+    def load(run: Run) -> Record | None:
+        record = store.load(run)
+        if record is None or chapter not in TABLED:
+            return record
+        tables = store.tables(run)
+        return None if tables is None else dataclasses.replace(record, tables=tables)
+
+    return {
+        system: {kind: [load(run) for run in runs] for kind, runs in kinds.items()}
+        for system, kinds in CHAPTERS[chapter](parameters).items()
+    }
 
 
 def _judge(chapter: str, records: dict[str, dict[str, list[Record]]], parameters: Parameters) -> list[claims.Judgement]:
@@ -294,11 +303,8 @@ def _judge(chapter: str, records: dict[str, dict[str, list[Record]]], parameters
 def verdicts(parameters: Parameters, store: Store) -> list[claims.Verdict]:
     """A verdict for every claim and system, from what is recorded; nothing is trained, the rest is "not run"."""
     found = {}
-    for chapter, systems_of in CHAPTERS.items():
-        records = {
-            system: {kind: [store.load(run) for run in runs] for kind, runs in kinds.items()}
-            for system, kinds in systems_of(parameters).items()
-        }
+    for chapter in CHAPTERS:
+        records = _load(chapter, parameters, store)
         if all(record for kinds in records.values() for group in kinds.values() for record in group):
             for judgement in _judge(chapter, records, parameters):
                 found[judgement.verdict.id, judgement.verdict.system] = judgement.verdict

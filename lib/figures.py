@@ -107,9 +107,9 @@ def name(kind: str) -> str:
 
 
 def system(key: str) -> str:
-    """A system in words: "mlp/a-b" is "MLP, a-b", and "mlp/0.2" is "MLP, threshold 0.2"."""
+    """A system in words: "mlp/a-b" is "MLP, a-b", "mlp/snip" is "MLP, SNIP", and "mlp/0.2" is "MLP, threshold 0.2"."""
     model, _, part = key.partition("/")
-    part = f"threshold {part}" if part[:1].isdigit() else operation(part)
+    part = f"threshold {part}" if part[:1].isdigit() else LABELS.get(part) or operation(part)
     return SYSTEMS.get(model, model) + (f", {part}" if part else "")
 
 
@@ -207,8 +207,8 @@ def paired_epochs(axes: Axes, kinds: Mapping[str, Sequence[int | None]], budget:
     if any(t is None for times in kinds.values() for t in times):
         axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
         place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
-        axes.annotate("never within the budget", (0.02, top * 1.15), fontsize=9, color="0.35", **place)  # over the marks
-        axes.set_ylim(top=top * 1.7)
+        axes.annotate("never within the budget", (0.02, top * 1.15), fontsize=9, color="0.35", **place)
+        axes.plot([0], [top * 1.5], alpha=0)  # room for the text above the marks; set_ylim would stop shared axes
     label(axes, title, "t_gen (epochs)", x="")
 
 

@@ -1,10 +1,11 @@
 """What the neurons compute: their weights over the p tokens, and the frequencies in them (App. G).
 
-Shapes: h hidden neurons, p tokens, d embedding width, T snapshots. A *table* has a row of p weights for each neuron: on
+Shapes: h hidden neurons, p tokens (an odd number), d embedding width, T snapshots. A *table* has a row of p weights for each neuron: on
 the input side W_in W_E, on the output side W_out^T W_U (both with W_E and W_U as in the equations, [d, p]).
 """
 
 import numpy as np
+from scipy.special import digamma
 
 from lib.models import MLP
 from lib.runs import EVALUATE_EVERY, Run
@@ -59,7 +60,7 @@ def amplitudes(table: np.ndarray) -> np.ndarray:
 def live(table: np.ndarray, threshold: float = 0.05) -> np.ndarray:
     """Which neurons have a row with at least `threshold` of the largest norm: [..., h, p] -> bool [..., h]."""
     norms = np.linalg.norm(table.astype(np.float64), axis=-1)
-    return norms >= threshold * norms.max(-1, keepdims=True)
+    return (norms >= threshold * norms.max(-1, keepdims=True)) & (norms > 0)
 
 
 def frequency_entropy(table: np.ndarray) -> np.ndarray:
@@ -82,7 +83,43 @@ def top_frequency(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return power.argmax(-1) + 1, power.max(-1) / np.where(total > 0, total, 1)
 
 
+def median_share(table: np.ndarray) -> np.ndarray:
+    """Median over live neurons of the top frequency's share of power: [..., h, p] -> [...]; 0 if none is live."""
+    shares, alive = top_frequency(table)[1], live(table)
+    found = [np.median(s[a]) if a.any() else 0.0 for s, a in zip(_rows(shares), _rows(alive), strict=True)]
+    return np.reshape(found, alive.shape[:-1])
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, values.shape[-1])
+
+
+def noise_entropy(frequencies: int) -> float:
+    """Entropy to expect of white noise, whose amplitudes are Rayleigh distributed, up to terms of 1 / frequencies."""
+    return float(np.log(frequencies) + (np.log(np.pi / 4) - digamma(1.5)) / 2)
+
+
+def noise_share(frequencies: int) -> float:
+    """Top frequency's mean share of power in white noise: the largest of so many exponential variables over their sum."""
+    return float(np.mean(1 / np.arange(1, frequencies + 1)))
+
+
+def half_way_epoch(epochs: np.ndarray, values: np.ndarray, last: float) -> float | None:
+    """First epoch at which a curve [T] is down by half of the way from its start to `last`, linear between snapshots.
+
+    0 if it starts no higher than `last`; None if it never gets there.
+    """
+    goal = (values[0] + last) / 2
+    there = np.flatnonzero(values <= goal)
+    if values[0] <= last or not len(there):
+        return 0.0 if values[0] <= last else None
+    i = there[0]
+    return float(np.interp(goal, values[[i, i - 1]], epochs[[i, i - 1]]))
+
+
 def effective_rank(singular_values: np.ndarray) -> np.ndarray:
-    """exp of the entropy of the singular values normalised to sum to one (Roy and Vetterli 2007): [..., k] -> [...]."""
-    share = singular_values / singular_values.sum(-1, keepdims=True)
-    return np.exp(-(share * np.log(np.where(share > 0, share, 1))).sum(-1))
+    """exp of the entropy of the singular values normalised to sum to one (Roy and Vetterli 2007), 0 if all are 0."""
+    singular_values = singular_values.astype(np.float64)
+    total = singular_values.sum(-1, keepdims=True)
+    share = singular_values / np.where(total > 0, total, 1)
+    return np.exp(-(share * np.log(np.where(share > 0, share, 1))).sum(-1)) * (total[..., 0] > 0)

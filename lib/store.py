@@ -41,6 +41,7 @@ class Record:
     metrics: dict[str, np.ndarray]
     provenance: dict[str, object]
     packed_mask: np.ndarray | None = None  # a bit for each weight
+    tables: dict[str, np.ndarray] | None = None  # what lib/fourier.py keeps, for the chapters that look into the nets
 
     @property
     def seed(self) -> int:

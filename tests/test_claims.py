@@ -13,6 +13,7 @@ import scipy.stats
 import yaml
 
 from lib import claims as c
+from lib import measures
 
 CLAIMS_FILE = Path(__file__).parents[1] / "book" / "claims.yml"
 EPOCHS = np.arange(0, 30_001, 100)
@@ -84,10 +85,10 @@ def test_the_norm_rule_is_the_one_in_the_criterion(claim_id):
 
 def test_thresholds_in_rules_are_those_in_the_words():
     for entry in BY_ID.values():
-        rule = getattr(entry, "rule", None)
-        if isinstance(rule, c.IntervalRule):
-            numbers = {value for value in rule.model_dump(exclude={"kind"}).values() if value is not None}
-            assert all(f"{value:g}" in entry.criterion for value in numbers), entry.id
+        for rule in getattr(entry, "rules", []):
+            if isinstance(rule, c.IntervalRule):
+                numbers = {value for value in rule.model_dump(exclude={"kind", "by"}).values() if value}
+                assert all(f"{value:g}" in entry.criterion for value in numbers), entry.id
 
 
 def entry(**changes):
@@ -203,20 +204,20 @@ def test_tau_is_from_the_base_alone():
 
 def test_t_gen_is_the_first_evaluation_at_tau_or_above():
     record = grokking(4_200, after=0.9)
-    assert c.generalization_epoch(record, 0.9) == 4_200
-    assert c.generalization_epoch(record, 0.8) == 4_200
-    assert c.generalization_epoch(record, 0.95) is None
-    assert c.generalization_epoch(grokking(0), 0.95) == 0
-    assert c.generalization_epoch(grokking(30_000), 0.95) == 30_000
+    assert measures.generalization_epoch(record, 0.9) == 4_200
+    assert measures.generalization_epoch(record, 0.8) == 4_200
+    assert measures.generalization_epoch(record, 0.95) is None
+    assert measures.generalization_epoch(grokking(0), 0.95) == 0
+    assert measures.generalization_epoch(grokking(30_000), 0.95) == 30_000
 
 
 def test_delay_is_counted_from_memorization():
-    assert c.train_epoch(grokking(4_200), 0.95) == 300
-    assert c.delay(grokking(4_200), 0.95) == 3_900
-    assert c.delay(grokking(None), 0.95) is None
+    assert measures.train_epoch(grokking(4_200), 0.95) == 300
+    assert measures.delay(grokking(4_200), 0.95) == 3_900
+    assert measures.delay(grokking(None), 0.95) is None
     unfitted = grokking(4_200)
     unfitted.metrics["train_accuracy"] = unfitted.metrics["train_accuracy"] * 0.5
-    assert c.train_epoch(unfitted, 0.95) is None and c.delay(unfitted, 0.95) is None
+    assert measures.train_epoch(unfitted, 0.95) is None and measures.delay(unfitted, 0.95) is None
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -224,7 +225,7 @@ def test_a_diverged_record_is_an_error_not_a_censored_one(bad):
     record = grokking(None, seed=7)
     record.metrics["test_accuracy"][50] = bad
     with pytest.raises(c.ClaimsError, match="seed 7: test_accuracy"):
-        c.generalization_epoch(record, 0.95)
+        measures.generalization_epoch(record, 0.95)
 
 
 @pytest.mark.parametrize(
@@ -242,13 +243,13 @@ def test_a_diverged_record_is_an_error_not_a_censored_one(bad):
     ],
 )
 def test_ratio_in_every_combination_of_censoring(numerator, denominator, bounds):
-    assert c.ratio_bounds(numerator, denominator, 30_000) == pytest.approx(bounds)
+    assert measures.ratio_bounds(numerator, denominator, 30_000) == pytest.approx(bounds)
 
 
 def test_true_ratio_of_censored_runs_lies_within_the_bounds():
     rng = np.random.default_rng(1)
     for top, bottom in rng.integers(100, 90_000, size=(500, 2)):
-        low, high = c.ratio_bounds(*(int(t) if t <= 30_000 else None for t in (top, bottom)), 30_000)
+        low, high = measures.ratio_bounds(*(int(t) if t <= 30_000 else None for t in (top, bottom)), 30_000)
         assert low <= top / bottom <= high
 
 
@@ -462,8 +463,8 @@ def test_groups_that_do_not_pair_are_an_error(spoil, words):
 
 
 def test_judging_what_cannot_be_judged_is_an_error():
-    with pytest.raises(c.ClaimsError, match="C04 has no measure"):
-        c.judge(BY_ID["C04"], "mlp", groups([1] * 3, [1] * 3), "paper")
+    with pytest.raises(c.ClaimsError, match="C33 has no measure"):
+        c.judge(BY_ID["C33"], "mlp", groups([1] * 3, [1] * 3), "paper")
     with pytest.raises(c.ClaimsError, match="about mlp, not about transformer"):
         c.judge(BY_ID["C01"], "transformer", groups([1] * 3, [1] * 3), "paper")
 

@@ -1,5 +1,6 @@
 """Which runs each chapter is about, and the verdicts that follow from records."""
 
+import dataclasses
 import json
 
 import pytest
@@ -29,14 +30,49 @@ def test_paper_profile_is_the_papers_scale():
 
 
 def test_chapters_share_their_base_runs():
-    both = experiments.runs_of(SMOKE)
-    assert len(both) == len(set(both)) == 8
-    assert set(experiments.runs_of(SMOKE, ["typical-grokking"])) < set(both)
+    everything = experiments.runs_of(SMOKE)
+    assert len(everything) == len(set(everything))
+    main = set(experiments.runs_of(SMOKE, ["main-results"]))
+    assert len(main) == 8
+    assert set(experiments.runs_of(SMOKE, ["typical-grokking"])) < main < set(everything)
+    for chapter in set(experiments.CHAPTERS) - {"typical-grokking", "architectures", "dead-neurons"}:
+        assert main <= set(experiments.runs_of(SMOKE, [chapter])), chapter
+
+
+def test_no_two_runs_share_a_key():
+    runs = experiments.runs_of(load("paper"))
+    assert len({run.key for run in runs}) == len(runs)
+
+
+def test_grids_are_the_papers():
+    paper = load("paper")
+    assert experiments.ticket_epochs(paper) == list(range(2000, 30_001, 2000))
+    kinds = experiments.tickets_by_rate(paper)["mlp"]
+    assert [kind for kind in kinds if kind.startswith("rate")] == [f"rate 0.{i}" for i in range(1, 10)]
+    assert kinds["rate 0.6"] == kinds["ticket"]
+    by_epoch = experiments.tickets_by_epoch(paper)["transformer"]
+    assert by_epoch["epoch 28000"] == by_epoch["ticket"]
+
+
+def test_controls_differ_from_the_base_in_nothing_but_what_they_control():
+    paper = load("paper")
+    for chapter in ("weight-norm", "pruning-at-init", "re-dense", "dead-neurons"):
+        for kinds in experiments.CHAPTERS[chapter](paper).values():
+            for kind, runs in kinds.items():
+                for run, dense in zip(runs, kinds["base"], strict=True):
+                    assert dataclasses.replace(run, start=Dense()) == dense, (chapter, kind)
+    for kinds in experiments.no_weight_decay(paper).values():
+        for kind, runs in kinds.items():
+            for run, dense in zip(runs, kinds["base"], strict=True):
+                assert dataclasses.replace(run, start=Dense(), optimizer=dense.optimizer) == dense
+                decays = run.optimizer.weight_decay > 0
+                assert decays == (kind in ("base", "ticket") or "switched off" in kind)
+                assert (run.optimizer.decay_until is not None) == ("switched off" in kind)
 
 
 def test_every_chapter_judges_claims_of_its_own():
     entries = [entry for entry in claims.load_claims(experiments.CLAIMS) if entry.id in claims.MEASURES]
-    assert {entry.chapter for entry in entries} == set(experiments.CHAPTERS)
+    assert {entry.chapter for entry in entries} == set(experiments.CHAPTERS) - {"deviations"}
 
 
 def test_verdicts_name_every_claim_and_system(tmp_path):
