@@ -3,12 +3,15 @@
 Every figure says at its foot which profile and which seeds it shows.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.parameters import Parameters
 from lib.store import Record
@@ -31,7 +34,7 @@ COLOURS = {
     "synflow-100": "#332288",
     "snip, trained": "#E8A6C8",
     "grasp, trained": "#B05A74",
-    "synflow, trained": "#2E7FB8",
+    "synflow, trained": "#6A5ACD",
     "re-dense": "#999933",
     "kill": "#661100",
     "revive": "#7E57C2",
@@ -155,8 +158,22 @@ def curve(
 
     band: leave it out where many kinds would cover each other.
     """
-    epochs, tint = records[0].epochs, colour(kind)
-    values = np.stack([record.metrics[metric] for record in records])  # [S, T]
+    values = np.stack([record.metrics[metric] for record in records])
+    over_seeds(axes, records[0].epochs, values, kind, style=style, label=label, band=band)
+
+
+def over_seeds(
+    axes: Axes,
+    epochs: np.ndarray,
+    values: np.ndarray,
+    kind: str,
+    *,
+    style: str = "-",
+    label: str | None = None,
+    band: bool = True,
+) -> None:
+    """As `curve`, for values [S, T] that are no metrics of records."""
+    tint = colour(kind)
     axes.plot(epochs, values.T, style, color=tint, linewidth=0.6, alpha=0.35)
     if band:
         axes.fill_between(epochs, values.min(0), values.max(0), color=tint, alpha=0.15, linewidth=0)
@@ -253,6 +270,35 @@ def finals_by_number(axes: Axes, groups: Mapping[float, Sequence[Record]], title
         axes.scatter(np.full(len(row), n), row, color=[shade(n, max(numbers))], s=18, zorder=3)
     axes.set_ylim(-0.03, 1.05)
     label(axes, title, "test accuracy at the end", x=x)
+
+
+def small_multiples(axes: Axes, table: np.ndarray, kind: str, title: str, columns: int = 8) -> None:
+    """One small panel for each row of a table [h, p], all on one vertical scale, which the title states.
+
+    Above each there is room for a word.
+    """
+    h, p = table.shape
+    rows, top = -(-h // columns), np.abs(table).max() or 1.0
+    x = np.linspace(0.06, 0.94, p)
+    waves = [
+        np.column_stack([i % columns + x, rows - i // columns - 0.58 + 0.36 * row / top]) for i, row in enumerate(table)
+    ]
+    frame = [[(i, 0), (i, rows)] for i in range(columns + 1)] + [[(0, i), (columns, i)] for i in range(rows + 1)]
+    axes.clear()
+    axes.set_axis_off()
+    axes.set(xlim=(0, columns), ylim=(0, rows))
+    axes.add_collection(LineCollection(frame, colors="0.85", linewidths=0.8))
+    axes.add_collection(LineCollection(waves, colors=colour(kind), linewidths=0.9))
+    axes.set_title(f"{title}; each panel ± {top:.2g}", fontsize=10)
+
+
+def small_png(figure: Figure, colours: int = 4) -> bytes:
+    """A drawn figure as a PNG of few colours: a frame of `report.player`."""
+    figure.canvas.draw()
+    image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    buffer = io.BytesIO()
+    image.quantize(colours, dither=Image.Dither.NONE).save(buffer, "PNG", compress_level=9)
+    return buffer.getvalue()
 
 
 def reference(axes: Axes, y: float, text: str, kind: str) -> None:

@@ -1,7 +1,8 @@
 """What the neurons compute: their weights over the p tokens, and the frequencies in them (App. G).
 
-Shapes: h hidden neurons, p tokens (an odd number), d embedding width, T snapshots. A *table* has a row of p weights for each neuron: on
-the input side W_in W_E, on the output side W_out^T W_U (both with W_E and W_U as in the equations, [d, p]).
+Shapes: h hidden neurons, p tokens (an odd number), d embedding width, T snapshots. A *table* has a row of p weights
+for each neuron: on the input side W_in W_E, on the output side W_out^T W_U (both with W_E and W_U as in the equations,
+[d, p]).
 """
 
 import numpy as np

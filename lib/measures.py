@@ -11,7 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import pearsonr, spearmanr
+
+from lib import fourier, structure
 
 TAUS = (0.95, 0.90, 0.80)  # test accuracies that can count as generalized, the preferred one first
 
@@ -21,13 +24,15 @@ class ClaimsError(ValueError):
 
 
 class Record(Protocol):
-    """What a measure reads of a record: epochs [T], metrics by name, each [T], and the mask [n], if one was held."""
+    """What a measure reads of a record: epochs [T], metrics by name, each [T], the mask [n] if one was held, and for
+    what is said of the neurons the tables of lib/fourier.py."""
 
     run: Any
     seed: int
     epochs: np.ndarray
     metrics: Mapping[str, np.ndarray]
     mask: np.ndarray | None
+    tables: Mapping[str, np.ndarray] | None
 
 
 Groups = Mapping[str, Sequence[Record]]  # kind of net -> records [S], every kind in the same order of seeds
@@ -70,7 +75,7 @@ def threshold(base_records: Sequence[Record]) -> float:
 
 
 def ratio_bounds(
-    numerator: int | None, denominator: int | None, budget: int, interval: int = 100
+    numerator: float | None, denominator: float | None, budget: int, interval: int = 100
 ) -> tuple[float, float]:
     """Bounds of a ratio of two epochs, where None means later than `budget`.
 
@@ -403,6 +408,175 @@ def has_dead_neurons(groups: Groups, tau: float, part: str) -> Measured:
     return share("at least one dead neuron", rows)
 
 
+SIDES = {"inputs": "input side", "outputs": "output side"}  # tables of lib/fourier.py
+
+
+def memorizing_epoch(record: Record, tau: float) -> int | None:
+    """The last snapshot before half of t_gen, where a net that groks late still only memorizes; None if censored."""
+    t_gen = generalization_epoch(record, tau)
+    if t_gen is None:
+        return None
+    epochs = record.tables["epochs"]
+    return int(epochs[max(np.searchsorted(epochs, t_gen / 2) - 1, 0)])
+
+
+def share_at(record: Record, side: str, epoch: int) -> float:
+    """Top frequency's share of power at a snapshot, median over live neurons."""
+    at = np.searchsorted(record.tables["epochs"], epoch)
+    return float(fourier.median_share(record.tables[side][at]))
+
+
+def single_frequencies(groups: Groups, tau: float) -> list[Measured]:
+    """C23: the base's share of power at the end, at the start and while it memorizes, on each side. A base that never
+    generalizes leaves the first and the last open."""
+    out = []
+    for side, words in SIDES.items():
+        moments = {
+            "after generalization": lambda record: (
+                None if generalization_epoch(record, tau) is None else record.epochs[-1]
+            ),
+            "at the start": lambda record: 0,
+            "while memorizing": lambda record: memorizing_epoch(record, tau),
+        }
+        for moment, epoch_of in moments.items():
+            rows = []
+            for record in groups["base"]:
+                epoch = epoch_of(record)
+                known = (0.0, 1.0) if epoch is None else (share_at(record, side, epoch),) * 2
+                rows.append((record.seed, epoch, *known))
+            table = pd.DataFrame(rows, columns=["seed", "at epoch", "low", "high"]).astype({"at epoch": "Int64"})
+            never = int(table["at epoch"].isna().sum())
+            note = f"Never generalized, so left open: {never} of {len(rows)} base runs." if never else ""
+            name = f"share of power in the top frequency, {words}, {moment}"
+            out.append(Measured(name, "", table["low"].tolist(), table["high"].tolist(), note, table))
+    return out
+
+
+def periodic_early(groups: Groups, tau: float) -> list[Measured]:
+    """C24: the share of C23 at 2,000 of 30,000 epochs, of the ticket and of the base, on each side."""
+    epoch = fourier.embedding_epochs(groups["base"][0].run)[1]
+    return [
+        number(
+            f"share of power in the top frequency at epoch {epoch:,}, {words}, {kind}",
+            "",
+            _seeds(groups),
+            [share_at(record, side, epoch) for record in groups[kind]],
+        )
+        for kind in ("ticket", "base")
+        for side, words in SIDES.items()
+    ]
+
+
+def entropy_falls(groups: Groups, tau: float) -> list[Measured]:
+    """C25: epoch by which the base's entropy is half-way from its start down to its last value, over the epoch by which
+    the ticket's is half-way from its own start down to the same value, on each side."""
+    out = []
+    for side, words in SIDES.items():
+        rows = []
+        for base, ticket in zip(groups["base"], groups["ticket"], strict=True):
+            epochs = base.tables["epochs"]
+            curves = [fourier.frequency_entropy(record.tables[side]) for record in (base, ticket)]
+            last = curves[0][-1]
+            half = [fourier.half_way_epoch(epochs, curve, last) for curve in curves]
+            if curves[0][0] > last:
+                bounds = ratio_bounds(*half, int(epochs[-1]), int(epochs[1] - epochs[0]))
+            else:  # the base's entropy has no way down
+                half, bounds = [None, None], (0.0, np.inf)
+            rows.append((base.seed, *(np.nan if epoch is None else epoch for epoch in half), *bounds))
+        table = pd.DataFrame(rows, columns=["seed", "half-way epoch of base", "of ticket", "low", "high"])
+        never = int(table["of ticket"].isna().sum() + table["half-way epoch of base"].isna().sum())
+        note = f"On the {words} {never} of {2 * len(rows)} runs never get half-way, so censored." if never else ""
+        name = f"ratio of half-way epochs, base over ticket, {words}"
+        out.append(Measured(name, "times", table["low"].tolist(), table["high"].tolist(), note, table))
+    return out
+
+
+# --- structure ----------------------------------------------------------------------------------------------------
+
+
+def cut_masks(groups: Groups, i: int) -> list[np.ndarray]:
+    """Masks [T, n] of seed number i by the epoch of the cut, the final one last."""
+    return [group[i].mask for group in by_number(groups, "epoch").values()]
+
+
+def accuracy_at_cuts(groups: Groups, i: int) -> np.ndarray:
+    """Test accuracy of base number i at the epochs of the cuts [T], on a straight line between evaluations."""
+    base = groups["base"][i]
+    return np.interp(list(by_number(groups, "epoch")), base.epochs, series(base, "test_accuracy"))
+
+
+def correlation(function: Callable[..., Any], x: Sequence[float], y: Sequence[float]) -> float:
+    """A correlation of scipy.stats; nan where one of the two never changes."""
+    return float(function(x, y).statistic) if np.ptp(x) > 0 and np.ptp(y) > 0 else np.nan
+
+
+def _correlations(name: str, seeds: Sequence[int], values: Sequence[float]) -> Measured:
+    """A correlation on each seed; nan is anywhere from -1 to 1."""
+    unknown = np.isnan(values)
+    note = f"Not defined, so left open, on {unknown.sum()} of {len(seeds)} seeds." if unknown.any() else ""
+    low, high = np.where(unknown, -1.0, values), np.where(unknown, 1.0, values)
+    return Measured(name, "", low.tolist(), high.tolist(), note, pd.DataFrame({"seed": seeds, name: values}))
+
+
+def gradual_structure(groups: Groups, tau: float) -> Measured:
+    """C26: rank correlation of the Jaccard distance of two masks with their gap in epochs, over all pairs of cuts."""
+    gaps = pdist(np.array(list(by_number(groups, "epoch")))[:, None])
+    values = [
+        correlation(spearmanr, gaps, squareform(structure.jaccard_distances(cut_masks(groups, i))))
+        for i in _each(groups)
+    ]
+    return _correlations("rank correlation of Jaccard distance with the gap in epochs", _seeds(groups), values)
+
+
+def distance_follows_accuracy(groups: Groups, tau: float) -> Measured:
+    """C27: correlation (Pearson) of a mask's distance to the final mask with the base's test accuracy at its cut.
+
+    Over all cuts but the final one, whose distance is 0 by definition.
+    """
+    values = []
+    for i in _each(groups):
+        to_final = structure.jaccard_distances(cut_masks(groups, i))[-1]
+        values.append(correlation(pearsonr, to_final[:-1], accuracy_at_cuts(groups, i)[:-1]))
+    return _correlations("correlation of distance to the final mask with test accuracy", _seeds(groups), values)
+
+
+GRAPH_MEASURES = {"average path length": structure.average_path_length, "bipartite clustering": structure.clustering}
+
+
+def graph_differences(
+    groups: Groups, tau: float, kinds: Mapping[str, Callable[..., float]] = GRAPH_MEASURES
+) -> list[Measured]:
+    """C28: percent by which the ticket's mask exceeds the first cut's, and a random one of as many edges, in each measure.
+
+    A seed is open unless the base generalizes after the first cut and before the ticket's.
+    """
+    (first, memorizing), *_ = by_number(groups, "epoch").items()
+    others = {f"masks from the memorization phase (epoch {first:,g})": [], "random masks of as many edges": []}
+    numbers = {(name, other): [] for name in kinds for other in others}
+    for base, ticket, early in zip(groups["base"], groups["ticket"], memorizing, strict=True):
+        run, t_gen = ticket.run, generalization_epoch(base, tau)
+        known = t_gen is not None and first < t_gen <= run.start.epoch
+        masks = [ticket.mask, early.mask, structure.random_mask_like(run, ticket.mask, "count", run.seed)]
+        chains = [structure.chain(run, mask) for mask in masks]
+        for name, measure in kinds.items():
+            grokked, *rest = (measure(one) for one in chains)
+            for other, value in zip(others, rest, strict=True):
+                percent = 100 * (grokked / value - 1)
+                bounds = (percent, percent) if known and np.isfinite(percent) else (-np.inf, np.inf)
+                numbers[name, other].append((base.seed, grokked, value, percent, *bounds))
+    out = []
+    for (name, other), rows in numbers.items():
+        columns = ["seed", "grokked", "other", "difference (%)", "low", "high"]
+        table = pd.DataFrame(rows, columns=columns)
+        left = int(np.isinf(table["low"]).sum())
+        note = f"No grokked mask beside one from memorization, so left open: {left} of {len(rows)} seeds." if left else ""
+        low, high = table["low"].tolist(), table["high"].tolist()
+        if not left:
+            table = table.drop(columns=["low", "high"])
+        out.append(Measured(f"difference in {name} of grokked masks from {other}", "%", low, high, note, table))
+    return out
+
+
 DEAD = "0.05"  # threshold of the main verdict on dead neurons
 
 # Called with the records, tau, and as keywords what the claim needs: the `part` that is judged (the text after the
@@ -422,6 +596,12 @@ MEASURES: dict[str, Callable[..., Measured | list[Measured]]] = {
     **dict.fromkeys(("C15", "C16"), lambda groups, tau, part, **_: speed_up(groups, tau, faster=part)),
     **dict.fromkeys(("C17", "C18"), lambda groups, tau, limits, **_: norm_stages(groups, tau, limits)),
     "C22": lambda groups, tau, **_: random_labels(groups, tau),
+    "C23": lambda groups, tau, **_: single_frequencies(groups, tau),
+    "C24": lambda groups, tau, **_: periodic_early(groups, tau),
+    "C25": lambda groups, tau, **_: entropy_falls(groups, tau),
+    "C26": lambda groups, tau, **_: gradual_structure(groups, tau),
+    "C27": lambda groups, tau, **_: distance_follows_accuracy(groups, tau),
+    "C28": lambda groups, tau, **_: graph_differences(groups, tau),
     "C29": lambda groups, tau, **_: speed_up(groups, tau, faster="re-dense"),
     "C30": lambda groups, tau, part, **_: has_dead_neurons(groups, tau, part),
     "C31": lambda groups, tau, part, **_: speed_up(groups, tau, faster=f"kill {part or DEAD}"),

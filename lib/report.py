@@ -1,7 +1,9 @@
 """What chapters show beside their figures: tables, downloads, verdicts, provenance. Frames and HTML, no notebooks."""
 
 import base64
+import hashlib
 import html
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -182,6 +184,46 @@ def download(frame: pd.DataFrame, name: str) -> str:
     return (
         f'<p class="download"><a download="{name}.csv" href="data:text/csv;base64,{data}">'
         f"Data of this figure: {name}.csv</a> ({max(size, 1)} kB)</p>"
+    )
+
+
+# Follows a player's HTML; `player` puts in the id and the data.
+_PLAY = """(() => {
+  const frames = FRAMES, labels = LABELS;
+  const [button, range, label, image] = ["button", "input", "span", "img"].map(
+    (tag) => document.getElementById("ID").querySelector(tag));
+  let timer = null;
+  const show = () => {
+    image.src = "data:image/png;base64," + frames[range.value];
+    label.textContent = labels[range.value];
+    range.setAttribute("aria-valuetext", labels[range.value]);
+  };
+  const stop = () => { clearInterval(timer); timer = null; button.textContent = "\u25b6 Play"; };
+  const step = () => { if (+range.value < frames.length - 1) { range.value++; show(); } else stop(); };
+  range.addEventListener("input", () => { stop(); show(); });
+  button.addEventListener("click", () => {
+    if (timer) return stop();
+    if (+range.value === frames.length - 1) { range.value = 0; show(); }
+    timer = setInterval(step, 350);
+    button.textContent = "\u275a\u275a Pause";
+  });
+})();"""
+
+
+def player(frames: Sequence[bytes], labels: Sequence[str], alt: str) -> str:
+    """An animation of PNG frames to play, pause and scrub, with a text for each frame. All of it is in the HTML."""
+    data = [base64.b64encode(frame).decode() for frame in frames]
+    key = "player-" + hashlib.sha256(b"".join(frames)).hexdigest()[:12]
+    words = json.dumps(list(labels)).replace("</", "<\\/")  # text that ends no script
+    script = _PLAY.replace("ID", key).replace("LABELS", words).replace("FRAMES", json.dumps(data))
+    control = "color:inherit;background:none;border:1px solid currentColor;border-radius:.3rem;padding:.3rem .7rem"
+    return (
+        f'<div class="player" id="{key}" role="group" aria-label="{html.escape(alt)}" style="max-width:40rem">'
+        f'<p style="display:flex;gap:.7rem;align-items:center"><button type="button" style="{control};min-width:6.5rem">'
+        f'&#9654; Play</button><input type="range" min="0" max="{len(data) - 1}" value="0" style="flex:1;min-width:4rem" '
+        f'aria-label="frame" aria-valuetext="{html.escape(labels[0])}"></p><p><span>{html.escape(labels[0])}</span></p>'
+        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data[0]}" style="width:100%"></div>'
+        f"<script>{script}</script>"
     )
 
 

@@ -205,8 +205,8 @@ def train(
     threads = torch.get_num_threads()
     shares = _shares(len(runs), threads if device == "cpu" else 1)
     with ThreadPoolExecutor(len(shares), initializer=prepare_thread) as pool:
-        futures = [pool.submit(train_share, share) for share in shares]
         try:
+            futures = [pool.submit(train_share, share) for share in shares]
             return [trained for future in futures for trained in future.result()]
         except BaseException:  # an interrupt arrives here, in the caller's thread: end the others at their next report
             stop.set()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reference
 import torch
 
 from lib.models import MLP, Transformer
@@ -15,6 +16,22 @@ from lib.store import Store
 from lib.tasks import ModularTask
 from lib.training import Trained, train
 from tools import build
+
+# What every chapter's file begins with.
+NOTEBOOK_HEADER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+    format_version: 0.13
+    jupytext_version: 1.19.6
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+"""
 
 
 @dataclass(frozen=True)
@@ -61,8 +78,8 @@ class Poisoned:
     def needs(self) -> list[tuple[Run, int]]:
         return []
 
-    def make(self, initial: np.ndarray, weights_of: object) -> tuple[np.ndarray, None]:
-        return np.append(np.float32("nan"), initial[1:]), None
+    def make(self, run: Run, weights_of: object) -> tuple[np.ndarray, None]:
+        return np.append(np.float32("nan"), run.initial_weights()[1:]), None
 
 
 def train_dense(
@@ -79,6 +96,13 @@ def train_dense(
 def random_mask(run: Run, seed: int = 0, kept: float = 0.4) -> np.ndarray:
     """A mask of the run's weights, drawn at random."""
     return np.random.default_rng(seed).random(len(run.initial_weights())) < kept
+
+
+def logits_of(model: MLP | Transformer) -> Callable[[dict[str, torch.Tensor], int, int], torch.Tensor]:
+    """The reference's logits for a model: (weights, a, b) -> logits."""
+    if isinstance(model, MLP):
+        return reference.mlp_logits
+    return lambda W, a, b: reference.transformer_logits(W, a, b, model.heads)
 
 
 def as_matrices(vector: np.ndarray, shapes: dict[str, tuple[int, int]]) -> dict[str, np.ndarray]:

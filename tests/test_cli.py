@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import lib.__main__ as command
 import lib.runs
@@ -14,6 +15,7 @@ from lib.parameters import load
 from lib.store import ROOT, Store, StoreError
 
 SMOKE = load("smoke").model_copy(update={"seeds": [0], "epochs": 200, "ticket_epoch": 100})
+ONE_CHAPTER = "--profile", "smoke", "--chapter", "main-results"  # 4 runs
 PROFILES = {"smoke": SMOKE, "paper": SMOKE.model_copy(update={"profile": "paper"})}
 
 
@@ -21,11 +23,12 @@ PROFILES = {"smoke": SMOKE, "paper": SMOKE.model_copy(update={"profile": "paper"
 def store(tmp_path, monkeypatch):
     """What the commands find in place of results/ and .cache/, and of the profiles: smaller ones."""
 
-    def open_store(commit=False):
-        return Store(tmp_path / "results", tmp_path / ".cache", commit=commit)
+    def open_store(results=tmp_path / "results", cache=tmp_path / ".cache", commit=False):
+        return Store(results, cache, commit)
 
     monkeypatch.setattr(command, "Store", open_store)
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(command, "CACHE", tmp_path / ".cache")
     monkeypatch.setattr(experiments, "ROOT", tmp_path)
     monkeypatch.setattr(experiments, "VERDICTS", tmp_path / "results" / "verdicts.json")
     monkeypatch.setattr(
@@ -67,7 +70,15 @@ def test_every_command_refuses_a_bad_profile(store, capsys, name):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["fly"], ["status", "--chapter", "nowhere"], ["judge", "--chapter", "main-results"]]
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["status", "--chapter", "nowhere"],
+        ["judge", "--chapter", "main-results"],
+        ["train", "--device", "gpu"],
+        ["train", "--workers", "2", "--scheduler", "tcp://node:8786"],
+    ],
 )
 def test_what_is_no_command_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -77,20 +88,26 @@ def test_what_is_no_command_is_status_2(arguments, capsys):
 
 
 def test_status_of_an_empty_store_says_what_training_would_do(store, capsys, tmp_path):
-    status, out, err = run(capsys, "status", "--profile", "smoke")
+    status, out, err = run(capsys, "status", *ONE_CHAPTER)
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "smoke profile, 4 runs: 4 missing"
-    assert lines[1] == "  missing      MLP dense on a+b mod 11, seed 0, 200 epochs"
+    assert lines[1] == "  missing      MLP, Dense on a+b mod 11, seed 0, 200 epochs"
     assert lines[2] == "               would be trained for 200 epochs: missing: no record of this run"
     assert len(lines) == 9
     assert records(tmp_path) == []
 
 
+def test_without_a_chapter_every_chapters_runs_are_meant(store, capsys):
+    n = len(experiments.runs_of(SMOKE))
+    assert n > 100
+    assert run(capsys, "status", "--profile", "smoke")[1].startswith(f"smoke profile, {n} runs: {n} missing\n")
+
+
 @pytest.fixture
 def trained(store, capsys):
-    """The store after `train --profile smoke`."""
-    status, out, _ = run(capsys, "train", "--profile", "smoke")
+    """The store after `train` of one chapter at the smoke profile."""
+    status, out, _ = run(capsys, "train", *ONE_CHAPTER)
     assert (status, out) == (0, "smoke profile: 4 runs recorded, 4 trained just now\n")
     return store
 
@@ -98,11 +115,11 @@ def trained(store, capsys):
 def test_train_then_status_then_train_again(trained, capsys, tmp_path):
     assert records(tmp_path / "results") == []
     assert len(records(tmp_path / ".cache")) == 4
-    status, out, _ = run(capsys, "status", "--profile", "smoke")
+    status, out, _ = run(capsys, "status", *ONE_CHAPTER)
     assert status == 0
     assert out.splitlines()[0] == "smoke profile, 4 runs: 4 recorded"
     assert out.count("\n  recorded ") == 4 and "would be trained" not in out
-    assert run(capsys, "train", "--profile", "smoke")[:2] == (0, "smoke profile: 4 runs recorded, 0 trained just now\n")
+    assert run(capsys, "train", *ONE_CHAPTER)[:2] == (0, "smoke profile: 4 runs recorded, 0 trained just now\n")
 
 
 def test_status_gives_the_reason_for_each_run(trained, capsys, monkeypatch):
@@ -113,14 +130,14 @@ def test_status_gives_the_reason_for_each_run(trained, capsys, monkeypatch):
     (trained.write_to / "notes.txt").write_text("hello")
     for checkpoint in trained.checkpoints.rglob("*.npz"):
         checkpoint.unlink()
-    _, out, _ = run(capsys, "status", "--profile", "smoke")
-    assert out.splitlines()[0] == "smoke profile, 4 runs: 1 damaged, 2 recorded, 1 missing"
+    _, out, _ = run(capsys, "status", *ONE_CHAPTER)
+    assert out.splitlines()[0] == "smoke profile, 4 runs: 1 damaged, 1 missing, 2 recorded"
     assert f"  damaged      {base}\n               would be trained for 200 epochs: damaged: {path} is damaged" in out
     assert f"  foreign file {trained.write_to / 'notes.txt'}: not a record of this project, left alone\n" in out
     path.unlink()
     for module in (lib.runs, lib.store):
         monkeypatch.setattr(module, "NUMERICS", 2001)
-    _, out, _ = run(capsys, "status", "--profile", "smoke")
+    _, out, _ = run(capsys, "status", *ONE_CHAPTER)
     assert "2 out of date" in out.splitlines()[0]
     assert "would be trained for 200 epochs: out of date: recorded with numerics " in out
 
@@ -130,7 +147,7 @@ def test_status_tells_a_checkpoint_that_would_be_made_again(trained, capsys):
     (trained.write_to / f"{ticket.key}.npz").unlink()
     for checkpoint in trained.checkpoints.rglob("*.npz"):
         checkpoint.unlink()
-    _, out, _ = run(capsys, "status", "--profile", "smoke")
+    _, out, _ = run(capsys, "status", *ONE_CHAPTER)
     assert (
         f"  checkpoint   {base}\n               would be trained for 100 epochs: its weights at epoch 100 are needed by: {ticket}"
         in out
@@ -185,4 +202,50 @@ def test_errors_and_interrupts_are_one_line(store, capsys, monkeypatch, error, s
         raise error
 
     monkeypatch.setattr(command, "execute", fail)
-    assert run(capsys, "train", "--profile", "smoke") == (status, "", message)
+    assert run(capsys, "train", *ONE_CHAPTER) == (status, "", message)
+
+
+# --- where to, and on what ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", ["smoke", "paper"])
+def test_results_are_written_to_a_folder_of_ones_own_and_none_are_read_elsewhere(store, capsys, tmp_path, profile):
+    arguments = "train", "--profile", profile, "--chapter", "main-results"
+    counts = f"{profile} profile: 4 runs recorded, "
+    assert run(capsys, *arguments)[:2] == (0, f"{counts}4 trained just now\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    other = tmp_path / "other"
+    assert run(capsys, *arguments, "--results", str(other))[:2] == (0, f"{counts}4 trained just now\n")
+    assert len(list((other / "records").iterdir())) == 4
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert records(tmp_path / "other") == records(tmp_path / ("results" if profile == "paper" else ".cache"))
+    assert run(capsys, *arguments, "--results", str(other))[:2] == (0, f"{counts}0 trained just now\n")
+
+
+def test_what_is_in_a_folder_of_ones_own_does_not_count_as_recorded(store, capsys, tmp_path):
+    assert run(capsys, "train", *ONE_CHAPTER, "--results", str(tmp_path / "other"))[0] == 0
+    assert run(capsys, "status", *ONE_CHAPTER)[1].startswith("smoke profile, 4 runs: 4 missing\n")
+
+
+def test_a_gpu_that_is_not_there_is_one_line_and_status_1(store, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    status, out, err = run(capsys, "train", *ONE_CHAPTER, "--device", "cuda")
+    assert (status, out) == (1, "")
+    assert err == "error: --device: device is 'cuda'; no GPU can be used here; take cpu (cpu or cuda)\n"
+    assert records(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "device"), [((), "cpu"), (("--device", "cuda"), "cuda"), (("--device", "cpu"), "cpu")]
+)
+def test_training_is_on_the_device_that_was_asked_for(store, capsys, monkeypatch, arguments, device):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(command, "execute", lambda *_, **options: asked.append(options["device"]))
+    assert run(capsys, "train", *ONE_CHAPTER, *arguments)[0] == 0
+    assert asked == [device]
+
+
+def test_no_workers_are_too_few(store, capsys):
+    wanted = (1, "", "error: --workers is 0; it must be at least 1\n")
+    assert run(capsys, "train", *ONE_CHAPTER, "--workers", "0") == wanted

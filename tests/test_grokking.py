@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lib.claims import generalization_epoch, train_epoch
+from lib.measures import generalization_epoch, train_epoch
 from lib.models import MLP
 from lib.plan import obtain
 from lib.runs import Run, Ticket

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import nbformat
 import papermill
 import pytest
+from conftest import NOTEBOOK_HEADER
 
 import tools.execute
 from tools.execute import execute
@@ -17,20 +18,9 @@ from tools.notebooks import ChapterError, handler, is_chapter, parse, unparse
 
 PAPERMILL = Path(sys.executable).with_name("papermill")
 
-CHAPTER = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-    format_version: 0.13
-    jupytext_version: 1.19.6
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
+CHAPTER = (
+    NOTEBOOK_HEADER
+    + """
 # A chapter
 
 ```{code-cell} ipython3
@@ -49,6 +39,7 @@ mystnb:
 print(profile, seeds)
 ```
 """
+)
 
 
 @pytest.fixture

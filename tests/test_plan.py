@@ -5,15 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import Poisoned, ticket_of, tiny_run
+from conftest import Poisoned, assert_same, ticket_of, tiny_run
 
 from lib import plan
 from lib.models import MLP
-from lib.plan import STACK, Job, execute, make_plan, obtain, stacks
+from lib.plan import STACK, Job, execute, make_plan, obtain, stacks, starts_of
 from lib.runs import AdamW
 from lib.store import Store
 from lib.tasks import ModularTask
-from lib.training import METRICS, Diverged
+from lib.training import METRICS, Diverged, train
 
 BASES = [tiny_run(seed=seed) for seed in range(2)]
 TICKETS = [ticket_of(base) for base in BASES]
@@ -207,6 +207,36 @@ def test_stacks_are_few_and_at_most_so_large(n):
     sizes = [len(stack) for stack in found]
     assert max(sizes) <= STACK == 8
     assert len(sizes) == -(-n // STACK)
+    assert all(size % 2 == 0 for size in sizes[:-1])  # two threads share a stack
+
+
+@pytest.mark.parametrize(
+    ("n", "workers", "device", "sizes"),
+    [
+        (25, 2, "cpu", [7, 7, 7, 4]),  # a worker has one thread: nothing to be even for
+        (6, 2, "cpu", [3, 3]),
+        (6, 100, "cpu", [1] * 6),
+        (250, 1, "cuda", [250]),
+        (300, 1, "cuda", [150, 150]),
+    ],
+)
+def test_stacks_fit_the_workers_and_the_device(n, workers, device, sizes):
+    jobs = jobs_of([tiny_run(seed=seed) for seed in range(n)])
+    assert [len(stack) for stack in stacks(jobs, workers, device)] == sizes
+
+
+def test_operations_with_as_many_examples_share_a_stack_and_the_bits_are_those_of_each_alone(store):
+    tasks = [ModularTask(operation=name, prime=7, train_fraction=0.6, seed=0) for name in ("a*b", "a^2+b^2", "random")]
+    runs = [BASES[0], *(dataclasses.replace(BASES[0], task=task) for task in tasks)]
+    runs += [ticket_of(run, epoch=0) for run in runs[:2]]
+    jobs = jobs_of(runs)
+    assert stacks(jobs) == [jobs]
+    keep = {run: {100, 230} for run in runs}
+    together = train(runs, starts_of(jobs, store), keep)
+    assert len({one.snapshots[230].tobytes() for one in together}) == len(runs)
+    for job, one in zip(jobs, together, strict=True):
+        [alone] = train([job.run], starts_of([job], store), keep)
+        assert_same(one, alone)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +300,7 @@ def test_seconds_are_shared_among_the_runs_of_a_stack(store, monkeypatch):
 def test_progress_names_what_is_trained(store, capsys):
     execute(make_plan(BASES, store), store)
     shown = capsys.readouterr().err
-    assert "2 runs, MLP dense on a+b mod 7, seed 0" in shown
+    assert "2 runs, MLP (width 12, hidden 8), Dense on a+b mod 7, seed 0" in shown
     assert "460/460" in shown
 
 

@@ -1,6 +1,7 @@
 """The store: a file is whole or it is not there, whatever happens to its writer or to the disk."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import resource
@@ -13,11 +14,12 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ticket_of, tiny_run, train_dense
+from conftest import random_mask, ticket_of, tiny_run, train_dense
 
 import lib.runs
 import lib.store
-from lib.runs import Run
+from lib.models import MLP
+from lib.runs import Run, Scored
 from lib.store import Store, StoreError, read, sweep, write
 from lib.tasks import ModularTask
 from lib.training import METRICS
@@ -59,7 +61,7 @@ def test_round_trip(store, trained):
     store.save(trained, 12.345)
     record = store.load(trained.run)
     assert record.run == trained.run
-    assert record.seed == trained.run.seed
+    assert record.mask is None
     assert record.epochs.tolist() == [0, 100, 200, 230]
     assert set(record.metrics) == set(METRICS)
     for name in METRICS:
@@ -70,9 +72,34 @@ def test_round_trip(store, trained):
     assert store.weights(trained.run, 149) is None
 
 
-def test_weights_at_epoch_0_need_no_file_for_a_dense_run_only(store):
+@pytest.mark.parametrize(("prime", "model", "n"), [(7, MLP(width=12, hidden=8), 360), (5, MLP(width=7, hidden=5), 140)])
+def test_the_mask_that_was_held_comes_back_bit_for_bit(store, prime, model, n):
+    """Bits are kept in bytes: 360 weights fill 45, 140 do not fill 18."""
+    runs = [dataclasses.replace(tiny_run(seed=seed, prime=prime, epochs=1), model=model) for seed in range(4)]
+    masks = [random_mask(runs[0], 0), random_mask(runs[1], 1, kept=0.9), np.ones(n, bool), None]
+    for one in train_dense(runs, masks):
+        store.save(one, 1)
+    for run, mask in zip(runs, masks, strict=True):
+        found = store.load(run).mask
+        if mask is None:
+            assert found is None
+        else:
+            assert found.dtype == bool
+            assert found.tolist() == mask.tolist()
+
+
+def test_a_records_seed_is_that_of_its_split(store):
+    """A ticket with new initial weights is still compared with the base that shares its split."""
+    run = dataclasses.replace(tiny_run(seed=3, epochs=1), seed=1003)
+    store.save(train_dense([run])[0], 1)
+    assert store.load(run).seed == run.task.seed == 3
+
+
+def test_weights_at_epoch_0_need_no_file_where_no_other_run_is_needed(store):
     run = tiny_run()
+    scored = dataclasses.replace(run, start=Scored(method="synflow", rate=0.6))
     assert np.array_equal(store.weights(run, 0), run.initial_weights())
+    assert np.array_equal(store.weights(scored, 0), scored.start.make(scored, None)[0])
     assert store.weights(ticket_of(run), 0) is None
 
 

@@ -5,24 +5,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import NOTEBOOK_HEADER
 
 from tools.notebooks import ChapterError, parse, unparse
 from tools.sync import content, main, sync
 
-MD = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-    format_version: 0.13
-    jupytext_version: 1.19.6
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
+MD = (
+    NOTEBOOK_HEADER
+    + """
 # One
 
 Prose with $x^2$ and a list:
@@ -55,6 +45,7 @@ tags: [hide-input]
 print(seeds)  # a comment
 ```
 """
+)
 PY = unparse(parse(MD, "one.md"), "one.py")
 
 

@@ -4,6 +4,8 @@ import dataclasses
 import math
 import os
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -12,10 +14,11 @@ import reference
 import torch
 from conftest import Poisoned, as_matrices, assert_same, random_mask, ticket_of, tiny_run, train_dense
 
+import lib.runs
 from lib.models import MLP, Transformer
 from lib.runs import AdamW, Run
 from lib.tasks import ModularTask
-from lib.training import METRICS, cross_entropy, cross_entropy_gradient, train
+from lib.training import METRICS, _shares, cross_entropy, cross_entropy_gradient, train
 
 LOGITS_OF = {
     "mlp": reference.mlp_logits,
@@ -90,7 +93,7 @@ def test_a_logit_that_is_not_a_number_is_not_hidden():
 # --- AdamW ------------------------------------------------------------------------------------------------------------
 
 
-def adamw_by_pytorch(run, mask, steps):
+def adamw_by_pytorch(run, mask, steps, before_step=lambda epoch, W, optimizer: None):
     """The run's weights [n] after so many steps of PyTorch's own AdamW on the reference model, in float64."""
     data = run.task.data()
     inputs, labels = data.inputs[data.train], data.labels[data.train]
@@ -100,8 +103,11 @@ def adamw_by_pytorch(run, mask, steps):
         for n, w in as_matrices(run.initial_weights() * mask, shapes).items()
     }
     held = {n: torch.tensor(m, dtype=torch.float64) for n, m in as_matrices(mask, shapes).items()}
-    optimizer = torch.optim.AdamW(W.values(), lr=0.001, betas=(0.9, 0.98), weight_decay=1.0, fused=False, foreach=False)
-    for _ in range(steps):
+    optimizer = torch.optim.AdamW(
+        W.values(), lr=run.optimizer.learning_rate, betas=(0.9, 0.98), weight_decay=1.0, fused=False, foreach=False
+    )
+    for epoch in range(steps):
+        before_step(epoch, W, optimizer)
         optimizer.zero_grad()
         reference.mean_loss(W, inputs, labels, LOGITS_OF[type(run.model).__name__.lower()]).backward()
         for name, matrix in W.items():
@@ -121,6 +127,73 @@ def test_fifty_steps_are_those_of_pytorchs_adamw(model, masked, double):
         wanted = adamw_by_pytorch(run, mask, 50)
         np.testing.assert_allclose(one.snapshots[50], wanted, rtol=1e-9, atol=1e-10)
         assert np.abs(wanted - run.initial_weights()).max() > 0.02
+
+
+def ending_decay(run, ended):
+    """For `adamw_by_pytorch`: ends weight decay at a test accuracy of at least 1/2, and notes the epoch in `ended`."""
+    data = run.task.data()
+
+    def evaluate(epoch, W, optimizer):
+        if epoch % 10 == 0 and not ended:
+            logits = [LOGITS_OF[type(run.model).__name__.lower()](W, *data.inputs[row]) for row in data.test]
+            right = [z.argmax().item() == c for z, c in zip(logits, data.labels[data.test], strict=True)]
+            if np.mean(right) >= 0.5:
+                optimizer.param_groups[0]["weight_decay"] = 0.0
+                ended.append(epoch)
+
+    return evaluate
+
+
+# Seed -> epoch of the first evaluation with such an accuracy, without masks. The second of each falls below again.
+SWITCHED_OFF = {"mlp": {28: 30, 29: 20, 25: None}, "transformer": {22: 30, 25: 20, 21: None}}
+
+
+@BOTH_MODELS
+@pytest.mark.parametrize("masked", [False, True])
+def test_weight_decay_ends_for_each_run_at_the_test_accuracy_that_it_is_to_last_until(
+    model, masked, double, monkeypatch
+):
+    monkeypatch.setattr(lib.runs, "EVALUATE_EVERY", 10)
+    optimizer = AdamW(learning_rate=0.003, decay_until=0.5)
+    base = tiny_run(model, prime=5, epochs=50, optimizer=optimizer)
+    tasks = [dataclasses.replace(base.task, operation="a*b", seed=seed) for seed in SWITCHED_OFF[model]]
+    runs = [dataclasses.replace(base, task=task, seed=task.seed) for task in tasks]
+    masks = [random_mask(run, kept=0.98) if masked else None for run in runs]
+    found, all_ended = train_dense(runs, masks, snapshots={run: {50} for run in runs}), []
+    for run, mask, one in zip(runs, masks, found, strict=True):
+        ended = []
+        wanted = adamw_by_pytorch(run, mask, 50, ending_decay(run, ended))
+        np.testing.assert_allclose(one.snapshots[50], wanted, rtol=1e-9, atol=1e-10)
+        decayed_to_the_end = adamw_by_pytorch(run, mask, 50)
+        assert (np.abs(wanted - decayed_to_the_end).max() > 0.01) == bool(ended)
+        all_ended.append(ended[0] if ended else None)
+    assert masked or all_ended == list(SWITCHED_OFF[model].values())
+    assert None in all_ended and any(all_ended)  # within one stack
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "rest"),
+    [
+        ("decay_until", 0, "it must be a test accuracy above 0 and at most 1"),
+        ("decay_until", -0.5, "it must be a test accuracy above 0 and at most 1"),
+        ("decay_until", 1.01, "it must be a test accuracy above 0 and at most 1"),
+        ("decay_until", 99, "it must be a test accuracy above 0 and at most 1"),
+        ("decay_until", math.nan, "it must be a test accuracy above 0 and at most 1"),
+        ("learning_rate", 0, "it must be above 0"),
+        ("learning_rate", math.nan, "it must be above 0"),
+        ("weight_decay", -0.1, "it must be 0 or more"),
+        ("weight_decay", math.nan, "it must be 0 or more"),
+    ],
+)
+def test_impossible_settings_of_the_optimizer_are_refused_by_name(setting, value, rest):
+    with pytest.raises(ValueError, match=f"^{setting} is {value}; {rest}$"):
+        AdamW(**{setting: value})
+
+
+@pytest.mark.parametrize("betas", [(1.0, 0.98), (-0.1, 0.98), (0.9, 1.0), (0.9, math.nan)])
+def test_impossible_betas_are_refused(betas):
+    with pytest.raises(ValueError, match=rf"^beta1, beta2 are {betas[0]}, {betas[1]}; both must lie in \[0, 1\)$"):
+        AdamW(beta1=betas[0], beta2=betas[1])
 
 
 @BOTH_MODELS
@@ -341,7 +414,9 @@ def control_c():
     signal.signal(signal.SIGINT, before)
 
 
-def test_control_c_ends_training_at_its_next_evaluation(control_c):
+@pytest.mark.parametrize("n", [1, 4])
+def test_control_c_ends_training_at_its_next_evaluation(control_c, threads, n):
+    threads(2)  # which share out four runs
     calls = []
 
     def press(run_epochs):
@@ -350,7 +425,23 @@ def test_control_c_ends_training_at_its_next_evaluation(control_c):
             os.kill(os.getpid(), signal.SIGINT)  # as Control-C does: it arrives in the caller's thread, which waits
 
     with pytest.raises(KeyboardInterrupt):
-        train_dense([tiny_run(epochs=50_000)], report=press)
+        train_dense([tiny_run(seed=seed, epochs=50_000) for seed in range(n)], report=press)
+    assert len(calls) < 100
+
+
+def test_an_interrupt_before_all_threads_have_begun_ends_those_that_have(threads, monkeypatch):
+    threads(2)
+    submit, calls, submitted = ThreadPoolExecutor.submit, [], []
+
+    def interrupted(pool, *arguments):
+        submitted.append(arguments)
+        if len(submitted) == 2:
+            raise KeyboardInterrupt
+        return submit(pool, *arguments)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_dense([tiny_run(seed=seed, epochs=20_000) for seed in range(4)], report=calls.append)
     assert len(calls) < 100
 
 
@@ -361,12 +452,37 @@ def test_subnormal_numbers_are_flushed_while_training_and_nowhere_else():
         ).max()
 
     assert min(subnormal()) > 0
-    inside, threads = [], torch.get_num_threads()
-    train_dense([tiny_run(epochs=1)], report=lambda _: inside.append((subnormal()[0], torch.get_num_threads())))
-    assert inside[0] == (0, threads)
+    inside = []
+    train_dense([tiny_run(epochs=1)], report=lambda _: inside.append(subnormal()[0]))
+    assert inside == [0, 0]
     assert min(subnormal()) > 0
-    assert torch.get_num_threads() == threads
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("n", range(1, 10))
+@pytest.mark.parametrize("available", [1, 2, 3, 16])
+def test_threads_share_out_all_runs_evenly_and_at_least_two_each(n, available):
+    shares = _shares(n, available)
+    assert [i for share in shares for i in range(n)[share]] == list(range(n))
+    sizes = [share.stop - share.start for share in shares]
+    assert len(sizes) == max(1, min(available, n // 2))
+    assert max(sizes) - min(sizes) <= 1
+    assert min(sizes) >= min(2, n)
+
+
+@pytest.mark.parametrize(
+    ("prime", "n", "inside"),
+    [(7, 1, {1}), (7, 4, {1}), (37, 1, {2}), (37, 3, {2}), (37, 4, {1})],  # 16 and 421 training pairs
+)
+def test_one_run_of_many_examples_has_all_threads_and_the_setting_is_restored(threads, prime, n, inside):
+    threads(2)
+    runs, seen = [tiny_run(seed=seed, prime=prime, epochs=1) for seed in range(n)], []
+    trained = train_dense(runs, report=lambda _: seen.append((threading.get_ident(), torch.get_num_threads())))
+    assert [one.run for one in trained] == runs
+    assert {count for _, count in seen} == inside
+    assert len(seen) == 2 * len(_shares(n, 2))  # each share reports each of its stops
+    assert threading.get_ident() not in {thread for thread, _ in seen}
+    assert torch.get_num_threads() == 2
 
 
 def test_a_ticket_trains_from_the_masked_initial_weights():

@@ -1,0 +1,350 @@
+"""Starts: where each kind of run begins, and what is held while it trains."""
+
+import dataclasses
+import math
+import re
+
+import numpy as np
+import pytest
+from conftest import TINY_MODELS, as_matrices, tiny_run, train_dense
+
+from lib.models import MLP
+from lib.pruning import SCORES, prune_by_score
+from lib.runs import AdamW, DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Ticket
+from lib.tasks import generator
+from lib.training import train
+
+EPOCH, RATE = 150, 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A base, its weights at EPOCH [n], and the ticket that they make."""
+
+    base: Run
+    weights: np.ndarray
+    ticket: Ticket
+
+    def weights_of(self, run, epoch):
+        """The weights that a start may ask for."""
+        assert (run, epoch) == (self.base, EPOCH)
+        return self.weights
+
+    def make(self, run):
+        """Starting weights and mask of a run."""
+        assert set(run.start.needs()) <= {(self.base, EPOCH)}
+        return run.start.make(run, self.weights_of)
+
+    def run(self, start, **changes):
+        """The base with another start."""
+        return dataclasses.replace(self.base, start=start, **changes)
+
+    def kept(self):
+        """The ticket's mask, from the definition: all but the share RATE smallest weights of the base."""
+        order = sorted(range(len(self.weights)), key=lambda i: abs(self.weights[i]))
+        mask = np.ones(len(order), bool)
+        mask[order[: round(RATE * len(order))]] = False
+        return mask
+
+
+@pytest.fixture(scope="module", params=TINY_MODELS)
+def case(request):
+    base = tiny_run(request.param)
+    [trained] = train_dense([base], snapshots={base: {EPOCH}})
+    return Case(base, trained.snapshots[EPOCH], Ticket(base=base, epoch=EPOCH, rate=RATE))
+
+
+def trained(case, runs, epochs):
+    """Weights of each run at some epochs, from a stack of its own: [{epoch: [n]}]."""
+    return [one.snapshots for one in train(runs, [case.make(run) for run in runs], {run: set(epochs) for run in runs})]
+
+
+# --- Dense, Ticket --------------------------------------------------------------------------------------------------------
+
+
+def test_dense_is_all_initial_weights(case):
+    weights, mask = case.make(case.base)
+    assert np.array_equal(weights, case.base.model.initial(7, generator(case.base.seed, "weights")))
+    assert mask is None
+
+
+def test_a_ticket_is_the_masked_initial_weights(case):
+    weights, mask = case.make(case.run(case.ticket))
+    assert np.array_equal(mask, case.kept())
+    assert np.array_equal(weights, case.base.initial_weights() * mask)
+    assert weights.dtype == np.float32
+
+
+def test_a_ticket_with_another_seed_is_the_bases_mask_on_that_seeds_weights(case):
+    other = case.run(case.ticket, seed=1001)
+    weights, mask = case.make(other)
+    assert np.array_equal(mask, case.kept())
+    fresh = case.base.model.initial(7, generator(1001, "weights"))
+    assert not np.isin(fresh, case.base.initial_weights()).all()
+    assert np.array_equal(weights, fresh * mask)
+    assert other.task == case.base.task  # the same split
+
+
+# --- Redense --------------------------------------------------------------------------------------------------------------
+
+
+def test_redense_starts_from_the_ticket_and_then_all_weights_move(case):
+    ticket, redense = case.run(case.ticket), case.run(Redense(ticket=case.ticket))
+    (masked, mask), (start, held) = case.make(ticket), case.make(redense)
+    assert start.tobytes() == masked.tobytes()
+    assert held is None
+    assert (start[~mask] == 0).all() and (start[mask] != 0).all()
+    epochs = [0, 1, 37, 230]
+    sparse, dense = trained(case, [ticket, redense], epochs)
+    assert dense[0].tobytes() == sparse[0].tobytes()
+    for epoch in epochs[1:]:
+        assert (sparse[epoch][~mask] == 0).all()
+    assert (dense[230][~mask] != 0).mean() > 0.9  # not quite all: some never see a gradient
+    assert (sparse[230][mask] != sparse[0][mask]).all()
+
+
+# --- Rescaled -------------------------------------------------------------------------------------------------------------
+
+
+def norm_of(run, weights, norm, over):
+    """The norm that a `Rescaled` speaks of."""
+    power = {"l1": 1, "l2": 2}[norm]
+    matrices = as_matrices(weights.astype(np.float64), run.model.shapes(run.task.prime)).values()
+    sums = [(np.abs(matrix) ** power).sum() for matrix in matrices]
+    if over == "matrices":
+        return np.mean([s ** (1 / power) for s in sums])
+    return sum(sums) ** (1 / power)
+
+
+@pytest.mark.parametrize("over", ["all", "matrices"])
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_rescaled_has_the_tickets_norm_and_its_own_direction(case, norm, over):
+    run = case.run(Rescaled(ticket=case.ticket, norm=norm, over=over))
+    weights, mask = case.make(run)
+    initial, wanted = case.base.initial_weights(), norm_of(run, case.base.initial_weights() * case.kept(), norm, over)
+    assert mask is None
+    assert weights.dtype == np.float32
+    assert norm_of(run, weights, norm, over) == pytest.approx(wanted, rel=1e-6)
+    ratio = wanted / norm_of(run, initial, norm, over)
+    assert 0.2 < ratio < 0.95
+    np.testing.assert_allclose(weights, initial.astype(np.float64) * ratio, rtol=1e-6)
+
+
+def test_the_two_l2_norms_are_two():
+    """Else the test above could not tell them apart; the two L1 norms are one, up to the number of matrices."""
+    run = tiny_run()
+    kept = np.arange(len(run.initial_weights())) % 7 > 3
+    kept[: run.parts()["W_E"].stop] = True
+    ratios = {
+        (norm, over): norm_of(run, run.initial_weights() * kept, norm, over)
+        / norm_of(run, run.initial_weights(), norm, over)
+        for norm in ("l1", "l2")
+        for over in ("all", "matrices")
+    }
+    assert abs(ratios["l2", "all"] - ratios["l2", "matrices"]) > 1e-3
+    assert ratios["l1", "all"] == pytest.approx(ratios["l1", "matrices"], rel=1e-12)
+
+
+# --- Scored ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize("method", SCORES)
+def test_scores_of_the_initial_weights_mask_them_and_the_mask_is_held(case, method, rounds):
+    run = case.run(Scored(method=method, rate=RATE, rounds=rounds))
+    assert run.start.needs() == []
+    weights, mask = run.start.make(run, None)
+    initial = case.base.initial_weights()
+    assert np.array_equal(mask, prune_by_score(SCORES[method], run.model, run.task, initial, RATE, rounds))
+    assert (~mask).sum() == round(RATE * len(mask))
+    assert np.array_equal(weights, initial * mask)
+    [moved] = trained(case, [run], [0, 50])
+    assert (moved[50][~mask] == 0).all()
+    assert (moved[50][mask] != moved[0][mask]).mean() > 0.5
+
+
+@pytest.mark.parametrize("method", SCORES)
+def test_scores_of_trained_weights_mask_the_initial_ones(case, method):
+    run = case.run(Scored(method=method, rate=RATE, trained=case.ticket))
+    assert run.start.needs() == [(case.base, EPOCH)]
+    weights, mask = case.make(run)
+    assert np.array_equal(mask, prune_by_score(SCORES[method], run.model, run.task, case.weights, RATE))
+    assert np.array_equal(weights, case.base.initial_weights() * mask)
+    of_initial = Scored(method=method, rate=RATE).make(run, None)[1]
+    assert np.array_equal(mask, of_initial) == (method == "random")
+
+
+def test_every_method_has_a_mask_of_its_own(case):
+    masks = [Scored(method=method, rate=RATE).make(case.base, None)[1].tobytes() for method in SCORES]
+    assert len({*masks, case.kept().tobytes()}) == 5
+
+
+# --- DeadNeurons ----------------------------------------------------------------------------------------------------------
+
+NORMS = [0.5, 0.004, 1.0, 0.04, 0.0, 0.3, 0.06, 0.02]  # of the rows of W_in W_E, by hand
+
+
+@pytest.fixture
+def dead():
+    """A case with one MLP whose hidden neurons have NORMS as the norms of their rows of W_in W_E."""
+    base = tiny_run()
+    weights = np.random.default_rng(0).standard_normal(len(base.initial_weights())).astype(np.float32)
+    matrices = as_matrices(weights, base.model.shapes(7))  # views: what follows lands in `weights`
+    matrices["W_E"][:, :2] = 0  # nothing of an embedding reaches what W_in reads in its first two columns
+    embedding = matrices["W_E"].astype(np.float64)
+    for neuron, norm in enumerate(NORMS):
+        # Every other neuron answers to one token alone, the others to all alike: other norms than L2 would differ.
+        row = np.eye(7)[neuron % 7] if neuron % 2 == 0 else np.full(7, 7**-0.5)
+        matrices["W_in"][neuron] = np.linalg.lstsq(embedding, norm * row)[0]
+        matrices["W_in"][neuron, :2] = 100 - 10 * neuron  # so the rows of W_in alone say nothing
+    return Case(base, weights, Ticket(base=base, epoch=EPOCH, rate=RATE))
+
+
+def edges_of(neurons):
+    """Mask [n] of what leads into and out of hidden neurons, entry by entry: W_E 7 x 12, W_in 8 x 12, W_out 12 x 8."""
+    edges = np.zeros(7 * 12 + 8 * 12 + 12 * 8 + 7 * 12, bool)
+    for neuron in neurons:
+        for i in range(12):
+            edges[7 * 12 + neuron * 12 + i] = True
+            edges[7 * 12 + 8 * 12 + i * 8 + neuron] = True
+    return edges
+
+
+THRESHOLDS = pytest.mark.parametrize(
+    ("threshold", "neurons"),
+    [(0.001, [4]), (0.01, [1, 4]), (0.05, [1, 3, 4, 7]), (0.2, [1, 3, 4, 6, 7]), (0.99, [0, 1, 3, 4, 5, 6, 7])],
+)
+
+
+@THRESHOLDS
+def test_kill_prunes_the_edges_of_dead_neurons_and_nothing_else(dead, threshold, neurons):
+    run = dead.run(DeadNeurons(ticket=dead.ticket, revive=False, threshold=threshold))
+    weights, mask = dead.make(run)
+    assert np.array_equal(mask, ~edges_of(neurons))
+    assert (~mask).sum() == len(neurons) * 24
+    assert np.array_equal(weights, dead.base.initial_weights() * mask)
+
+
+@THRESHOLDS
+def test_revive_gives_the_ticket_the_edges_of_dead_neurons_and_nothing_else(dead, threshold, neurons):
+    run = dead.run(DeadNeurons(ticket=dead.ticket, revive=True, threshold=threshold))
+    weights, mask = dead.make(run)
+    assert np.array_equal(mask, dead.kept() | edges_of(neurons))
+    assert mask.sum() > dead.kept().sum()
+    assert np.array_equal(weights, dead.base.initial_weights() * mask)
+
+
+def test_a_dead_neuron_is_dead_relative_to_the_largest(dead):
+    """The same net with all embeddings ten times as large: more norms lie above 0.05, and no other neuron is dead."""
+    start = DeadNeurons(ticket=dead.ticket, revive=False)
+    assert start.threshold == 0.05
+    as_matrices(dead.weights, dead.base.model.shapes(7))["W_E"][:] *= 10
+    assert np.array_equal(dead.make(dead.run(start))[1], ~edges_of([1, 3, 4, 7]))
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------------
+
+BASE = tiny_run()
+TICKET = Ticket(base=BASE, epoch=EPOCH, rate=RATE)
+RATE_RULE = "it must be at least 0 and below 1"
+ONE_LAYER = "dead neurons are those of an MLP with one hidden layer, not of "
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        *(
+            (lambda rate=rate, start=start: start(rate), f"pruning rate is {rate}; {RATE_RULE}")
+            for rate in (-0.1, 1.0, 60, math.nan)
+            for start in (
+                lambda rate: Ticket(base=BASE, epoch=EPOCH, rate=rate),
+                lambda rate: Scored(method="snip", rate=rate),
+            )
+        ),
+        *(
+            (
+                lambda epoch=epoch: Ticket(base=BASE, epoch=epoch, rate=RATE),
+                f"ticket epoch is {epoch}; it must lie between 0 and the base's 230",
+            )
+            for epoch in (-1, 231)
+        ),
+        (lambda: Rescaled(ticket=TICKET, norm="l3", over="all"), "norm is 'l3'; it must be 'l1' or 'l2'"),
+        (lambda: Rescaled(ticket=TICKET, norm=2, over="all"), "norm is 2; it must be 'l1' or 'l2'"),
+        (lambda: Rescaled(ticket=TICKET, norm="l2", over="mean"), "over is 'mean'; it must be 'all' or 'matrices'"),
+        (
+            lambda: Scored(method="magnitude", rate=RATE),
+            "method is 'magnitude'; it must be one of random, snip, grasp, synflow",
+        ),
+        (lambda: Scored(method="synflow", rate=RATE, rounds=0), "rounds is 0; it must be at least 1"),
+        *(
+            (
+                lambda threshold=threshold: DeadNeurons(ticket=TICKET, revive=True, threshold=threshold),
+                f"threshold is {threshold}; it must lie between 0 and 1",
+            )
+            for threshold in (-0.1, 0, 1, 5, math.nan)
+        ),
+        *(
+            (
+                lambda model=model: DeadNeurons(
+                    ticket=dataclasses.replace(TICKET, base=dataclasses.replace(BASE, model=model)), revive=False
+                ),
+                f"{ONE_LAYER}{model}",
+            )
+            for model in (TINY_MODELS["transformer"], MLP(width=12, hidden=8, hidden_layers=2))
+        ),
+        (lambda: tiny_run(epochs=0), "epochs is 0; it must be at least 1"),
+    ],
+)
+def test_an_impossible_setting_is_refused_in_one_sentence_that_names_it(make, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make()
+
+
+# --- what a run says of itself --------------------------------------------------------------------------------------------
+
+
+def test_every_setting_of_every_start_is_part_of_what_a_run_is():
+    starts = [
+        Dense(),
+        TICKET,
+        Redense(ticket=TICKET),
+        *(Rescaled(ticket=TICKET, norm=norm, over=over) for norm in ("l1", "l2") for over in ("all", "matrices")),
+        *(Scored(method=method, rate=RATE) for method in SCORES),
+        Scored(method="synflow", rate=0.5),
+        Scored(method="synflow", rate=RATE, rounds=100),
+        Scored(method="synflow", rate=RATE, trained=TICKET),
+        Scored(method="synflow", rate=RATE, trained=dataclasses.replace(TICKET, epoch=149)),
+        *(DeadNeurons(ticket=TICKET, revive=revive, threshold=t) for revive in (True, False) for t in (0.05, 0.2)),
+    ]
+    starts += [Redense(ticket=dataclasses.replace(TICKET, rate=0.5))]
+    runs = [dataclasses.replace(BASE, start=start) for start in starts]
+    runs += [dataclasses.replace(BASE, optimizer=AdamW(decay_until=x)) for x in (0.9, 0.99)]
+    assert len({run.key for run in runs}) == len({str(run) for run in runs}) == len(set(runs)) == len(runs)
+
+
+def test_a_run_in_words():
+    assert str(BASE) == "MLP (width 12, hidden 8), Dense on a+b mod 7, seed 0, 230 epochs"
+    long = Run(
+        task=BASE.task,
+        model=MLP(),
+        start=Redense(ticket=TICKET),
+        optimizer=AdamW(weight_decay=0.5, decay_until=0.99),
+        epochs=230,
+        seed=3,
+    )
+    assert str(long) == (
+        "MLP, Redense (Ticket (epoch 150, rate 0.6)) on a+b mod 7, seed 3, 230 epochs (weight_decay 0.5, decay_until 0.99)"
+    )
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_the_parts_of_a_run_are_its_matrices(name):
+    run = tiny_run(name)
+    vector = np.arange(len(run.initial_weights()))
+    wanted = as_matrices(vector, run.model.shapes(7))
+    assert list(run.parts()) == list(run.split(vector)) == list(wanted)
+    for matrix in wanted:
+        assert np.array_equal(run.split(vector)[matrix], wanted[matrix])
+        assert np.array_equal(vector[run.parts()[matrix]], wanted[matrix].ravel())
+    run.split(vector)["W_U"][:] = -1  # a view
+    assert (vector[run.parts()["W_U"]] == -1).all()
