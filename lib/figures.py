@@ -10,9 +10,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lib.names import LABELS, SYSTEMS, name, operation, system  # noqa: F401 - chapters call them figures.name
 from lib.parameters import Parameters
 from lib.store import Record
 
@@ -40,38 +42,6 @@ COLOURS = {
     "revive": "#7E57C2",
     "reinitialized": "#AA4499",
     "shuffled": "#DDCC77",
-}
-LABELS = {
-    "base": "base (dense)",
-    "ticket": "ticket",
-    "l2-matrices": "dense, ticket's L2",
-    "l1-matrices": "dense, ticket's L1",
-    "l2-all": "dense, ticket's L2 (all weights)",
-    "l1-all": "dense, ticket's L1 (all weights)",
-    "dense, no decay": "dense, no weight decay",
-    "base, switched off": "base, decay switched off",
-    "ticket, switched off": "ticket, decay switched off",
-    "random": "random",
-    "snip": "SNIP",
-    "grasp": "GraSP",
-    "synflow": "SynFlow",
-    "synflow-100": "SynFlow, 100 rounds",
-    "snip, trained": "SNIP, trained net",
-    "grasp, trained": "GraSP, trained net",
-    "synflow, trained": "SynFlow, trained net",
-    "re-dense": "re-dense",
-    "kill": "kill only, threshold",
-    "revive": "revive, threshold",
-    "reinitialized": "ticket's mask, new weights",
-    "shuffled": "ticket's mask, shuffled",
-    "rate": "rate",
-    "epoch": "ticket of epoch",
-}
-SYSTEMS = {
-    "mlp": "MLP",
-    "transformer": "Transformer",
-    "mlp-deep": "Deeper MLP",
-    "transformer-4-heads": "Transformer, 4 heads",
 }
 AXES = {
     "train_accuracy": "training accuracy",
@@ -101,26 +71,6 @@ STYLE = {
 def colour(kind: str) -> str:
     """The colour of a kind of net; a kind may end in a number, as in "kill 0.05"."""
     return COLOURS.get(kind) or COLOURS[kind.split()[0]]
-
-
-def name(kind: str) -> str:
-    """A kind of net in words."""
-    word, _, number = kind.partition(" ")
-    return LABELS.get(kind) or f"{LABELS[word]} {float(number):,g}"
-
-
-def system(key: str) -> str:
-    """A system in words: "mlp/a-b" is "MLP, a-b", "mlp/snip" is "MLP, SNIP", and "mlp/0.2" is "MLP, threshold 0.2"."""
-    model, _, part = key.partition("/")
-    part = f"threshold {part}" if part[:1].isdigit() else LABELS.get(part) or operation(part)
-    return SYSTEMS.get(model, model) + (f", {part}" if part else "")
-
-
-def operation(key: str) -> str:
-    """An operation as it is written: "a^2+ab+b^2" is "a² + ab + b²"; other text stays."""
-    for sign, written in {"^2": "²", "+": " + ", "-b": " − b", "a*b": "ab"}.items():
-        key = key.replace(sign, written)
-    return key
 
 
 def shade(number: float, top: float) -> tuple:
@@ -284,20 +234,24 @@ def small_multiples(axes: Axes, table: np.ndarray, kind: str, title: str, column
         np.column_stack([i % columns + x, rows - i // columns - 0.58 + 0.36 * row / top]) for i, row in enumerate(table)
     ]
     frame = [[(i, 0), (i, rows)] for i in range(columns + 1)] + [[(0, i), (columns, i)] for i in range(rows + 1)]
-    axes.clear()
+    while axes.collections:  # of the frame before, in an animation
+        axes.collections[0].remove()
     axes.set_axis_off()
     axes.set(xlim=(0, columns), ylim=(0, rows))
     axes.add_collection(LineCollection(frame, colors="0.85", linewidths=0.8))
     axes.add_collection(LineCollection(waves, colors=colour(kind), linewidths=0.9))
-    axes.set_title(f"{title}; each panel ± {top:.2g}", fontsize=10)
+    axes.set_title(f"{title}; each panel ± {top:.2g}", fontsize=10, color=colour(kind))
 
 
-def small_png(figure: Figure, colours: int = 4) -> bytes:
-    """A drawn figure as a PNG of few colours: a frame of `report.player`."""
+def small_png(figure: Figure, kinds: Sequence[str]) -> bytes:
+    """A figure as a PNG of white, grey, and the colours of some kinds of net: a frame of `report.player`."""
+    colours = np.array([to_rgb(c) for c in ["white", "0.85", *map(colour, kinds)]])
+    palette = Image.new("P", (1, 1))
+    palette.putpalette((255 * colours).round().astype(np.uint8).tobytes())
     figure.canvas.draw()
     image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
     buffer = io.BytesIO()
-    image.quantize(colours, dither=Image.Dither.NONE).save(buffer, "PNG", compress_level=9)
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(buffer, "PNG", bits=(len(colours) - 1).bit_length())
     return buffer.getvalue()
 
 

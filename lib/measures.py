@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 
-from lib import fourier, structure
+from lib import fourier, names, structure
 
 TAUS = (0.95, 0.90, 0.80)  # test accuracies that can count as generalized, the preferred one first
 
@@ -111,10 +111,11 @@ def speed_up(groups: Groups, tau: float, slower: str = "base", faster: str = "ti
         rows.append((one.seed, *pair, *ratio_bounds(*pair, int(epochs[-1]), int(epochs[1] - epochs[0]))))
     times = [f"t_gen {slower}", f"t_gen {faster}"]
     table = pd.DataFrame(rows, columns=["seed", *times, "low", "high"]).astype(dict.fromkeys(times, "Int64"))
-    never = {name: int(table[f"t_gen {name}"].isna().sum()) for name in (slower, faster)}
-    censored = " and ".join(f"{count} of {len(rows)} {name} runs" for name, count in never.items() if count)
+    never = {kind: int(table[f"t_gen {kind}"].isna().sum()) for kind in (slower, faster)}
+    words = {kind: f"the {kind}" if kind in ("base", "ticket") else names.name(kind) for kind in (slower, faster)}
+    censored = " and ".join(f"{count} of {len(rows)} runs of {words[kind]}" for kind, count in never.items() if count)
     return Measured(
-        quantity=f"speed-up of the {faster} over the {slower}",
+        quantity=f"speed-up of {words[faster]} over {words[slower]}",
         unit="times",
         low=table["low"].tolist(),
         high=table["high"].tolist(),
@@ -248,8 +249,8 @@ def early_tickets(groups: Groups, tau: float) -> Measured:
     ):
         before_base = later(t[3], t[0])
         holds = both(later(t[0], t[2]), later(t[1], t[2]), None if before_base is None else not before_base)
-        names = f"t_gen of {first:g}", f"t_gen of {fifth:g}", "t_gen ticket", "t_gen base"
-        rows.append(({"seed": seed, **dict(zip(names, t, strict=True))}, holds))
+        columns = f"t_gen of {first:g}", f"t_gen of {fifth:g}", "t_gen ticket", "t_gen base"
+        rows.append(({"seed": seed, **dict(zip(columns, t, strict=True))}, holds))
     return share("that early tickets come late", rows)
 
 
@@ -569,7 +570,7 @@ def graph_differences(
         columns = ["seed", "grokked", "other", "difference (%)", "low", "high"]
         table = pd.DataFrame(rows, columns=columns)
         left = int(np.isinf(table["low"]).sum())
-        note = f"No grokked mask beside one from memorization, so left open: {left} of {len(rows)} seeds." if left else ""
+        note = f"No grokked and memorizing mask, so left open: {left} of {len(rows)} seeds." if left else ""
         low, high = table["low"].tolist(), table["high"].tolist()
         if not left:
             table = table.drop(columns=["low", "high"])

@@ -223,7 +223,6 @@ def neuron_edges(run: "Run", neurons: np.ndarray) -> np.ndarray:
 
 
 Start = Dense | Ticket | Redense | Rescaled | Scored | DeadNeurons
-PrunedAtInit = Scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +270,8 @@ class Run:
         return np.unique(np.append(np.arange(0, self.epochs, EVALUATE_EVERY), self.epochs))
 
     def __str__(self) -> str:
-        text = f"{_words(self.model)}, {_words(self.start)} on {self.task.operation} mod {self.task.prime}"
+        pairs = "" if self.task.pairs == "unordered" else f" ({self.task.pairs} pairs)"
+        text = f"{_words(self.model)}, {_words(self.start)} on {self.task.operation} mod {self.task.prime}{pairs}"
         decay = _words(self.optimizer).removeprefix("AdamW")
         return f"{text}, seed {self.seed}, {self.epochs} epochs{decay}"
 

@@ -190,10 +190,9 @@ class Store:
         out = {}
         for path in self._files("*.npz"):
             try:
-                with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                    note = json.loads(str(archive["note"]))
+                note = read(path, note_only=True)[1]
                 out[_canonical(note)] = note["numerics"]
-            except Exception:  # damage can make NumPy and zipfile raise nearly anything; `status` reads it in full
+            except (StoreError, KeyError):
                 continue
         return out
 
@@ -247,16 +246,19 @@ def write(path: Path, arrays: dict[str, np.ndarray], note: dict[str, object]) ->
         raise StoreError(f"cannot write {path}: {error.strerror}; free some space or check the folder") from error
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
-    """Arrays and note of a file written by `write`. Raises StoreError where it is missing, foreign or damaged."""
+def read(path: Path, note_only: bool = False) -> tuple[dict[str, np.ndarray], dict]:
+    """Arrays and note of a file written by `write`. Raises StoreError where it is missing, foreign or damaged.
+
+    note_only: leave the arrays, and the check of what they hold, out.
+    """
     if not path.exists():
         raise StoreError(f"{path} does not exist")
     try:
         # Opened here: np.load leaves a damaged file open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        text, checksum = str(arrays.pop("note")), str(arrays.pop("checksum"))
-        if _checksum(arrays, text) != checksum:
+            arrays = {name: archive[name] for name in (["note"] if note_only else archive.files)}
+        text = str(arrays.pop("note"))
+        if not note_only and str(arrays.pop("checksum")) != _checksum(arrays, text):
             raise ValueError("checksum does not match")
         return arrays, json.loads(text)
     except Exception as error:  # damage can make NumPy, zipfile and its decompressors raise nearly anything

@@ -90,19 +90,10 @@ def graph(matrices: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
-def sides(matrices: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes of every second layer and those of the others, the fewer ones first: edges join the one with the other."""
-    odd = np.repeat(np.arange(len(matrices) + 1) % 2, [len(matrices[0]), *(part.shape[1] for part in matrices)])
-    return tuple(sorted((np.flatnonzero(odd), np.flatnonzero(1 - odd)), key=len))
-
-
 def shared_neighbours(matrices: Sequence[np.ndarray]) -> np.ndarray:
     """How many neighbours every two nodes share [V, V], 0 on the diagonal."""
     adjacency = graph(matrices).astype(np.float32)
-    out = np.zeros_like(adjacency)
-    for one, other in itertools.permutations(sides(matrices)):
-        edges = adjacency[np.ix_(one, other)]
-        out[np.ix_(one, one)] = edges @ edges.T
+    out = adjacency @ adjacency
     np.fill_diagonal(out, 0)
     return out
 
@@ -114,7 +105,8 @@ def distances(matrices: Sequence[np.ndarray]) -> np.ndarray:
     step to one of its neighbours, which are all of the former.
     """
     adjacency = graph(matrices)
-    few, many = sides(matrices)
+    odd = np.repeat(np.arange(len(matrices) + 1) % 2, [len(matrices[0]), *(part.shape[1] for part in matrices)])
+    few, many = sorted((np.flatnonzero(odd), np.flatnonzero(1 - odd)), key=len)
     out = np.full(adjacency.shape, np.inf, np.float32)
     out[few] = csgraph.shortest_path(sparse.csr_array(adjacency), unweighted=True, indices=few)
     for node in many[adjacency[many].any(1)]:

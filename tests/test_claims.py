@@ -413,7 +413,7 @@ def test_a_base_that_never_generalizes_is_a_bound():
     verdict = judgement.verdict
     assert judgement.tau == 0.80
     assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("replicated", None, 4, None)
-    assert "3 of 5 base runs" in c.sentence(judgement) and "30,000" in c.sentence(judgement)
+    assert "3 of 5 runs of the base" in c.sentence(judgement) and "30,000" in c.sentence(judgement)
     assert "at least 10.00" in c.sentence(judgement) and "at least 4.00" in c.sentence(judgement)
 
 
@@ -579,7 +579,7 @@ def test_sentence_inconclusive():
 def test_sentence_without_any_bound():
     words = c.sentence(c.judge(BY_ID["C01"], "mlp", groups([None] * 3, [None] * 3), "paper"))
     assert "is not known (95% interval not known)" in words
-    assert "3 of 3 base runs and 3 of 3 ticket runs" in words and "nan" not in words and "inf" not in words
+    assert "3 of 3 runs of the base and 3 of 3 runs of the ticket" in words and "nan" not in words and "inf" not in words
 
 
 def test_sentence_of_a_share():

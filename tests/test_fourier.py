@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from lib import experiments, figures, fourier, measures, parameters, report
@@ -285,6 +286,8 @@ def test_small_multiples_draw_every_neuron_and_zeros():
     for table in (NOISE[:10], np.zeros((10, P))):
         figures.small_multiples(axes, table, "base", "net")
         assert len(axes.collections[-1].get_segments()) == 10
-        data = figures.small_png(figure)
-        assert Image.open(io.BytesIO(data)).mode == "P"
+        image = Image.open(io.BytesIO(figures.small_png(figure, ["base", "ticket"])))
+        assert image.mode == "P"
+        blue = tuple(round(255 * c) for c in to_rgb(figures.colour("base")))
+        assert {(255, 255, 255), blue} <= {colour for _, colour in image.convert("RGB").getcolors()}
     plt.close(figure)

@@ -158,7 +158,9 @@ def test_a_chain_follows_the_weights_from_token_to_logit(run, mask):
     assert structure.graph(chain).sum() == 2 * mask.sum()
 
 
-@pytest.mark.parametrize("model", [MLP(width=6, hidden=4, hidden_layers=2), Transformer(width=4, head_width=2, hidden=3)])
+@pytest.mark.parametrize(
+    "model", [MLP(width=6, hidden=4, hidden_layers=2), Transformer(width=4, head_width=2, hidden=3)]
+)
 def test_a_net_that_is_no_chain_of_four_is_refused(run, mask, model):
     with pytest.raises(ValueError, match="an MLP with one hidden layer, not of"):
         structure.chain(dataclasses.replace(run, model=model), mask)
@@ -301,7 +303,9 @@ def test_accuracy_at_a_cut_lies_between_evaluations(run):
     assert found[:2] == pytest.approx([2_050 / 20_000, 4_000 / 20_000])
 
 
-@pytest.mark.parametrize(("early", "late", "outcome"), [("full", "sparse", "replicated"), ("sparse", "full", "refuted")])
+@pytest.mark.parametrize(
+    ("early", "late", "outcome"), [("full", "sparse", "replicated"), ("sparse", "full", "refuted")]
+)
 def test_graph_differences_have_the_sign_of_the_claim(run, early, late, outcome):
     """A full mask has the shortest paths and, with all neighbours shared, a clustering of 1; here random masks too."""
     n = len(run.initial_weights())
