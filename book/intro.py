@@ -42,7 +42,7 @@ device = "cpu"
 # %% tags=["hide-input"]
 from IPython.display import HTML, Markdown
 
-from lib import claims, experiments, figures, parameters, report
+from lib import claims, experiments, figures, measures, parameters, report
 from lib.store import Store
 
 settings = parameters.check(globals())
@@ -51,7 +51,7 @@ results = experiments.results("main-results", settings)
 # %% mystnb={"figure": {"caption": "Grokking in one network, and in the ticket taken from it. Dotted lines are training accuracy, solid lines test accuracy; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of one MLP. The dense net's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
 one_seed = settings.model_copy(update={"seeds": settings.seeds[:1]})
 mlp = {kind: records[:1] for kind, records in results.records["mlp"].items()}
-tau = claims.threshold(results.records["mlp"]["base"])
+tau = measures.threshold(results.records["mlp"]["base"])
 
 figure, axes = figures.panels(1, 1, height=3.4)
 figure.set_figwidth(8)

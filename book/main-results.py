@@ -45,11 +45,11 @@ device = "cpu"
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lib import claims, experiments, figures, parameters, report
+from lib import experiments, figures, measures, parameters, report
 
 settings = parameters.check(globals())
 results = experiments.results("main-results", settings)
-taus = {system: claims.threshold(kinds["base"]) for system, kinds in results.records.items()}
+taus = {system: measures.threshold(kinds["base"]) for system, kinds in results.records.items()}
 Markdown(f"Masks are taken at epoch {settings.ticket_epoch:,} with pruning rate {settings.pruning_rate}; every run has {settings.epochs:,} epochs.")
 
 # %% [markdown]
@@ -65,7 +65,7 @@ figures.sign(figure, settings)
 
 # %% mystnb={"figure": {"caption": "When each seed generalizes, base and ticket joined by a line. The vertical axis is logarithmic.", "name": "fig-main-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line."}} tags=["hide-input"]
 times = {
-    system: {kind: [claims.generalization_epoch(record, taus[system]) for record in records] for kind, records in kinds.items()}
+    system: {kind: [measures.generalization_epoch(record, taus[system]) for record in records] for kind, records in kinds.items()}
     for system, kinds in results.records.items()
 }
 figure, axes = figures.panels(1, 2, height=3.2, sharey=True)

@@ -156,9 +156,10 @@ Markdown(
 #
 # ## What is promised about reproducibility
 #
-# The same run gives the same bits on one machine, whichever other runs are trained beside it and on one thread or two: a
-# test checks it. Across machines the last digits of sums differ, and grokking amplifies them, so there only the statistics
-# over seeds are promised.
+# On one processor the same run gives the same bits, whichever other runs are trained beside it and on one thread or two: a
+# test checks it. On another machine the last digits of sums differ, and grokking amplifies them; on a GPU (`device = "cuda"`)
+# sums are taken in no fixed order, and two trainings of one run differ on the same machine too. There only the statistics over
+# seeds are promised. {doc}`deviations` compares two machines. Each chapter names the one that its records were made on.
 #
 # ## Rerun this chapter
 

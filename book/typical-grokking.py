@@ -46,7 +46,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lib import claims, experiments, figures, parameters, report
+from lib import experiments, figures, measures, parameters, report
 
 settings = parameters.check(globals())
 results = experiments.results("typical-grokking", settings)
@@ -55,7 +55,7 @@ results = experiments.results("typical-grokking", settings)
 def draw(system):
     """Accuracy, loss and both norms over epochs, with t_gen of every seed marked, as in Figs 8 and 9."""
     records = results.records[system]["base"]
-    tau = claims.threshold(records)
+    tau = measures.threshold(records)
     figure, axes = figures.panels(2, 2)
     figures.accuracies(axes[0, 0], {"base": records}, tau, "(a) accuracy")
     axes[0, 0].legend(loc="lower right")
@@ -68,7 +68,7 @@ def draw(system):
         figures.curve(ax, records, metric, "base")
         ax.set_ylim(bottom=0)
         figures.label(ax, f"({letter}) {metric.upper()} norm", figures.AXES[metric])
-    for t in filter(None, (claims.generalization_epoch(record, tau) for record in records)):
+    for t in filter(None, (measures.generalization_epoch(record, tau) for record in records)):
         for ax in axes.flat:
             ax.axvline(t, color="0.5", linewidth=0.7, zorder=0)
     figures.sign(figure, settings)
