@@ -115,7 +115,9 @@ def train(options: argparse.Namespace) -> int:
     """Trains what is missing."""
     commit = options.results is not None or options.profile == "paper"
     store = Store(
-        options.results or RESULTS, CACHE if options.results is None else CACHE / f"of-{options.results.resolve().name}", commit
+        options.results or RESULTS,
+        CACHE if options.results is None else CACHE / f"of-{options.results.resolve().name}",
+        commit,
     )
     runs, tabled = wanted(options)
     levels = make_plan(runs, store, tabled)

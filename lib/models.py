@@ -18,9 +18,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag, pad
+from torch.nn.functional import pad
 
 Weights = dict[str, Tensor]
+
+
+def bag_sums(table: Tensor, rows: Tensor, starts: Tensor, weights: Tensor | None) -> Tensor:
+    """Sums of table rows [n, k], times weights if given, over consecutive bags of `rows`: [bags, k].
+
+    What torch.nn.functional.embedding_bag calls, without what it does besides, which takes as long as a small sum.
+    """
+    return torch._embedding_bag_forward_only(table, rows, starts, False, 0, False, weights)[0]
 
 
 class Lookup:
@@ -34,17 +42,17 @@ class Lookup:
         self.runs, self.samples, self.terms = rows.shape
         self.table_rows = table_rows
         flat = (rows + table_rows * torch.arange(self.runs, device=rows.device)[:, None, None]).flatten()
-        self.bags = flat.view(-1, self.terms)
+        self.flat = flat
         self.by_row = torch.argsort(flat, stable=True)  # where each table row is used, in the order of samples
         self.sample_by_row = self.by_row // self.terms
         counts = torch.bincount(flat, minlength=self.runs * table_rows)
         self.starts = counts.cumsum(0) - counts
+        self.bag_starts = torch.arange(0, len(flat), self.terms, device=rows.device)
 
     def gather(self, table: Tensor, weights: Tensor | None = None) -> Tensor:
         """table [R, rows, k] -> [R, B, k], each term times its weight [R, B, K] where given."""
-        weights = None if weights is None else weights.view(-1, self.terms)
-        out = embedding_bag(self.bags, table.flatten(0, 1), mode="sum", per_sample_weights=weights)
-        return out.view(self.runs, self.samples, -1)
+        weights = None if weights is None else weights.flatten()
+        return bag_sums(table.flatten(0, 1), self.flat, self.bag_starts, weights).view(self.runs, self.samples, -1)
 
     def sort_weights(self, weights: Tensor) -> Tensor:
         """The weights [R, B, K] of all terms in the order in which `scatter` adds them up."""
@@ -52,9 +60,7 @@ class Lookup:
 
     def scatter(self, samples: Tensor, weights: Tensor | None = None) -> Tensor:
         """samples [R, B, k] -> [R, rows, k]: the transpose of `gather`; weights as `sort_weights` gives them."""
-        out = embedding_bag(
-            self.sample_by_row, samples.flatten(0, 1), self.starts, mode="sum", per_sample_weights=weights
-        )
+        out = bag_sums(samples.flatten(0, 1), self.sample_by_row, self.starts, weights)
         return out.view(self.runs, self.table_rows, -1)
 
 
@@ -155,7 +161,8 @@ class TokenLookup:
 
     residual: Lookup  # rows of the residual table that a sample adds up: its last token, then every (head, position)
     scores: Tensor  # [R, H, L * B] places in the score table
-    pairs: Tensor  # [R * B * H * (L - 1), 2] rows of the residual table: an earlier token, the last one
+    pairs: Tensor  # [R * B * H * (L - 1) * 2] rows of the residual table in pairs: an earlier token, the last one
+    pair_starts: Tensor  # where each pair begins
     signs: Tensor  # +1, -1 for each of these pairs
 
     def contrast(self, samples: Tensor, table: Tensor) -> Tensor:
@@ -163,9 +170,7 @@ class TokenLookup:
 
         samples [R, B, k], table [R, rows, k] -> [R, H, L - 1, B].
         """
-        differences = embedding_bag(
-            self.pairs, table.flatten(0, 1), mode="sum", per_sample_weights=self.signs.to(table)
-        )
+        differences = bag_sums(table.flatten(0, 1), self.pairs, self.pair_starts, self.signs.to(table))
         out = differences.view(*samples.shape[:2], -1, samples.shape[-1]).mul_(samples[:, :, None]).sum(-1)
         return out.mT.unflatten(1, (self.scores.shape[1], -1))
 
@@ -230,17 +235,22 @@ class Transformer:
         residual = Lookup(torch.cat([places[:, :, -1:], terms], 2), table_rows)
         scores = (inputs[:, :, -1:] * V + places).mT  # [R, L, B]: a row for each last token, a column for each key
         scores = scores.reshape(R, 1, L * B).expand(R, self.heads, L * B).contiguous()
-        attended = residual.bags[:, 1:].view(-1, self.heads, L)
-        pairs = torch.stack([attended[:, :, :-1], attended[:, :, -1:].expand(-1, -1, L - 1)], -1).view(-1, 2)
-        signs = torch.tensor([1.0, -1.0], device=inputs.device).expand(len(pairs), 2).contiguous()
-        return TokenLookup(residual, scores, pairs, signs)
+        attended = residual.flat.view(-1, residual.terms)[:, 1:].reshape(-1, self.heads, L)
+        pairs = torch.stack([attended[:, :, :-1], attended[:, :, -1:].expand(-1, -1, L - 1)], -1).flatten()
+        pair_starts = torch.arange(0, len(pairs), 2, device=inputs.device)
+        signs = torch.tensor([1.0, -1.0], device=inputs.device).repeat(len(pair_starts))
+        return TokenLookup(residual, scores, pairs, pair_starts, signs)
 
     def split(self, x: Tensor) -> Tensor:
         """[R, n, H * k] -> [R * H, n, k]: heads side by side become a batch."""
+        if self.heads == 1:
+            return x
         return x.unflatten(2, (self.heads, self.head_width)).transpose(1, 2).flatten(0, 1)
 
     def merge(self, x: Tensor) -> Tensor:
         """[R * H, n, k] -> [R, n, H * k]: undoes `split`."""
+        if self.heads == 1:
+            return x
         return x.unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2)
 
     def forward(self, weights: Weights, lookup: TokenLookup) -> tuple[Tensor, tuple]:

@@ -232,7 +232,7 @@ def prepare_thread() -> None:
             mallopt(option, 1 << 30)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def _train(
     runs: Sequence[Run],
     starts: Sequence[tuple[np.ndarray, np.ndarray | None]],

@@ -579,7 +579,9 @@ def test_sentence_inconclusive():
 def test_sentence_without_any_bound():
     words = c.sentence(c.judge(BY_ID["C01"], "mlp", groups([None] * 3, [None] * 3), "paper"))
     assert "is not known (95% interval not known)" in words
-    assert "3 of 3 runs of the base and 3 of 3 runs of the ticket" in words and "nan" not in words and "inf" not in words
+    assert (
+        "3 of 3 runs of the base and 3 of 3 runs of the ticket" in words and "nan" not in words and "inf" not in words
+    )
 
 
 def test_sentence_of_a_share():
