@@ -40,6 +40,8 @@ pruning_rate = 0.6
 device = "cpu"
 
 # %% tags=["hide-input"]
+from collections import Counter
+
 from IPython.display import HTML, Markdown
 
 from lib import claims, experiments, figures, measures, parameters, report
@@ -71,7 +73,8 @@ HTML(report.download(report.curves(results).query("system == 'mlp' and seed == @
 # %% tags=["remove-input"]
 entries = claims.load_claims(experiments.CLAIMS)
 verdicts = experiments.verdicts(settings, Store())
-HTML(report.scorecard(entries, verdicts))
+counts = Counter(verdict.verdict for verdict in verdicts)
+HTML(f"<p>{len(verdicts)} verdicts: {', '.join(f'{n} {word}' for word, n in counts.most_common())}.</p>" + report.scorecard(entries, verdicts))
 
 # %% tags=["remove-input"]
 seeds = ", ".join(map(str, settings.seeds))

@@ -256,7 +256,9 @@ def small_png(figure: Figure, kinds: Sequence[str]) -> bytes:
 
 
 def reference(axes: Axes, y: float, text: str, kind: str) -> None:
-    """A horizontal line for another kind of net, in its colour, with its name."""
+    """A horizontal line for another kind of net, in its colour, with its name; none where y is not finite (never)."""
+    if not np.isfinite(y):
+        return
     axes.axhline(y, color=colour(kind), linewidth=1.2, linestyle=":")
     place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
     axes.annotate(text, (0.99, y), fontsize=9, color=colour(kind), **place)

@@ -31,6 +31,8 @@ SYSTEMS = {
     "transformer": "Transformer",
     "mlp-deep": "Deeper MLP",
     "transformer-4-heads": "Transformer, 4 heads",
+    "mnist-mlp": "MNIST MLP",
+    "nanda-transformer": "Transformer of Nanda et al.",
 }
 
 

@@ -289,7 +289,8 @@ def provenance(results: Results, parameters: Parameters) -> str:
         f"Profile {parameters.profile}. Recorded on {distinct('recorded', 10)} on {distinct('machine')}, with Python "
         f"{distinct('python')}, torch {distinct('torch')}, numpy {distinct('numpy')}; numerics {distinct('numerics')}."
     )
-    return f"<p>{html.escape(made)}</p>{table(pd.DataFrame(rows), precision=0)}"
+    shown = table(pd.DataFrame(rows), precision=1)
+    return f"<p>{html.escape(made)}</p><details><summary>All records</summary>{shown}</details>"
 
 
 def rerun(chapter: str) -> str:
