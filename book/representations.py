@@ -358,8 +358,13 @@ Markdown(
 # $$
 #
 # scaled by the length of the full sums. The token's own row is left out of them: in 500 dimensions random rows are nearly
-# orthogonal, so that $e_a^\top \sum_b \cos(2\pi k b/p)\, e_b \approx |e_a|^2 \cos(2\pi k a / p)$, and any noise would lie on a circle.
-# The frequencies are the three with the largest power in the embedding at the end; the top row is a control, the first of
+# orthogonal, so that
+#
+# $$
+# e_a^\top \sum_b \cos(2\pi k b/p)\, e_b \approx |e_a|^2 \cos(2\pi k a / p),
+# $$
+#
+# and any noise would lie on a circle. The frequencies are the three with the largest power in the embedding at the end; the top row is a control, the first of
 # them before training.
 
 # %% mystnb={"figure": {"caption": "The embedding, base to the left and ticket to the right, on cosine and sine of a frequency, before training (top row, a control, with the strongest frequency of the end), then at the end with its three strongest; and on the first two principal components at the end. Colours run with the token; the grey line joins tokens in the order of k\u00b7a modulo p, and every eighth point along it has its token (below, every eighth token).", "name": "fig-circles"}, "image": {"alt": "Ten scatter plots of the tokens of base and ticket, four each on the cosine and sine of a frequency, the first before training, and one on the first two principal components."}} tags=["hide-input"]
