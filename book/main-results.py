@@ -42,7 +42,6 @@ pruning_rate = 0.6
 device = "cpu"
 
 # %% tags=["hide-input"]
-import pandas as pd
 from IPython.display import HTML, Markdown
 
 from lib import experiments, figures, measures, parameters, report
@@ -87,9 +86,7 @@ HTML(report.table(report.summary(results)))
 # Seed by seed, the speed-up with its bounds (equal unless a run is censored):
 
 # %% tags=["remove-input"]
-frames = [judgement.measured.table.assign(system=figures.SYSTEMS[judgement.verdict.system]) for judgement in results.judgements]
-speedups = pd.concat(frames, ignore_index=True).rename(columns={"low": "speed-up, low", "high": "speed-up, high"})
-HTML(report.table(speedups[["system", *[name for name in speedups if name != "system"]]]))
+HTML(report.evidence(results.judgements))
 
 # %% [markdown]
 # ## Verdict

@@ -103,9 +103,7 @@ HTML("".join(report.verdict(judgement) for judgement in results.judgements))
 # smaller budgets) to the end; a dash stands where the budget leaves nothing to measure.
 
 # %% tags=["remove-input"]
-frames = [judgement.measured.table.assign(system=figures.SYSTEMS[judgement.verdict.system]) for judgement in results.judgements]
-norms = pd.concat(frames, ignore_index=True)
-HTML(report.table(norms[["system", *[name for name in norms if name != "system"]]], precision=3))
+HTML(report.evidence(results.judgements, precision=3))
 
 # %% [markdown]
 # The authors' way of taking norms, the mean over matrices, beside the global norm: start, peak and end, median over seeds.

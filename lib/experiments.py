@@ -79,6 +79,11 @@ def bases(parameters: Parameters) -> Systems:
     return {system: {"base": [base(system, seed, parameters) for seed in parameters.seeds]} for system in MODELS}
 
 
+def with_tickets(dense: list[Run], parameters: Parameters) -> Kinds:
+    """Base runs and their tickets."""
+    return {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
+
+
 def base_and(
     parameters: Parameters, others: Callable[[Run], dict[str, Run]], systems: Iterable[str] = MODELS
 ) -> Systems:
@@ -86,7 +91,7 @@ def base_and(
     out = {}
     for system in systems:
         dense = bases(parameters)[system]["base"]
-        kinds = {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
+        kinds = with_tickets(dense, parameters)
         for run in dense:
             for kind, other in others(run).items():
                 kinds.setdefault(kind, []).append(other)
@@ -192,13 +197,13 @@ def tasks(parameters: Parameters) -> Systems:
     for system in MODELS:
         for operation, pairs in (OPERATIONS | MORE_OPERATIONS).items():
             dense = [base(system, seed, parameters, operation=operation, pairs=pairs) for seed in parameters.seeds]
-            out[f"{system}/{operation}"] = {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
+            out[f"{system}/{operation}"] = with_tickets(dense, parameters)
     return out
 
 
 def _with_model(model: MLP | Transformer, parameters: Parameters) -> Kinds:
     dense = [dataclasses.replace(base("mlp", seed, parameters), model=model) for seed in parameters.seeds]
-    return {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
+    return with_tickets(dense, parameters)
 
 
 def architectures(parameters: Parameters) -> Systems:
@@ -217,7 +222,7 @@ def deviations(parameters: Parameters) -> Systems:
         new = [dataclasses.replace(run, seed=run.seed + 1000) for run in kinds["ticket"]]
         out[system] = kinds | {"reinitialized": new}
         dense = [base(system, seed, parameters, pairs="ordered") for seed in parameters.seeds]
-        out[f"{system}/ordered"] = {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
+        out[f"{system}/ordered"] = with_tickets(dense, parameters)
     return out | {name: _with_model(model, parameters) for name, model in VARIANTS.items()}
 
 
@@ -269,24 +274,25 @@ def results(chapter: str, parameters: Parameters, store: Store | None = None) ->
     """A chapter's records and judgements; what is missing is trained first."""
     store = store or Store()
     wanted, tabled = runs_of(parameters, [chapter]), tabled_runs(parameters, [chapter])
-    obtain(wanted, store, tabled=tabled, device=parameters.device)
-    records = _load(chapter, parameters, store)
+    found = dict(zip(wanted, obtain(wanted, store, tabled=tabled, device=parameters.device), strict=True))
+    records = _records(chapter, parameters, store, found.__getitem__)
     return Results(records, _judge(chapter, records, parameters))
 
 
-def _load(chapter: str, parameters: Parameters, store: Store) -> dict[str, dict[str, list[Record | None]]]:
+def _records(
+    chapter: str, parameters: Parameters, store: Store, load: Callable[[Run], Record | None]
+) -> dict[str, dict[str, list[Record | None]]]:
     """A chapter's records, with tables where it looks into the nets; None for what is not there."""
 
-    @cache  # many a run is in several kinds
-    def load(run: Run) -> Record | None:
-        record = store.load(run)
+    def complete(run: Run) -> Record | None:
+        record = load(run)
         if record is None or chapter not in TABLED:
             return record
         tables = store.tables(run)
         return None if tables is None else dataclasses.replace(record, tables=tables)
 
     return {
-        system: {kind: [load(run) for run in runs] for kind, runs in kinds.items()}
+        system: {kind: [complete(run) for run in runs] for kind, runs in kinds.items()}
         for system, kinds in CHAPTERS[chapter](parameters).items()
     }
 
@@ -303,8 +309,9 @@ def _judge(chapter: str, records: dict[str, dict[str, list[Record]]], parameters
 def verdicts(parameters: Parameters, store: Store) -> list[claims.Verdict]:
     """A verdict for every claim and system, from what is recorded; nothing is trained, the rest is "not run"."""
     found = {}
+    load = cache(store.load)  # most chapters share bases and tickets
     for chapter in CHAPTERS:
-        records = _load(chapter, parameters, store)
+        records = _records(chapter, parameters, store, load)
         if all(record for kinds in records.values() for group in kinds.values() for record in group):
             for judgement in _judge(chapter, records, parameters):
                 found[judgement.verdict.id, judgement.verdict.system] = judgement.verdict

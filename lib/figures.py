@@ -4,7 +4,7 @@ Every figure says at its foot which profile and which seeds it shows.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -157,16 +157,26 @@ def accuracies(axes: Axes, kinds: Mapping[str, Sequence[Record]], tau: float, ti
     label(axes, title, "accuracy")
 
 
+def _heights(times: Iterable[Sequence[int | None]], top: float) -> np.ndarray:
+    """Epochs as they are drawn on a logarithmic axis: never at `top`, above the budget, and 0 at 1."""
+    return np.array([[top if t is None else max(t, 1) for t in row] for row in times], float)
+
+
+def _marks(axes: Axes, x: float, row: np.ndarray, top: float, tint: object, **how: object) -> None:
+    """One mark a seed at x; hollow where the run never generalized, which `_heights` draws at `top`."""
+    never = row == top
+    axes.scatter(np.full((~never).sum(), x), row[~never], color=[tint], **how)
+    axes.scatter(np.full(never.sum(), x), row[never], facecolor="white", edgecolor=[tint], **how)
+
+
 def paired_epochs(axes: Axes, kinds: Mapping[str, Sequence[int | None]], budget: int, title: str) -> None:
     """t_gen of each seed, joined from kind to kind; a run that never generalized is a hollow mark above the budget."""
     names = list(kinds)
     top = budget * 1.6
-    rows = np.array([[top if t is None else max(t, 1) for t in kinds[kind]] for kind in names], float)  # [kinds, S]
+    rows = _heights(kinds.values(), top)  # [kinds, S]
     axes.plot(range(len(names)), rows, color="0.6", linewidth=0.8, zorder=1)
     for x, kind in enumerate(names):
-        never = np.array([t is None for t in kinds[kind]])
-        axes.scatter(np.full((~never).sum(), x), rows[x][~never], color=colour(kind), zorder=2)
-        axes.scatter(np.full(never.sum(), x), rows[x][never], facecolor="white", edgecolor=colour(kind), zorder=2)
+        _marks(axes, x, rows[x], top, colour(kind), zorder=2)
     axes.set_yscale("log")
     turned = {"rotation": 30, "ha": "right"} if len(names) > 3 else {}
     axes.set_xticks(range(len(names)), [name(kind) for kind in names], **turned)
@@ -194,14 +204,11 @@ def family(
 def epochs_by_number(axes: Axes, times: Mapping[float, Sequence[int | None]], budget: int, title: str, x: str) -> None:
     """t_gen of a family of nets against their number: each seed, and the median; hollow where a run never did."""
     numbers, top = list(times), budget * 1.6
-    rows = np.array([[top if t is None else max(t, 1) for t in times[n]] for n in numbers], float)  # [N, S]
+    rows = _heights(times.values(), top)  # [N, S]
     axes.plot(numbers, rows, color="0.7", linewidth=0.7, zorder=1)
     axes.plot(numbers, np.quantile(rows, 0.5, axis=1, method="inverted_cdf"), color="0.2", zorder=2, label="median")
     for i, n in enumerate(numbers):
-        never = np.array([t is None for t in times[n]])
-        tint = shade(n, max(numbers))
-        axes.scatter(np.full((~never).sum(), n), rows[i][~never], color=[tint], s=18, zorder=3)
-        axes.scatter(np.full(never.sum(), n), rows[i][never], facecolor="white", edgecolor=[tint], s=18, zorder=3)
+        _marks(axes, n, rows[i], top, shade(n, max(numbers)), s=18, zorder=3)
     axes.set_yscale("log")
     axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
     place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}

@@ -257,14 +257,8 @@ def early_tickets(groups: Groups, tau: float) -> Measured:
 def accuracy_by_epoch(groups: Groups, tau: float) -> Measured:
     """C05: rank correlation of a ticket's test accuracy at the end with the epoch at which it was cut."""
     grid = by_number(groups, "epoch")
-    ends = [[final(group[i]) for group in grid.values()] for i in _each(groups)]
-    values = [spearmanr(list(grid), row).statistic if len(set(row)) > 1 else np.nan for row in ends]
-    unknown = [bool(np.isnan(value)) for value in values]  # all accuracies alike: no ranks
-    low, high = np.where(unknown, -1.0, values), np.where(unknown, 1.0, values)
-    name = "rank correlation of test accuracy with the ticket's epoch"
-    table = pd.DataFrame({"seed": _seeds(groups), name: values})
-    note = f"Without any difference in accuracy on {sum(unknown)} seeds." if any(unknown) else ""
-    return Measured(name, "", low.tolist(), high.tolist(), note, table)
+    values = [correlation(spearmanr, list(grid), [final(group[i]) for group in grid.values()]) for i in _each(groups)]
+    return _correlations("rank correlation of test accuracy with the ticket's epoch", _seeds(groups), values)
 
 
 def _each(groups: Groups) -> range:
