@@ -45,6 +45,7 @@ train_fraction = 0.4
 epochs = 30000
 ticket_epoch = 28000
 pruning_rate = 0.6
+images = "mnist"
 device = "cpu"
 
 # %% tags=["hide-input"]

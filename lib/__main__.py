@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import claims, experiments, parameters
+from lib.files import CACHE, RESULTS, StoreError
 from lib.plan import execute, make_plan
 from lib.runs import Run
-from lib.store import CACHE, RESULTS, Store, StoreError
+from lib.store import Store
 from lib.training import Diverged
 
 if TYPE_CHECKING:
@@ -86,16 +87,16 @@ def client_of(options: argparse.Namespace) -> Iterator["distributed.Client | Non
         yield client
 
 
-def wanted(options: argparse.Namespace) -> tuple[list[Run], set[Run]]:
+def wanted(options: argparse.Namespace, settings: parameters.Parameters) -> tuple[list[Run], set[Run]]:
     """The runs that the options ask for, and those of them whose tables are wanted."""
-    settings, chapters = parameters.load(options.profile), options.chapter or list(experiments.CHAPTERS)
+    chapters = options.chapter or list(experiments.CHAPTERS)
     return experiments.runs_of(settings, chapters), experiments.tabled_runs(settings, chapters)
 
 
 def status(options: argparse.Namespace) -> int:
     """Lists the state of every run, and what training them would do."""
     store = Store()
-    runs, tabled = wanted(options)
+    runs, tabled = wanted(options, parameters.load(options.profile))
     states = {run: store.status(run) for run in runs}
     counts = Counter(state.state for state in states.values())
     print(f"{options.profile} profile, {len(runs)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
@@ -119,9 +120,13 @@ def train(options: argparse.Namespace) -> int:
         CACHE if options.results is None else CACHE / f"of-{options.results.resolve().name}",
         commit,
     )
-    runs, tabled = wanted(options)
+    settings, note = experiments.with_images_at_hand(
+        parameters.load(options.profile), store, options.chapter or list(experiments.CHAPTERS)
+    )
+    if note:
+        print(note, file=sys.stderr)
+    runs, tabled = wanted(options, settings)
     levels = make_plan(runs, store, tabled)
-    settings = parameters.load(options.profile)
     device = parameters.validate(dict(settings) | {"device": options.device or settings.device}, "--device").device
     with client_of(options) as client:
         execute(levels, store, device=device, client=client)

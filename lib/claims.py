@@ -372,7 +372,8 @@ def sentence(judgement: Judgement) -> str:
     few = f"No verdict either way is given on fewer than {MIN_SEEDS} seeds." if n < MIN_SEEDS else ""
     runs = f"Profile: {verdict.profile}; seeds: {', '.join(map(str, verdict.seeds))}."
     rules = "; ".join(dict.fromkeys(str(part.rule) for part in judgement.parts))
-    rule = f"Fixed beforehand: {rules}; a net has generalized at test accuracy {judgement.tau:.2f}."
+    generalized = judgement.measured.generalized or f"test accuracy {judgement.tau:.2f}"
+    rule = f"Fixed beforehand: {rules}; a net has generalized at {generalized}."
     return " ".join(filter(None, [f"{verdict.verdict.capitalize()}: {'; '.join(parts)}.", *notes, few, rule, runs]))
 
 

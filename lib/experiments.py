@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lib import claims
+from lib import claims, images
+from lib.files import ROOT
 from lib.measures import MEASURES
-from lib.models import MLP, Transformer
+from lib.models import MLP, ImageMLP, Transformer
 from lib.parameters import Parameters
 from lib.plan import obtain
 from lib.runs import AdamW, DeadNeurons, Redense, Rescaled, Run, Scored, Ticket
-from lib.store import ROOT, Record, Store
-from lib.tasks import ModularTask
+from lib.store import Record, Store
+from lib.tasks import ImageTask, ModularTask
 
 MODELS = {"mlp": MLP(), "transformer": Transformer()}
+MNIST_DECAY = AdamW(weight_decay=0.1)
+DIGITS_TASK = {"images": images.DIGITS, "pixels": 64, "train_count": 200, "test_count": 1597}
 CLAIMS = ROOT / "book" / "claims.yml"
 VERDICTS = ROOT / "results" / "verdicts.json"
 
@@ -84,19 +87,21 @@ def with_tickets(dense: list[Run], parameters: Parameters) -> Kinds:
     return {"base": dense, "ticket": [ticket(run, parameters) for run in dense]}
 
 
+def with_others(dense: list[Run], parameters: Parameters, others: Callable[[Run], dict[str, Run]]) -> Kinds:
+    """Base runs, their tickets, and `others` of each base by kind."""
+    kinds = with_tickets(dense, parameters)
+    for run in dense:
+        for kind, other in others(run).items():
+            kinds.setdefault(kind, []).append(other)
+    return kinds
+
+
 def base_and(
     parameters: Parameters, others: Callable[[Run], dict[str, Run]], systems: Iterable[str] = MODELS
 ) -> Systems:
     """For each system its bases, their tickets, and `others` of each base by kind."""
-    out = {}
-    for system in systems:
-        dense = bases(parameters)[system]["base"]
-        kinds = with_tickets(dense, parameters)
-        for run in dense:
-            for kind, other in others(run).items():
-                kinds.setdefault(kind, []).append(other)
-        out[system] = kinds
-    return out
+    dense = bases(parameters)
+    return {system: with_others(dense[system]["base"], parameters, others) for system in systems}
 
 
 def main_results(parameters: Parameters) -> Systems:
@@ -226,6 +231,52 @@ def deviations(parameters: Parameters) -> Systems:
     return out | {name: _with_model(model, parameters) for name, model in VARIANTS.items()}
 
 
+def image_bases(parameters: Parameters, model: ImageMLP, **task: object) -> list[Run]:
+    """Dense runs of an image classifier (App. A.1)."""
+    return [
+        Run(task=ImageTask(**task, seed=seed), model=model, optimizer=MNIST_DECAY, epochs=parameters.epochs, seed=seed)
+        for seed in parameters.seeds
+    ]
+
+
+def image_controls(run: Run, parameters: Parameters) -> dict[str, Run]:
+    """The controls of sections 5.1 and 5.2 and App. I that apply to an image classifier, of one base run."""
+    start, none = ticket_start(run, parameters), dataclasses.replace(run.optimizer, weight_decay=0.0)
+    starts = {f"{norm}-matrices": Rescaled(ticket=start, norm=norm, over="matrices") for norm in ("l2", "l1")} | {
+        "random": Scored(method="random", rate=parameters.pruning_rate),
+        "re-dense": Redense(ticket=start),
+    }
+    return {kind: dataclasses.replace(run, start=other) for kind, other in starts.items()} | {
+        "dense, no decay": dataclasses.replace(run, optimizer=none),
+        "ticket, no decay": dataclasses.replace(run, start=start, optimizer=none),
+    }
+
+
+def mnist(parameters: Parameters) -> Systems:
+    """App. A.1: an image classifier on the images that the parameters name, with controls; then base and ticket on the
+    digits, and of a net of four matrices, as the text has it."""
+    name = images.find(parameters.images)
+    if name == images.DIGITS:
+        task = DIGITS_TASK
+    elif name == images.MNIST:
+        task = {}
+    else:  # a file of one's own
+        count, pixels = images.load(name).images.shape
+        task = {"images": name, "pixels": pixels, "test_count": min(9000, max(count - 1000, 1))}
+    first = with_others(
+        image_bases(parameters, ImageMLP(), **task), parameters, lambda run: image_controls(run, parameters)
+    )
+    if name == images.DIGITS:
+        return {"mnist-mlp/digits": first}
+    return {
+        "mnist-mlp": first,
+        "mnist-mlp/digits": with_tickets(image_bases(parameters, ImageMLP(), **DIGITS_TASK), parameters),
+        "mnist-mlp/four-matrices": with_tickets(
+            image_bases(parameters, ImageMLP(hidden_layers=3), **task), parameters
+        ),
+    }
+
+
 CHAPTERS: dict[str, Callable[[Parameters], Systems]] = {
     "typical-grokking": bases,
     "main-results": main_results,
@@ -238,21 +289,27 @@ CHAPTERS: dict[str, Callable[[Parameters], Systems]] = {
     "dead-neurons": dead_neurons,
     "tasks": tasks,
     "architectures": architectures,
+    "mnist": mnist,
     "deviations": deviations,
     "representations": main_results,
     "structure": tickets_by_epoch,
 }
 
 
-TABLED = ("representations",)  # chapters that look into the nets: tables are kept of all their runs
+LOOKED_INTO = {"representations": ("base", "ticket"), "mnist": ("base", "ticket")}  # nets of which tables are kept
 
 
 @dataclass(frozen=True)
 class Results:
-    """A chapter's records, system -> kind of net -> records in the order of the seeds, and its judgements."""
+    """A chapter's records, system -> kind of net -> records in the order of the seeds, and its judgements.
+
+    parameters: those given, but for digits in place of MNIST where that cannot be had; note: a sentence on that, or "".
+    """
 
     records: dict[str, dict[str, list[Record]]]
     judgements: list[claims.Judgement]
+    parameters: Parameters
+    note: str = ""
 
 
 def runs_of(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> list[Run]:
@@ -266,17 +323,44 @@ def runs_of(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> list[
 
 
 def tabled_runs(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> set[Run]:
-    """Those of the chapters' runs whose tables are wanted (lib/fourier.py)."""
-    return set(runs_of(parameters, [chapter for chapter in chapters if chapter in TABLED]))
+    """Those of the chapters' runs whose tables are wanted (lib/tables.py)."""
+    return {
+        run
+        for chapter in set(chapters) & set(LOOKED_INTO)
+        for kinds in CHAPTERS[chapter](parameters).values()
+        for kind in LOOKED_INTO[chapter]
+        for run in kinds[kind]
+    }
+
+
+def with_images_at_hand(
+    parameters: Parameters, store: Store, chapters: Iterable[str] = CHAPTERS
+) -> tuple[Parameters, str]:
+    """The parameters, with digits in place of MNIST where it must be trained on and cannot be had; a sentence on that."""
+    if "mnist" not in chapters or images.find(parameters.images) != images.MNIST:
+        return parameters, ""
+    tabled = tabled_runs(parameters, ["mnist"])
+    if all(
+        store.status(run).state == "recorded" and (run not in tabled or store.tables(run) is not None)
+        for run in runs_of(parameters, ["mnist"])
+    ):
+        return parameters, ""
+    try:
+        images.load(images.MNIST)
+    except images.ImagesError as error:
+        note = f"What follows is about {images.title(images.DIGITS)}: {error}."
+        return parameters.model_copy(update={"images": "digits"}), note
+    return parameters, ""
 
 
 def results(chapter: str, parameters: Parameters, store: Store | None = None) -> Results:
     """A chapter's records and judgements; what is missing is trained first."""
     store = store or Store()
+    parameters, note = with_images_at_hand(parameters, store, [chapter])
     wanted, tabled = runs_of(parameters, [chapter]), tabled_runs(parameters, [chapter])
     found = dict(zip(wanted, obtain(wanted, store, tabled=tabled, device=parameters.device), strict=True))
     records = _records(chapter, parameters, store, found.__getitem__)
-    return Results(records, _judge(chapter, records, parameters))
+    return Results(records, _judge(chapter, records, parameters), parameters, note)
 
 
 def _records(
@@ -284,9 +368,11 @@ def _records(
 ) -> dict[str, dict[str, list[Record | None]]]:
     """A chapter's records, with tables where it looks into the nets; None for what is not there."""
 
+    tabled = tabled_runs(parameters, [chapter])
+
     def complete(run: Run) -> Record | None:
         record = load(run)
-        if record is None or chapter not in TABLED:
+        if record is None or run not in tabled:
             return record
         tables = store.tables(run)
         return None if tables is None else dataclasses.replace(record, tables=tables)
@@ -299,10 +385,11 @@ def _records(
 
 def _judge(chapter: str, records: dict[str, dict[str, list[Record]]], parameters: Parameters) -> list[claims.Judgement]:
     return [
-        claims.judge(claim, system, records.get(system) or records[system.partition("/")[0]], parameters.profile)
+        claims.judge(claim, system, groups, parameters.profile)
         for claim in claims.load_claims(CLAIMS)
         if isinstance(claim, claims.Claim) and claim.chapter == chapter and claim.id in MEASURES
         for system in claim.systems
+        if (groups := records.get(system) or records.get(system.partition("/")[0]))
     ]
 
 

@@ -27,6 +27,7 @@ COLOURS = {
     "l2-all": "#B87A00",
     "l1-all": "#8C3B00",
     "dense, no decay": "#4D4D4D",
+    "ticket, no decay": "#44AA99",
     "base, switched off": "#88CCEE",
     "ticket, switched off": "#117733",
     "random": "#888888",
@@ -86,11 +87,11 @@ def panels(rows: int, columns: int, *, height: float = 3.2, **kwargs: object) ->
     )
 
 
-def sign(figure: Figure, parameters: Parameters) -> None:
-    """Writes profile and seeds at the figure's foot."""
+def sign(figure: Figure, parameters: Parameters, data: str | None = None) -> None:
+    """Writes profile, data and seeds at the figure's foot; data: p of the modular tasks unless told."""
     seeds = ", ".join(map(str, parameters.seeds))
     small = "" if parameters.profile == "paper" else " (not the paper's scale)"
-    text = f"{parameters.profile} profile{small}, p = {parameters.prime}, seeds {seeds}"
+    text = f"{parameters.profile} profile{small}, {data or f'p = {parameters.prime}'}, seeds {seeds}"
     figure.supxlabel(text, fontsize=9, color="0.35", x=0.99, ha="right")
 
 

@@ -8,6 +8,7 @@ LABELS = {
     "l2-all": "dense, ticket's L2 (all weights)",
     "l1-all": "dense, ticket's L1 (all weights)",
     "dense, no decay": "dense, no weight decay",
+    "ticket, no decay": "ticket, no weight decay",
     "base, switched off": "base, decay switched off",
     "ticket, switched off": "ticket, decay switched off",
     "random": "random",
@@ -32,6 +33,9 @@ SYSTEMS = {
     "mlp-deep": "Deeper MLP",
     "transformer-4-heads": "Transformer, 4 heads",
     "mnist-mlp": "MNIST MLP",
+    "mnist-mlp/of-best": "MNIST MLP, 0.95 of the base's best",
+    "mnist-mlp/digits": "MLP on 8×8 digits, not MNIST",
+    "mnist-mlp/four-matrices": "MNIST MLP, four matrices",
     "nanda-transformer": "Transformer of Nanda et al.",
 }
 
@@ -44,6 +48,8 @@ def name(kind: str) -> str:
 
 def system(key: str) -> str:
     """A system in words: "mlp/a-b" is "MLP, a-b", "mlp/snip" is "MLP, SNIP", and "mlp/0.2" is "MLP, threshold 0.2"."""
+    if key in SYSTEMS:
+        return SYSTEMS[key]
     model, _, part = key.partition("/")
     part = f"threshold {part}" if part[:1].isdigit() else LABELS.get(part) or operation(part)
     return SYSTEMS.get(model, model) + (f", {part}" if part else "")

@@ -9,7 +9,7 @@ import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from lib.store import ROOT
+from lib.files import ROOT
 
 
 class ParameterError(ValueError):
@@ -36,6 +36,9 @@ class Parameters(BaseModel):
     pruning_rate: Annotated[
         float, Field(description="share of the weights that a ticket lacks, such as 0.6", ge=0, lt=1)
     ]
+    images: Annotated[
+        str, Field(description="mnist, digits, or a local file or folder of MNIST", min_length=1)
+    ] = "mnist"
     device: Annotated[str, Field(description="cpu or cuda")] = "cpu"
 
     @field_validator("seeds")
@@ -51,6 +54,13 @@ class Parameters(BaseModel):
         if any(prime % divisor == 0 for divisor in range(2, int(prime**0.5) + 1)):
             raise ValueError("must be a prime number, such as 67")
         return prime
+
+    @field_validator("images")
+    @classmethod
+    def _can_be_looked_for(cls, images: str) -> str:
+        if images not in ("mnist", "digits") and not Path(images).expanduser().exists():
+            raise ValueError("there is no such file or folder; mnist and digits need none")
+        return images
 
     @field_validator("device")
     @classmethod

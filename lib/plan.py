@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from lib.fourier import snapshot_epochs
 from lib.runs import Run
 from lib.store import Record, Store
+from lib.tables import snapshot_epochs
 from lib.training import Diverged, Report, Trained, train
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ GPU_STACK = 256  # a GPU takes all that there is
 class Job:
     """A run to train up to epoch `until`, keeping its weights at `snapshots` as checkpoints.
 
-    record: its record is wanted; tables: and what lib/fourier.py keeps of its neurons.
+    record: its record is wanted; tables: and what lib/tables.py keeps of its weights.
     """
 
     run: Run
@@ -69,7 +69,7 @@ def make_plan(runs: Iterable[Run], store: Store, tabled: Collection[Run] = ()) -
         if status.state != "recorded":
             add(run, f"{status.state}: {status.why}")
         if run in tabled and store.tables(run) is None:
-            add(run, "its tables of neurons are missing")
+            add(run, "its tables are missing")
             jobs[run].tables = True
     levels: list[list[Job]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for run, job in jobs.items():
@@ -85,8 +85,7 @@ def stacks(jobs: Sequence[Job], workers: int = 1, device: str = "cpu") -> list[l
     groups: dict[object, list[Job]] = {}
     for job in jobs:
         run = job.run
-        examples = run.task.prime, run.task.pairs, run.task.train_fraction
-        groups.setdefault((examples, run.model, run.optimizer, run.epochs, job.until), []).append(job)
+        groups.setdefault((run.task.shape, run.model, run.optimizer, run.epochs, job.until), []).append(job)
     size = min(GPU_STACK if device == "cuda" else STACK, -(-len(jobs) // workers))
     out = []
     for group in groups.values():

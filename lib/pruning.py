@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from lib.models import MLP, Transformer
-from lib.tasks import ModularTask, generator
+from lib.models import Model
+from lib.tasks import Task, generator
 
 
 def pruned_count(size: int, rate: float) -> int:
@@ -35,36 +35,34 @@ def magnitude(weights: np.ndarray, rate: float) -> np.ndarray:
     return prune_lowest(np.abs(weights), rate)
 
 
-def loss_gradient(
-    model: MLP | Transformer, task: ModularTask, weights: np.ndarray, *, rows: str = "train"
-) -> np.ndarray:
+def loss_gradient(model: Model, task: Task, weights: np.ndarray, *, rows: str = "train") -> np.ndarray:
     """Gradient [n] of the mean loss over the training (or `rows="test"`) set at weights [n], in float64."""
-    from lib.training import cross_entropy_gradient  # which imports lib.runs, which imports this module
+    from lib.training import LOSSES  # which imports lib.runs, which imports this module
 
     data = task.data()
     chosen = {"train": data.train, "test": data.test}[rows]
     inputs, labels = (torch.from_numpy(x[None, chosen]) for x in (data.inputs, data.labels))
     buffer = torch.from_numpy(weights.astype(np.float64))[None]
-    matrices, gradient = model.matrices(buffer, task.prime), torch.zeros_like(buffer)
-    lookup = model.lookup(inputs, task.prime)
+    matrices, gradient = model.matrices(buffer, task.size), torch.zeros_like(buffer)
+    lookup = model.lookup(inputs, task.size)
     with torch.no_grad():
         logits, saved = model.forward(matrices, lookup)
-        dlogits = cross_entropy_gradient(logits, labels[..., None]) / len(chosen)
-        model.backward(matrices, model.matrices(gradient, task.prime), lookup, saved, dlogits)
+        dlogits = LOSSES[task.loss][1](logits, labels[..., None]) / len(chosen)
+        model.backward(matrices, model.matrices(gradient, task.size), lookup, saved, dlogits)
     return gradient[0].numpy()
 
 
-def random_score(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
+def random_score(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
     """Uniform numbers, drawn from the task's seed."""
     return generator(task.seed, "random pruning").random(len(weights))
 
 
-def snip(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
+def snip(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
     """|dL/dw * w|: the loss changes most where this is high (Lee et al. 2019)."""
     return np.abs(loss_gradient(model, task, weights) * weights)
 
 
-def grasp(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
+def grasp(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
     """(H dL/dw) * w: what its authors rank by is -(H dL/dw) * w, and they remove the highest (Wang et al. 2020).
 
     H dL/dw is a central difference of the gradient in the direction of the gradient. The step is so small that no ReLU
@@ -76,20 +74,20 @@ def grasp(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> n
     return (ahead - behind) / (2 * step) * weights
 
 
-def synflow(model: MLP | Transformer, task: ModularTask, weights: np.ndarray) -> np.ndarray:
+def synflow(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
     """dR/dw * w with R = 1^T (prod |W|) 1: the flow of all paths through a weight (Tanaka et al. 2020). No data."""
     buffer = torch.from_numpy(np.abs(weights.astype(np.float64)))[None].requires_grad_()
-    model.flow(model.matrices(buffer, task.prime)).sum().backward()
+    model.flow(model.matrices(buffer, task.size)).sum().backward()
     return (buffer.grad * buffer.detach())[0].numpy()
 
 
-Score = Callable[[MLP | Transformer, ModularTask, np.ndarray], np.ndarray]
+Score = Callable[[Model, Task, np.ndarray], np.ndarray]
 
 SCORES: dict[str, Score] = {"random": random_score, "snip": snip, "grasp": grasp, "synflow": synflow}
 
 
 def prune_by_score(
-    score: Score, model: MLP | Transformer, task: ModularTask, weights: np.ndarray, rate: float, rounds: int = 1
+    score: Score, model: Model, task: Task, weights: np.ndarray, rate: float, rounds: int = 1
 ) -> np.ndarray:
     """Mask [n] that removes the share `rate` of weights [n] with the lowest scores.
 

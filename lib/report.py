@@ -272,7 +272,8 @@ def provenance(results: Results, parameters: Parameters) -> str:
     records = [record for kinds in results.records.values() for group in kinds.values() for record in group]
 
     def distinct(field: str, upto: int | None = None) -> str:
-        return ", ".join(sorted({str(record.provenance[field])[:upto] for record in records}))
+        found = {str(record.provenance[field])[:upto] for record in records if field in record.provenance}
+        return ", ".join(sorted(found))
 
     rows = [
         {
@@ -289,6 +290,8 @@ def provenance(results: Results, parameters: Parameters) -> str:
         f"Profile {parameters.profile}. Recorded on {distinct('recorded', 10)} on {distinct('machine')}, with Python "
         f"{distinct('python')}, torch {distinct('torch')}, numpy {distinct('numpy')}; numerics {distinct('numerics')}."
     )
+    if distinct("images"):
+        made += f" Images: {distinct('images')}."
     shown = table(pd.DataFrame(rows), precision=1)
     return f"<p>{html.escape(made)}</p><details><summary>All records</summary>{shown}</details>"
 

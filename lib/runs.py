@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.models import MLP, Transformer
+from lib.models import MLP, ImageMLP, Model
 from lib.pruning import SCORES, magnitude, prune_by_score, pruned_count
-from lib.tasks import ModularTask, generator
+from lib.tasks import ImageTask, Task, generator
 
 # Raised by hand whenever the trainer's arithmetic changes (tests/test_golden.py notices); every record is then out of
 # date.
@@ -229,8 +229,8 @@ Start = Dense | Ticket | Redense | Rescaled | Scored | DeadNeurons
 class Run:
     """One training trajectory. `seed` draws the initial weights; the task has its own for the split."""
 
-    task: ModularTask
-    model: MLP | Transformer
+    task: Task
+    model: Model
     start: Start = Dense()
     optimizer: AdamW = AdamW()
     epochs: int = 30_000
@@ -239,20 +239,22 @@ class Run:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ValueError(f"epochs is {self.epochs}; it must be at least 1")
+        if isinstance(self.task, ImageTask) != isinstance(self.model, ImageMLP):
+            raise ValueError(f"{self.model} cannot learn {self.task}: an ImageMLP takes images, all others pairs")
 
     def initial_weights(self) -> np.ndarray:
         """The run's own initial weights [n] float32, before any mask."""
-        return self.model.initial(self.task.prime, generator(self.seed, "weights"))
+        return self.model.initial(self.task.size, generator(self.seed, "weights"))
 
     def parts(self) -> dict[str, slice]:
         """Where each matrix lies in the weights [n]."""
-        ends = np.cumsum([0, *(rows * cols for rows, cols in self.model.shapes(self.task.prime).values())]).tolist()
+        ends = np.cumsum([0, *(rows * cols for rows, cols in self.model.shapes(self.task.size).values())]).tolist()
         cuts = itertools.pairwise(ends)
-        return {name: slice(*cut) for name, cut in zip(self.model.shapes(self.task.prime), cuts, strict=True)}
+        return {name: slice(*cut) for name, cut in zip(self.model.shapes(self.task.size), cuts, strict=True)}
 
     def split(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Weights or a mask [n] as matrices: name -> view [rows, cols]."""
-        shapes = self.model.shapes(self.task.prime)
+        shapes = self.model.shapes(self.task.size)
         return {name: weights[part].reshape(shapes[name]) for name, part in self.parts().items()}
 
     def canonical(self) -> str:
@@ -270,8 +272,7 @@ class Run:
         return np.unique(np.append(np.arange(0, self.epochs, EVALUATE_EVERY), self.epochs))
 
     def __str__(self) -> str:
-        pairs = "" if self.task.pairs == "unordered" else f" ({self.task.pairs} pairs)"
-        text = f"{_words(self.model)}, {_words(self.start)} on {self.task.operation} mod {self.task.prime}{pairs}"
+        text = f"{_words(self.model)}, {_words(self.start)} on {self.task}"
         decay = _words(self.optimizer).removeprefix("AdamW")
         return f"{text}, seed {self.seed}, {self.epochs} epochs{decay}"
 

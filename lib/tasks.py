@@ -1,10 +1,13 @@
-"""Tasks: inputs, labels and the train/test split (paper, section 3 and App. F)."""
+"""Tasks: inputs, labels and the train/test split (paper, section 3, App. A.1 and F)."""
 
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+
+from lib import images
 
 # Each operation maps integer arrays a, b to an integer array; the label is its value mod p.
 OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -35,7 +38,8 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Data:
-    """A task's examples: `inputs` [n, 2], `labels` [n], int64; `train`, `test`: disjoint row numbers that cover all."""
+    """A task's examples: `inputs` [n, 2] int64 or images [n, pixels] float32, `labels` [n] int64; `train`, `test`:
+    disjoint row numbers, which cover all pairs."""
 
     inputs: np.ndarray
     labels: np.ndarray
@@ -52,6 +56,8 @@ class ModularTask:
     train_fraction: share of the pairs to train on, rounded down (0.4 of 2,278 pairs -> 911 for p = 67).
     seed: draws the split (and the random labels).
     """
+
+    loss: ClassVar[str] = "cross-entropy"
 
     operation: str = "a+b"
     prime: int = 67
@@ -79,6 +85,20 @@ class ModularTask:
         return np.argwhere(PAIRS[self.pairs](a, b))
 
     @property
+    def size(self) -> int:
+        """What the shapes of a model's matrices depend on: the number of tokens."""
+        return self.prime
+
+    @property
+    def shape(self) -> tuple:
+        """Tasks that are alike in this can be trained in one stack."""
+        return self.prime, self.pairs, self.train_fraction
+
+    def __str__(self) -> str:
+        pairs = "" if self.pairs == "unordered" else f" ({self.pairs} pairs)"
+        return f"{self.operation} mod {self.prime}{pairs}"
+
+    @property
     def train_count(self) -> int:
         """Number of training pairs."""
         return int(self.train_fraction * len(self._pairs()))
@@ -93,3 +113,55 @@ class ModularTask:
             labels = OPERATIONS[self.operation](a, b) % self.prime
         order = generator(self.seed, "split").permutation(len(inputs))
         return Data(inputs, labels, order[: self.train_count], order[self.train_count :])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTask:
+    """Tell the ten classes of a set of images apart (App. A.1).
+
+    images: the set's name (lib/images.py), from which the split draws `train_count` images and, of the others,
+    `test_count`. pixels: of each image. seed: draws the split.
+    """
+
+    loss: ClassVar[str] = "squared error"
+
+    images: str = images.MNIST
+    pixels: int = 784
+    train_count: int = 1000
+    test_count: int = 9000
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("pixels", "train_count", "test_count"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+    @property
+    def size(self) -> int:
+        """What the shapes of a model's matrices depend on: the number of pixels."""
+        return self.pixels
+
+    @property
+    def shape(self) -> tuple:
+        """Tasks that are alike in this can be trained in one stack."""
+        return self.images, self.pixels, self.train_count, self.test_count
+
+    def __str__(self) -> str:
+        return f"{self.train_count:,} images of {images.title(self.images)}"
+
+    def data(self) -> Data:
+        """The images, brightness from 0 to 1, and their split, the same at every call."""
+        found = images.load(self.images)
+        count, pixels = found.images.shape
+        wanted = self.train_count + self.test_count
+        if pixels != self.pixels or count < wanted:
+            raise images.ImagesError(
+                f"{images.title(self.images)} has {count:,} images of {pixels} pixels; the task needs {wanted:,} of {self.pixels}"
+            )
+        order = generator(self.seed, "split").permutation(count)
+        brightness = found.images.astype(np.float32) / np.float32(found.brightest)
+        train, test = order[: self.train_count], order[self.train_count : wanted]
+        return Data(brightness, found.labels.astype(np.int64), train, test)
+
+
+Task = ModularTask | ImageTask

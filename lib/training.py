@@ -63,6 +63,25 @@ def cross_entropy_gradient(logits: Tensor, labels: Tensor) -> Tensor:
     return gradient.scatter_(-1, labels, -gradient.sum(-1, keepdim=True))
 
 
+def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the classes of (output - one-hot label)^2 for each sample: [..., classes], [..., 1] int64 -> [...]."""
+    target = torch.zeros_like(outputs).scatter_(-1, labels, 1.0)
+    return (outputs - target).square_().mean(-1)
+
+
+def squared_error_gradient(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Gradient of the squared error summed over the samples of each run; it takes the place of the outputs in memory."""
+    right = outputs.gather(-1, labels) - 1
+    return outputs.scatter_(-1, labels, right).mul_(2 / outputs.shape[-1])
+
+
+# A task's loss by name: of each sample, and the gradient of its sum over the samples.
+LOSSES = {
+    "cross-entropy": (cross_entropy, cross_entropy_gradient),
+    "squared error": (squared_error, squared_error_gradient),
+}
+
+
 class Stack:
     """R runs that share task shape, model and optimizer, on one device."""
 
@@ -77,14 +96,15 @@ class Stack:
         # bits of a run would depend on the stack around it.
         missing = max(2 - len(self.runs), 0)
         padded, starts = self.runs + self.runs[:1] * missing, list(starts) + list(starts[:1]) * missing
-        self.size, self.model, prime = len(padded), padded[0].model, padded[0].task.prime
-        self.shapes = self.model.shapes(prime)
+        self.size, self.model, size = len(padded), padded[0].model, padded[0].task.size
+        self._loss, self._loss_gradient = LOSSES[padded[0].task.loss]
+        self.shapes = self.model.shapes(size)
         # A row for each run, padded to whole vector registers, so that no weight falls to another code path for being
         # the last.
         self.length = sum(rows * cols for rows, cols in self.shapes.values())
         buffers = torch.zeros(3, self.size, -(-self.length // 64) * 64, device=device)
         self._weights, self._gradient, self._mask = buffers[0], buffers[1], None
-        self.weights, self.gradients = (self.model.matrices(buffer, prime) for buffer in buffers[:2])
+        self.weights, self.gradients = (self.model.matrices(buffer, size) for buffer in buffers[:2])
         if any(mask is not None for _, mask in starts):
             self._mask = buffers[2].fill_(1.0)
         for i, (weights, mask) in enumerate(starts):
@@ -106,7 +126,7 @@ class Stack:
         def examples(rows: str) -> tuple[object, Tensor]:
             inputs = torch.from_numpy(np.stack([d.inputs[getattr(d, rows)] for d in data])).to(device)
             labels = torch.from_numpy(np.stack([d.labels[getattr(d, rows)] for d in data])).to(device)
-            return self.model.lookup(inputs, prime), labels[..., None]
+            return self.model.lookup(inputs, size), labels[..., None]
 
         self.train, self.test = examples("train"), examples("test")
         self._samples = torch.tensor(self.train[1].shape[1], dtype=torch.float32, device=device)
@@ -130,7 +150,7 @@ class Stack:
     def _step(self) -> None:
         lookup, labels = self.train
         logits, saved = self.model.forward(self.weights, lookup)
-        self.model.backward(self.weights, self.gradients, lookup, saved, cross_entropy_gradient(logits, labels))
+        self.model.backward(self.weights, self.gradients, lookup, saved, self._loss_gradient(logits, labels))
         if self._mask is not None:
             self._gradient.mul_(self._mask)  # masked weights start at zero and stay there: decay keeps zero at zero
         o = self._optimizer
@@ -156,7 +176,7 @@ class Stack:
         out = {}
         for name, (lookup, labels) in (("train", self.train), ("test", self.test)):
             logits, _ = self.model.forward(self.weights, lookup)
-            out[f"{name}_loss"] = cross_entropy(logits, labels).double().mean(1)
+            out[f"{name}_loss"] = self._loss(logits, labels).double().mean(1)
             out[f"{name}_accuracy"] = (logits.argmax(-1, keepdim=True) == labels).double().mean((1, 2))
         matrices = [self.weights[name] for name in self.shapes]
         l1 = torch.stack([w.abs().sum((1, 2), dtype=torch.float64) for w in matrices])

@@ -14,6 +14,9 @@ import yaml
 
 from lib import claims as c
 from lib import measures
+from lib.models import MLP
+from lib.runs import Run
+from lib.tasks import ModularTask
 
 CLAIMS_FILE = Path(__file__).parents[1] / "book" / "claims.yml"
 EPOCHS = np.arange(0, 30_001, 100)
@@ -26,6 +29,7 @@ class FakeRecord:
     seed: int
     epochs: np.ndarray
     metrics: dict
+    run: Run = Run(task=ModularTask(seed=0), model=MLP(), seed=0)
 
 
 def grokking(t_gen, seed=0, epochs=EPOCHS, before=0.01, after=1.0, **metrics):

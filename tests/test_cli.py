@@ -11,8 +11,9 @@ import lib.__main__ as command
 import lib.runs
 import lib.store
 from lib import claims, experiments
+from lib.files import ROOT, StoreError
 from lib.parameters import load
-from lib.store import ROOT, Store, StoreError
+from lib.store import Store
 
 SMOKE = load("smoke").model_copy(update={"seeds": [0], "epochs": 200, "ticket_epoch": 100})
 ONE_CHAPTER = "--profile", "smoke", "--chapter", "main-results"  # 4 runs

@@ -22,7 +22,7 @@ class Made:
     seed: int
     metrics: dict
     mask: np.ndarray | None = None
-    run: Run | None = None
+    run: Run = Run(task=ModularTask(seed=0), model=MLP(), seed=0)
     epochs: np.ndarray = field(default_factory=lambda: EPOCHS)
 
 

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from lib.experiments import runs_of
+from lib.files import ROOT
 from lib.parameters import ParameterError, Parameters, check, load, validate
-from lib.store import ROOT
 
 GOOD = {
     "profile": "mine",
@@ -17,6 +17,7 @@ GOOD = {
     "epochs": 300,
     "ticket_epoch": 200,
     "pruning_rate": 0.6,
+    "images": "digits",
     "device": "cpu",
 }
 PROFILES = sorted((ROOT / "params").glob("*.yml"), key=lambda path: path.stem)

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 from conftest import random_mask, ticket_of, tiny_run, train_dense
 
+import lib.files
 import lib.runs
 import lib.store
+from lib.files import StoreError, read, sweep, write
 from lib.models import MLP
 from lib.runs import Run, Scored
-from lib.store import Store, StoreError, read, sweep, write
+from lib.store import Store
 from lib.tasks import ModularTask
 from lib.training import METRICS
 
@@ -230,7 +232,7 @@ KILLED_WRITERS = """
     import os, signal, sys, zipfile
     from pathlib import Path
     import numpy as np
-    from lib.store import write
+    from lib.files import write
 
     def die(*arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -251,7 +253,7 @@ KILLED_WRITERS = """
 def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_none(path):
     new = path.with_name("new.npz")
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(KILLED_WRITERS), str(path), str(new)]
-    done = subprocess.run(command, cwd=lib.store.ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=lib.files.ROOT, capture_output=True, text=True)
     assert done.stdout.split() == [str(-signal.SIGKILL.value)] * 8, done.stderr
     assert same(*read(path))
     assert not new.exists()
@@ -321,13 +323,13 @@ def test_two_processes_may_write_the_same_file(path):
         import sys
         from pathlib import Path
         import numpy as np
-        from lib.store import write
+        from lib.files import write
 
         for i in range(40):
             write(Path(sys.argv[1]), {"a": np.full(5_000, i)}, {"writer": sys.argv[2]})
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(path)]
-    writers = [subprocess.Popen([*command, name], cwd=lib.store.ROOT) for name in "xy"]
+    writers = [subprocess.Popen([*command, name], cwd=lib.files.ROOT) for name in "xy"]
     while any(writer.poll() is None for writer in writers):
         read(path)  # whole at any time
     assert [writer.returncode for writer in writers] == [0, 0]

@@ -1,0 +1,58 @@
+"""Tables: what is kept of a run's weights over training, for the chapters that look into the nets.
+
+Of nets on modular tasks lib/fourier.py says what. Of an image classifier: its answers to the first test images, and the
+first-layer weights of its first neurons (of all equal by initialisation, so that nothing is picked).
+"""
+
+import numpy as np
+
+from lib import fourier, images
+from lib.runs import EVALUATE_EVERY, Run
+from lib.tasks import ImageTask
+
+ANSWERED = 200  # test images whose answers are kept
+NEURONS = 16  # neurons whose weights are kept
+
+
+def snapshot_epochs(run: Run) -> list[int]:
+    """Epochs at which something is kept of a run's weights; of an image classifier every evaluation up to 1,000 and 30
+    over the budget."""
+    if not isinstance(run.task, ImageTask):
+        return fourier.snapshot_epochs(run)
+    even = {run.epochs * i // 30 for i in range(31)}
+    return sorted(even | set(range(0, min(1000, run.epochs) + 1, EVALUATE_EVERY)))
+
+
+def weight_epochs(run: Run) -> list[int]:
+    """Epochs at which an image classifier's first-layer weights are kept: 0 and 1, 2, 4, 8, 15 and 30 thirtieths."""
+    return sorted({run.epochs * i // 30 for i in (0, 1, 2, 4, 8, 15, 30)})
+
+
+def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    """What is kept of a run's weights at `snapshot_epochs`, small enough to be committed.
+
+    For an image classifier: epochs [T]; the first `ANSWERED` test images [A, pixels] uint8, their labels [A] and the
+    net's answers [T, A]; weight_epochs [U] and weights [U, NEURONS, pixels] float16.
+    """
+    if not isinstance(run.task, ImageTask):
+        return fourier.summarize(run, snapshots)
+    data = run.task.data()
+    shown = data.test[:ANSWERED]
+    epochs, kept = snapshot_epochs(run), weight_epochs(run)
+    first = [run.split(snapshots[epoch])["W_1"][:, :NEURONS].T for epoch in kept]
+    return {
+        "epochs": np.array(epochs),
+        "images": images.load(run.task.images).images[shown],
+        "labels": data.labels[shown].astype(np.uint8),
+        "answers": np.stack([answers(run, snapshots[epoch], data.inputs[shown]) for epoch in epochs]),
+        "weight_epochs": np.array(kept),
+        "weights": np.stack(first).astype(np.float16),
+    }
+
+
+def answers(run: Run, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """The class that an image classifier with weights [n] gives to each image [A, pixels]: [A] uint8."""
+    *hidden, last = run.split(weights).values()
+    for W in hidden:
+        inputs = np.maximum(inputs @ W, 0)
+    return (inputs @ last).argmax(1).astype(np.uint8)
