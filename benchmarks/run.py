@@ -1,6 +1,7 @@
 """`make bench`: milliseconds a run-epoch, the plain per-sample loop against the stacked trainer, in one process.
 
-Writes benchmarks/results.json. Medians over repeats. The baseline is timed first: the trainer tells the C library to
+Writes benchmarks/results.json. Medians over repeats. Where MNIST is not at hand, made-up images with as many lit pixels
+take its place. The share of peak counts the operations that are done, so sums over lit pixels alone. The baseline is timed first: the trainer tells the C library to
 keep freed memory, which would speed up the baseline too. The stack's time includes its evaluation every 100 epochs, the
 baseline's its own every epoch.
 """
@@ -17,15 +18,17 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.baseline import Baseline, EagerMLP, EagerTransformer, Masked
-from lib import experiments, parameters
+from benchmarks.baseline import Baseline, EagerImageMLP, EagerMLP, EagerTransformer
+from lib import experiments, images, parameters
+from lib.models import ImageMLP, Pixels
 from lib.plan import STACK
-from lib.runs import EVALUATE_EVERY
+from lib.runs import EVALUATE_EVERY, Run
 from lib.store import machine
+from lib.tasks import Data
 from lib.training import Stack, train
 
 RESULTS = Path(__file__).parent / "results.json"
-EAGER = {"mlp": EagerMLP, "transformer": EagerTransformer}
+EAGER = {"mlp": EagerMLP, "transformer": EagerTransformer, "mnist-mlp": EagerImageMLP}
 WARM_UP, EAGER_EPOCHS, CHUNKS = 5, 100, 9
 
 
@@ -47,15 +50,32 @@ def peak_gflops() -> float:
     return 2 * 1024**3 / best / 1e6
 
 
-def baseline(model: Callable[[], Masked], settings: parameters.Parameters) -> float:
+def image_set() -> str:
+    """MNIST where it is at hand, else made-up images, as many and as dark."""
+    try:
+        return images.load(images.MNIST).name
+    except images.ImagesError:
+        rng = np.random.default_rng(0)
+        made_up = rng.integers(1, 256, (10_000, 784)) * (rng.random((10_000, 784)) < 0.19)
+        return images.keep(made_up.astype(np.uint8), rng.integers(10, size=10_000).astype(np.uint8), "made up")
+
+
+def bases(system: str) -> list[Run]:
+    """A stack of base runs."""
+    settings = parameters.load("paper").model_copy(update={"seeds": list(range(STACK))})
+    if system == "mnist-mlp":
+        return experiments.image_bases(settings, ImageMLP(), images=image_set())
+    return experiments.bases(settings)[system]["base"]
+
+
+def baseline(system: str, data: Data) -> float:
     """The plain loop: milliseconds an epoch of its one run."""
-    data = experiments.base("mlp", 0, settings).task.data()
-    return median_ms(Baseline(model(), data).epoch, EAGER_EPOCHS, WARM_UP)
+    loop = Baseline(EAGER[system](), data, logs=system != "mnist-mlp")
+    return median_ms(loop.epoch, EAGER_EPOCHS, WARM_UP)
 
 
-def stacked(system: str, settings: parameters.Parameters) -> tuple[float, float]:
-    """A stack of base runs: milliseconds a run-epoch, and the floating-point operations of its matrix products."""
-    runs = [experiments.base(system, seed, settings) for seed in range(STACK)]
+def stacked(runs: list[Run]) -> tuple[float, float]:
+    """A stack of base runs: milliseconds a run-epoch, and the floating-point operations of its products."""
     starts = [(run.initial_weights(), None) for run in runs]
     ends: dict[int, list[float]] = {}  # each of the trainer's threads reports after every evaluation
     train(
@@ -66,21 +86,25 @@ def stacked(system: str, settings: parameters.Parameters) -> tuple[float, float]
     )
     chunks = [seconds for times in ends.values() for seconds in np.diff(times)[1:]]  # the first one warms up
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        Stack(runs, starts).step()
-    return 1000 * statistics.median(chunks) / EVALUATE_EVERY / STACK, counter.get_total_flops() / STACK
+        stack = Stack(runs, starts)
+        stack.step()
+    operations = counter.get_total_flops()
+    if isinstance(stack.train[0], Pixels):  # their products are sums over lit pixels, which the counter does not know
+        operations += 2 * 2 * len(stack.train[0].values) * runs[0].model.width
+    return 1000 * statistics.median(chunks) / EVALUATE_EVERY / STACK, operations / STACK
 
 
 def main() -> None:
     """Measures everything, prints a table and writes the file."""
-    settings = parameters.load("paper")
+    runs = {system: bases(system) for system in EAGER}
     # In a thread of its own: where threads of it are left idle, those of the trainer no longer spin at their barriers,
     # and every operation waits for the system.
     with ThreadPoolExecutor(1) as pool:
-        eager = {system: pool.submit(baseline, model, settings).result() for system, model in EAGER.items()}
+        eager = {system: pool.submit(baseline, system, group[0].task.data()).result() for system, group in runs.items()}
         peak = pool.submit(peak_gflops).result()
     models = {}
     for system in EAGER:
-        ms, flops = stacked(system, settings)
+        ms, flops = stacked(runs[system])
         models[system] = {
             "ms_eager": round(eager[system], 3),
             "ms_stacked": round(ms, 4),

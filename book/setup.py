@@ -18,7 +18,8 @@
 #
 # What all chapters share: the task, the networks, how they are trained, how a ticket is made, and how a claim is judged.
 # The numbers are those of the authors' released code, from which the paper's figures came {cite:p}`minegishi2023`; where
-# the paper's text says otherwise, this is noted.
+# the paper's text says otherwise, this is noted. The image classifier of {doc}`mnist` has a set-up of its own, which that
+# chapter gives.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"

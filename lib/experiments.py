@@ -271,9 +271,7 @@ def mnist(parameters: Parameters) -> Systems:
     return {
         "mnist-mlp": first,
         "mnist-mlp/digits": with_tickets(image_bases(parameters, ImageMLP(), **DIGITS_TASK), parameters),
-        "mnist-mlp/four-matrices": with_tickets(
-            image_bases(parameters, ImageMLP(hidden_layers=3), **task), parameters
-        ),
+        "mnist-mlp/four-matrices": with_tickets(image_bases(parameters, ImageMLP(hidden_layers=3), **task), parameters),
     }
 
 

@@ -27,7 +27,7 @@ COLOURS = {
     "l2-all": "#B87A00",
     "l1-all": "#8C3B00",
     "dense, no decay": "#4D4D4D",
-    "ticket, no decay": "#44AA99",
+    "ticket, no decay": "#AA3377",
     "base, switched off": "#88CCEE",
     "ticket, switched off": "#117733",
     "random": "#888888",

@@ -10,6 +10,8 @@ import gzip
 import hashlib
 import os
 import socket
+import warnings
+import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import cache
@@ -131,7 +133,8 @@ def download() -> tuple[np.ndarray, np.ndarray]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(60)  # of each wait for an answer, not of the download
     try:
-        bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="pandas", n_retries=1)
+        with warnings.catch_warnings(action="ignore"):  # of what is raised below
+            bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="pandas", n_retries=1)
         return check(bunch.data, bunch.target.astype(float), "OpenML's mnist_784")
     except ImagesError:
         raise
@@ -176,14 +179,16 @@ def _whole(values: np.ndarray, top: int) -> bool:
 
 def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """`images` and `labels` of an .npz file; nothing is unpickled. Raises ImagesError."""
+    if not zipfile.is_zipfile(path):
+        raise ImagesError(f"{path} is no .npz file, or not a whole one; get it again")
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = {"images", "labels"} - set(archive.files)
             if not missing:
                 return archive["images"], archive["labels"]
     except Exception as error:  # damage makes NumPy, zipfile and their decompressors raise nearly anything
-        raise ImagesError(f"{path} is damaged or no .npz file ({error}); get it again") from None
-    raise ImagesError(f"{path} has no array {sorted(missing)[0]}; it must hold images and labels")
+        raise ImagesError(f"{path} cannot be read ({error}); get it again") from None
+    raise ImagesError(f"{path} has no array {min(missing)}; it must hold images and labels")
 
 
 def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +202,9 @@ def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     for part in ("train", "t10k"):
         images, labels = arrays[f"{part}-images"], arrays[f"{part}-labels"]
         if images.ndim != 3 or labels.shape != images.shape[:1]:
-            raise ImagesError(f"{folder}: {part}-images and {part}-labels have shapes {images.shape} and {labels.shape}")
+            raise ImagesError(
+                f"{folder}: {part}-images and {part}-labels have shapes {images.shape} and {labels.shape}"
+            )
     if arrays["train-images"].shape[1:] != arrays["t10k-images"].shape[1:]:
         raise ImagesError(f"{folder}: the images of train and t10k are of different sizes")
     return tuple(np.concatenate([arrays[f"train-{what}"], arrays[f"t10k-{what}"]]) for what in ("images", "labels"))

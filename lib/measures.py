@@ -111,15 +111,13 @@ class Measured:
     generalized: str = ""  # what counts as generalized, where it is not test accuracy tau
 
 
-def speed_up(
-    groups: Groups, tau: float | Sequence[float], slower: str = "base", faster: str = "ticket"
-) -> Measured:
+def speed_up(groups: Groups, tau: float | Sequence[float], slower: str = "base", faster: str = "ticket") -> Measured:
     """t_gen of `slower` over t_gen of `faster`, paired by seed; tau may differ from seed to seed."""
     epochs = groups[slower][0].epochs
     taus = np.broadcast_to(tau, len(groups[slower])).tolist()
     rows = []
-    for one, other, tau in zip(groups[slower], groups[faster], taus, strict=True):
-        pair = generalization_epoch(one, tau), generalization_epoch(other, tau)
+    for one, other, goal in zip(groups[slower], groups[faster], taus, strict=True):
+        pair = generalization_epoch(one, goal), generalization_epoch(other, goal)
         rows.append((one.seed, *pair, *ratio_bounds(*pair, int(epochs[-1]), int(epochs[1] - epochs[0]))))
     times = [f"t_gen {slower}", f"t_gen {faster}"]
     table = pd.DataFrame(rows, columns=["seed", *times, "low", "high"]).astype(dict.fromkeys(times, "Int64"))

@@ -36,9 +36,7 @@ class Parameters(BaseModel):
     pruning_rate: Annotated[
         float, Field(description="share of the weights that a ticket lacks, such as 0.6", ge=0, lt=1)
     ]
-    images: Annotated[
-        str, Field(description="mnist, digits, or a local file or folder of MNIST", min_length=1)
-    ] = "mnist"
+    images: Annotated[str, Field(description="mnist, digits, or a local file or folder of MNIST")]
     device: Annotated[str, Field(description="cpu or cuda")] = "cpu"
 
     @field_validator("seeds")

@@ -10,7 +10,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -227,6 +227,9 @@ def train(
     with ThreadPoolExecutor(len(shares), initializer=prepare_thread) as pool:
         try:
             futures = [pool.submit(train_share, share) for share in shares]
+            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in ended:
+                future.result()  # raises what went wrong in a thread, while others still train
             return [trained for future in futures for trained in future.result()]
         except BaseException:  # an interrupt arrives here, in the caller's thread: end the others at their next report
             stop.set()

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, localcontext
 
@@ -15,6 +16,7 @@ import torch
 from conftest import Poisoned, as_matrices, assert_same, random_mask, ticket_of, tiny_run, train_dense
 
 import lib.runs
+import lib.training
 from lib.models import MLP, Transformer
 from lib.runs import AdamW, Run
 from lib.tasks import ModularTask
@@ -492,3 +494,27 @@ def test_a_ticket_trains_from_the_masked_initial_weights():
     weights, mask = ticket.start.make(ticket, lambda run, epoch: trained.snapshots[epoch])
     assert mask.sum() == len(mask) - round(0.5 * len(mask))
     assert np.array_equal(weights, base.initial_weights() * mask)
+
+
+def test_what_goes_wrong_in_one_thread_ends_the_others_at_once(monkeypatch, threads):
+    """The first share would go on for ten seconds, the second fails: nobody waits for the first."""
+    told_to_stop = threading.Event()
+
+    def share(runs, starts, snapshots, until, report, device):
+        if runs[0].seed:
+            raise ValueError("no memory left")
+        begun = time.monotonic()
+        try:
+            while time.monotonic() - begun < 10:
+                time.sleep(0.01)
+                report(1)
+        except KeyboardInterrupt:
+            told_to_stop.set()
+            raise
+        return []
+
+    monkeypatch.setattr(lib.training, "_train", share)
+    threads(2)
+    with pytest.raises(ValueError, match="^no memory left$"):
+        train_dense([tiny_run(seed=seed) for seed in (0, 0, 1, 1)])
+    assert told_to_stop.is_set()
