@@ -121,7 +121,10 @@ HTML(report.table(report.summary(results)))
 
 # %% [markdown]
 # Each net against the base and against the ticket, paired by seed. A factor above 1 in the third column says that the net
-# generalizes sooner than the base, one above 1 in the last that it generalizes later than the ticket:
+# generalizes sooner than the base, one above 1 in the fourth that it generalizes later than the ticket. The last two columns are the
+# L2 norm of all weights, at the start and at $t_{gen}$ (medians). {cite:t}`liu2022` explain late generalization by the norm: a net
+# that starts with large weights must wait until weight decay has brought them down. A net that only waits for that generalizes at
+# about the same norm wherever it starts, and the sooner the smaller its norm is at the start.
 
 # %% tags=["remove-input"]
 
@@ -133,16 +136,37 @@ def factor(slower, faster):
     return middle if len(settings.seeds) < claims.MIN_SEEDS else f"{middle} ({claims.between(low, high)})"
 
 
+def norm_at(kind):
+    """L2 norm at t_gen, median over the seeds that generalize."""
+    pairs = zip(kinds[kind], times[kind], strict=True)
+    norms = [record.metrics["l2"][np.searchsorted(record.epochs, t)] for record, t in pairs if t is not None]
+    return float(np.median(norms)) if norms else np.nan
+
+
 rows = [
     {
         "net": figures.name(kind),
         "seeds that generalize": f"{sum(t is not None for t in times[kind])} of {len(times[kind])}",
         "speed-up over the base (95% interval)": "–" if kind == "base" else factor("base", kind),
         "the ticket's speed-up over it (95% interval)": "–" if kind == "ticket" else factor(kind, "ticket"),
+        "L2 norm at the start": float(np.median([record.metrics["l2"][0] for record in kinds[kind]])),
+        "L2 norm at t_gen": norm_at(kind),
     }
     for kind in kinds
 ]
-HTML(report.table(pd.DataFrame(rows)))
+HTML(report.table(pd.DataFrame(rows), precision=1))
+
+# %% tags=["remove-input"]
+waits = {kind: measures.median_epoch(records, tau) for kind, records in kinds.items()}
+reached = {kind: wait for kind, wait in waits.items() if np.isfinite(wait)}
+sooner = [f"{figures.name(kind)} ({wait:,.0f})" for kind, wait in reached.items() if kind != "ticket" and wait < waits["ticket"]]
+never = [figures.name(kind) for kind in kinds if kind not in reached]
+Markdown(
+    (f"The ticket's median t_gen is {waits['ticket']:,.0f}, the base's " if "ticket" in reached else "Most tickets never generalize; the base's median t_gen is ")
+    + (f"{waits['base']:,.0f}. " if "base" in reached else "beyond the budget. ")
+    + (f"Sooner than the ticket in the median: {report.listed(sooner)}. " if sooner else "No other net is sooner than the ticket in the median. ")
+    + (f"On most seeds these never generalize: {report.listed(never)}." if never else "")
+)
 
 # %% [markdown]
 # ## Images that turn from wrong to right

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 
-from lib import fourier, names, structure
+from lib import fourier, images, names, structure
 from lib.tasks import ImageTask
 
 TAUS = (0.95, 0.90, 0.80)  # test accuracies that can count as generalized, the preferred one first
@@ -136,12 +136,19 @@ def speed_up(groups: Groups, tau: float | Sequence[float], slower: str = "base",
 
 def image_speed_up(groups: Groups, tau: float, part: str) -> Measured:
     """C03: the speed-up of the ticket; "of-best" takes 0.95 of the best test accuracy of the seed's base for tau."""
-    if part != "of-best":
-        return speed_up(groups, tau)
-    taus = [0.95 * float(series(record, "test_accuracy").max()) for record in groups["base"]]
+    task = groups["base"][0].run.task
+    data = f"Images: {task.train_count:,} to train on and {task.test_count:,} to test on, of {images.title(task.images)}."
+    taus, generalized = tau, ""
+    if part == "of-best":
+        taus = [0.95 * float(series(record, "test_accuracy").max()) for record in groups["base"]]
+        generalized = "0.95 of the best test accuracy of its seed's base"
     measured = speed_up(groups, taus)
-    measured.table.insert(1, "τ", taus)
-    return dataclasses.replace(measured, generalized="0.95 of the best test accuracy of its seed's base")
+    return dataclasses.replace(
+        measured,
+        note=f"{measured.note} {data}".strip(),
+        generalized=generalized,
+        table=measured.table.assign(τ=taus),
+    )
 
 
 def norm_stages(groups: Groups, tau: float, limits: Any) -> Measured:

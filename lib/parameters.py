@@ -56,7 +56,7 @@ class Parameters(BaseModel):
     @field_validator("images")
     @classmethod
     def _can_be_looked_for(cls, images: str) -> str:
-        if images not in ("mnist", "digits") and not Path(images).expanduser().exists():
+        if images not in ("mnist", "digits") and not (images and Path(images).expanduser().exists()):
             raise ValueError("there is no such file or folder; mnist and digits need none")
         return images
 

@@ -42,6 +42,7 @@ def loss_gradient(model: Model, task: Task, weights: np.ndarray, *, rows: str = 
     data = task.data()
     chosen = {"train": data.train, "test": data.test}[rows]
     inputs, labels = (torch.from_numpy(x[None, chosen]) for x in (data.inputs, data.labels))
+    inputs = inputs.double() if inputs.is_floating_point() else inputs
     buffer = torch.from_numpy(weights.astype(np.float64))[None]
     matrices, gradient = model.matrices(buffer, task.size), torch.zeros_like(buffer)
     lookup = model.lookup(inputs, task.size)

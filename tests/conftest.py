@@ -1,6 +1,7 @@
 """What several test modules share."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 import reference
 import torch
 
-from lib.models import MLP, Transformer
-from lib.runs import Run, Ticket
+from lib import experiments, images
+from lib.models import MLP, ImageMLP, Transformer
+from lib.runs import AdamW, Run, Ticket
 from lib.store import Store
-from lib.tasks import ModularTask
+from lib.tasks import ImageTask, ModularTask
 from lib.training import Trained, train
 from tools import build
 
@@ -64,6 +66,22 @@ def tiny_run(model: str = "mlp", seed: int = 0, *, prime: int = 7, epochs: int =
     """A dense run that trains in an instant."""
     task = ModularTask(prime=prime, train_fraction=0.6, seed=seed)
     return Run(task=task, model=TINY_MODELS[model], epochs=epochs, seed=seed, **options)
+
+
+def tiny_image_run(
+    seed: int = 0, *, train_count: int = 12, test_count: int = 20, epochs: int = 230, **options: object
+) -> Run:
+    """A dense image classifier of scikit-learn's digits that trains in an instant."""
+    task = ImageTask(images=images.DIGITS, pixels=64, train_count=train_count, test_count=test_count, seed=seed)
+    options = {"model": ImageMLP(width=8), "optimizer": AdamW(weight_decay=0.1)} | options
+    return Run(task=task, epochs=epochs, seed=seed, **options)
+
+
+def made_up_images(count: int, shape: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Images [count, *shape], two pixels in three dark, and labels 0 to 9, both uint8."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(1, 256, (count, *shape)) * (rng.random((count, *shape)) < 1 / 3)
+    return pixels.astype(np.uint8), rng.integers(10, size=count).astype(np.uint8)
 
 
 def ticket_of(base: Run, epoch: int = 150, rate: float = 0.5) -> Run:
@@ -143,3 +161,35 @@ def threads() -> Iterator[Callable[[int], None]]:
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny_chapter(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The chapter mnist with nets of 4 neurons on 30 made-up images of 9 pixels; the sets that are loaded, by name."""
+    loaded, counts = [], {"pixels": 9, "train_count": 10, "test_count": 20}
+
+    def load(name: str) -> images.ImageSet:
+        loaded.append(name)
+        return images.ImageSet(name, *made_up_images(30, (9,)), 255, "made up")
+
+    monkeypatch.delenv(images.VARIABLE, raising=False)
+    monkeypatch.setattr(images, "load", load)
+    monkeypatch.setattr(experiments, "ImageTask", functools.partial(ImageTask, **counts))
+    monkeypatch.setattr(experiments, "ImageMLP", functools.partial(ImageMLP, width=4))
+    monkeypatch.setattr(experiments, "DIGITS_TASK", {"images": images.DIGITS} | counts)
+    return loaded
+
+
+@pytest.fixture
+def without_mnist(tiny_chapter: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """`tiny_chapter` where MNIST cannot be had."""
+    others = images.load
+
+    def load(name: str) -> images.ImageSet:
+        found = others(name)
+        if name == images.MNIST:
+            raise images.ImagesError("MNIST cannot be downloaded from OpenML (no network); take images: digits")
+        return found
+
+    monkeypatch.setattr(images, "load", load)
+    return tiny_chapter

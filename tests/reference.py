@@ -1,7 +1,8 @@
 """The models once more, sample by sample in float64, straight from the equations: what `lib` is held against.
 
 Nothing here is stacked, looked up or shared between samples, and nothing is imported from `lib`.
-Weights are a dict from name to float64 tensor; W_E and W_U have a row for each token. A sample is one pair (a, b).
+Weights are a dict from name to float64 tensor; W_E and W_U have a row for each token. A sample is one pair (a, b),
+or one image.
 """
 
 import math
@@ -51,6 +52,14 @@ def transformer_logits(W: dict[str, Tensor], a: int, b: int, heads: int) -> Tens
     return W["W_U"] @ (residual + out)
 
 
+def image_outputs(W: dict[str, Tensor], image: Tensor) -> Tensor:
+    """outputs = ReLU(... ReLU(x W_1) W_2 ...) W_last for the pixels x of one image (App. A.1)."""
+    *hidden, last = (W[f"W_{i}"] for i in range(1, len(W) + 1))
+    for matrix in hidden:
+        image = torch.relu(image @ matrix)
+    return image @ last
+
+
 def cross_entropy(logits: Tensor, label: int) -> Tensor:
     """-log softmax(logits)[label], in float64."""
     return torch.logsumexp(logits, 0) - logits[label]
@@ -59,4 +68,15 @@ def cross_entropy(logits: Tensor, label: int) -> Tensor:
 def mean_loss(W: dict[str, Tensor], inputs, labels, logits_of) -> Tensor:
     """Mean cross-entropy over the samples, one at a time."""
     losses = [cross_entropy(logits_of(W, int(a), int(b)), int(c)) for (a, b), c in zip(inputs, labels, strict=True)]
+    return torch.stack(losses).mean()
+
+
+def squared_error(outputs: Tensor, label: int) -> Tensor:
+    """Mean over the classes of (output - one-hot label)^2."""
+    return ((outputs - one_hot(label, len(outputs))) ** 2).mean()
+
+
+def mean_image_loss(W: dict[str, Tensor], images, labels) -> Tensor:
+    """Mean squared error over the images, one at a time."""
+    losses = [squared_error(image_outputs(W, image), int(label)) for image, label in zip(images, labels, strict=True)]
     return torch.stack(losses).mean()

@@ -10,7 +10,7 @@ import torch
 import lib.__main__ as command
 import lib.runs
 import lib.store
-from lib import claims, experiments
+from lib import claims, experiments, images
 from lib.files import ROOT, StoreError
 from lib.parameters import load
 from lib.store import Store
@@ -250,3 +250,41 @@ def test_training_is_on_the_device_that_was_asked_for(store, capsys, monkeypatch
 def test_no_workers_are_too_few(store, capsys):
     wanted = (1, "", "error: --workers is 0; it must be at least 1\n")
     assert run(capsys, "train", *ONE_CHAPTER, "--workers", "0") == wanted
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+OF_MNIST = "--profile", "smoke", "--chapter", "mnist"
+LITTLE = SMOKE.model_copy(update={"images": "mnist", "epochs": 2, "ticket_epoch": 1})
+
+
+def test_without_mnist_the_digits_are_trained_and_a_note_says_so(store, capsys, monkeypatch, tmp_path, without_mnist):
+    monkeypatch.setitem(PROFILES, "smoke", LITTLE)
+    status, out, err = run(capsys, "train", *OF_MNIST)
+    assert (status, out) == (0, "smoke profile: 8 runs recorded, 8 trained just now\n")
+    assert err.startswith("What follows is about scikit-learn's 8×8 digits, not MNIST: MNIST cannot be downloaded ")
+    assert len(records(tmp_path / ".cache")) == 8
+    assert run(capsys, "train", *OF_MNIST)[1] == "smoke profile: 8 runs recorded, 0 trained just now\n"
+
+
+def test_with_mnist_there_is_no_note(store, capsys, monkeypatch, tiny_chapter):
+    monkeypatch.setitem(PROFILES, "smoke", LITTLE)
+    status, out, err = run(capsys, "train", *OF_MNIST)
+    assert (status, out) == (0, "smoke profile: 12 runs recorded, 12 trained just now\n")
+    assert "What follows" not in err
+
+
+def test_status_and_judge_ask_for_no_images(store, capsys, monkeypatch, without_mnist):
+    monkeypatch.setitem(PROFILES, "smoke", LITTLE)
+    assert run(capsys, "status", *OF_MNIST)[1].startswith("smoke profile, 12 runs: 12 missing\n")
+    assert run(capsys, "judge", "--profile", "smoke")[0] == 0
+    assert without_mnist == []
+
+
+def test_images_that_are_not_there_are_one_line_and_status_1(store, capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(PROFILES, "smoke", LITTLE)
+    monkeypatch.setenv(images.VARIABLE, str(tmp_path / "nowhere"))
+    for name in ("status", "train"):
+        status, out, err = run(capsys, name, *OF_MNIST)
+        assert (status, out) == (1, "")
+        assert err.startswith(f"error: there is no file or folder {tmp_path / 'nowhere'}; ") and err.count("\n") == 1

@@ -3,12 +3,16 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
+from conftest import made_up_images
 
-from lib import claims, experiments, report
+from lib import claims, experiments, images, report
+from lib.models import ImageMLP
 from lib.parameters import load
-from lib.runs import Dense, Ticket
+from lib.runs import AdamW, Dense, Redense, Rescaled, Scored, Ticket
 from lib.store import Store
+from lib.tasks import ImageTask
 
 SMOKE = load("smoke")
 
@@ -35,7 +39,7 @@ def test_chapters_share_their_base_runs():
     main = set(experiments.runs_of(SMOKE, ["main-results"]))
     assert len(main) == 8
     assert set(experiments.runs_of(SMOKE, ["typical-grokking"])) < main < set(everything)
-    for chapter in set(experiments.CHAPTERS) - {"typical-grokking", "architectures", "dead-neurons"}:
+    for chapter in set(experiments.CHAPTERS) - {"typical-grokking", "architectures", "dead-neurons", "mnist"}:
         assert main <= set(experiments.runs_of(SMOKE, [chapter])), chapter
 
 
@@ -179,3 +183,155 @@ def test_verdict_json_has_the_interface_keys():
     entries = json.loads(experiments.VERDICTS.read_text())
     keys = {"id", "system", "verdict", "estimate", "low", "high", "unit", "seeds", "profile"}
     assert all(set(entry) == keys for entry in entries)
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+CONTROLS = ["l2-matrices", "l1-matrices", "random", "re-dense", "dense, no decay", "ticket, no decay"]
+LITTLE = SMOKE.model_copy(update={"images": "mnist", "seeds": [0], "epochs": 2, "ticket_epoch": 1})
+LITTLE_DIGITS = LITTLE.model_copy(update={"images": "digits"})
+
+
+def kinds_of(systems):
+    return {system: list(kinds) for system, kinds in systems.items()}
+
+
+def judged(results):
+    return [(judgement.verdict.id, judgement.verdict.system) for judgement in results.judgements]
+
+
+def test_the_smoke_profile_learns_digits():
+    systems = experiments.mnist(SMOKE)
+    assert kinds_of(systems) == {"mnist-mlp/digits": ["base", "ticket", *CONTROLS]}
+    for dense in systems["mnist-mlp/digits"]["base"]:
+        assert dense.task == ImageTask(
+            images=images.DIGITS, pixels=64, train_count=200, test_count=1597, seed=dense.seed
+        )
+        assert (dense.model, dense.optimizer, dense.epochs) == (ImageMLP(), AdamW(weight_decay=0.1), 300)
+
+
+def test_the_paper_profile_learns_mnist_digits_and_mnist_with_four_matrices(monkeypatch):
+    monkeypatch.delenv(images.VARIABLE, raising=False)
+    systems = experiments.mnist(load("paper"))
+    assert kinds_of(systems) == {
+        "mnist-mlp": ["base", "ticket", *CONTROLS],
+        "mnist-mlp/digits": ["base", "ticket"],
+        "mnist-mlp/four-matrices": ["base", "ticket"],
+    }
+    tasks = {system: (images.MNIST, 784, 1000, 9000) for system in systems} | {
+        "mnist-mlp/digits": (images.DIGITS, 64, 200, 1597)
+    }
+    for system, kinds in systems.items():
+        assert all([run.seed for run in runs] == [0, 1, 2, 3, 4] for runs in kinds.values())
+        for dense, ticket in zip(kinds["base"], kinds["ticket"], strict=True):
+            task = dense.task
+            assert (task.images, task.pixels, task.train_count, task.test_count) == tasks[system]
+            assert task.seed == dense.seed
+            assert (dense.start, dense.epochs) == (Dense(), 30_000)
+            o = dense.optimizer
+            assert (o.learning_rate, o.beta1, o.beta2, o.weight_decay, o.decay_until) == (0.001, 0.9, 0.98, 0.1, None)
+            assert ticket == dataclasses.replace(dense, start=Ticket(base=dense, epoch=28_000, rate=0.6))
+            matrices = dense.model.shapes(task.size)
+            assert len(matrices) == (4 if system == "mnist-mlp/four-matrices" else 3)
+            assert dense.model.weight_scale == 8
+
+
+def test_controls_of_images_differ_from_the_base_in_nothing_but_what_they_control(monkeypatch):
+    monkeypatch.delenv(images.VARIABLE, raising=False)
+    kinds = experiments.mnist(load("paper"))["mnist-mlp"]
+    for i, run in enumerate(kinds["base"]):
+        ticket, none = Ticket(base=run, epoch=28_000, rate=0.6), AdamW(weight_decay=0.0)
+        changes = {
+            "l2-matrices": {"start": Rescaled(ticket=ticket, norm="l2", over="matrices")},
+            "l1-matrices": {"start": Rescaled(ticket=ticket, norm="l1", over="matrices")},
+            "random": {"start": Scored(method="random", rate=0.6)},
+            "re-dense": {"start": Redense(ticket=ticket)},
+            "dense, no decay": {"optimizer": none},
+            "ticket, no decay": {"start": ticket, "optimizer": none},
+        }
+        for kind in CONTROLS:
+            assert kinds[kind][i] == dataclasses.replace(run, **changes[kind]), kind
+
+
+def test_a_file_of_ones_own_is_learned_as_far_as_it_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "CACHE", tmp_path)
+    pixels, labels = made_up_images(1005, (3, 3))
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=labels)
+    systems = experiments.mnist(SMOKE.model_copy(update={"images": str(tmp_path / "mine.npz")}))
+    assert list(systems) == ["mnist-mlp", "mnist-mlp/digits", "mnist-mlp/four-matrices"]
+    for system in ("mnist-mlp", "mnist-mlp/four-matrices"):
+        task = systems[system]["base"][0].task
+        assert (task.pixels, task.train_count, task.test_count) == (9, 1000, 5)
+        assert len(task.data().test) == 5
+        assert images.load(task.images).source == "mine.npz"
+    assert systems["mnist-mlp/digits"]["base"][0].task.images == images.DIGITS
+
+
+def test_where_mnist_cannot_be_had_the_chapter_is_about_digits_and_says_so(without_mnist, store):
+    found = experiments.results("mnist", LITTLE, store)
+    error = "MNIST cannot be downloaded from OpenML (no network); take images: digits"
+    assert found.note == f"What follows is about scikit-learn's 8×8 digits, not MNIST: {error}."
+    assert found.parameters == LITTLE_DIGITS
+    assert kinds_of(found.records) == {"mnist-mlp/digits": ["base", "ticket", *CONTROLS]}
+    assert all(group[0].run.task.images == images.DIGITS for group in found.records["mnist-mlp/digits"].values())
+    assert judged(found) == [("C03", "mnist-mlp/digits")]
+    assert without_mnist.count(images.MNIST) == 1
+
+
+def test_digits_that_were_asked_for_need_no_note_and_no_mnist(without_mnist, store):
+    found = experiments.results("mnist", LITTLE_DIGITS, store)
+    assert (found.note, found.parameters) == ("", LITTLE_DIGITS)
+    assert set(without_mnist) == {images.DIGITS}
+
+
+def test_other_chapters_ask_for_no_images(without_mnist, store):
+    assert experiments.with_images_at_hand(LITTLE, store, ["main-results", "tasks"]) == (LITTLE, "")
+    assert without_mnist == []
+
+
+@pytest.fixture
+def recorded(tiny_chapter, store):
+    """A store that has all of the chapter at `LITTLE`."""
+    found = experiments.results("mnist", LITTLE, store)
+    assert found.note == "" and {images.MNIST, images.DIGITS} == set(tiny_chapter)
+    tiny_chapter.clear()
+    return store
+
+
+def test_where_mnist_is_at_hand_every_part_is_trained_and_judged(recorded):
+    found = experiments.results("mnist", LITTLE, recorded)
+    assert kinds_of(found.records) == kinds_of(experiments.mnist(LITTLE))
+    wanted = ["mnist-mlp", "mnist-mlp/of-best", "mnist-mlp/digits", "mnist-mlp/four-matrices"]
+    assert judged(found) == [("C03", system) for system in wanted]
+    for system, kinds in found.records.items():
+        for kind, [record] in kinds.items():
+            assert (record.tables is not None) == (kind in ("base", "ticket")), (system, kind)
+
+
+def test_each_system_is_judged_by_its_own_records_and_of_best_by_those_of_mnist(recorded, monkeypatch):
+    judge, groups_of = claims.judge, {}
+
+    def listen(claim, system, groups, profile):
+        groups_of[system] = groups
+        return judge(claim, system, groups, profile)
+
+    monkeypatch.setattr(claims, "judge", listen)
+    records = experiments.results("mnist", LITTLE, recorded).records
+    assert set(groups_of) == {*records, "mnist-mlp/of-best"}
+    assert groups_of.pop("mnist-mlp/of-best") is records["mnist-mlp"]
+    assert all(groups is records[system] for system, groups in groups_of.items())
+
+
+def test_where_all_runs_are_recorded_no_images_are_asked_for(recorded, without_mnist):
+    found = experiments.results("mnist", LITTLE, recorded)
+    assert (found.note, found.parameters) == ("", LITTLE)
+    assert without_mnist == []
+
+
+@pytest.mark.parametrize("folder", ["records", "tables"])
+def test_where_a_record_or_a_table_is_missing_images_are_asked_for(recorded, without_mnist, folder):
+    [run] = experiments.mnist(LITTLE)["mnist-mlp/four-matrices"]["ticket"]
+    (recorded.write_to.parent / folder / f"{run.key}.npz").unlink()
+    parameters, note = experiments.with_images_at_hand(LITTLE, recorded)
+    assert parameters.images == "digits" and note.startswith("What follows is about ")
+    assert without_mnist == [images.MNIST]

@@ -7,9 +7,9 @@ import pytest
 
 from lib import claims, measures
 from lib.experiments import CLAIMS
-from lib.models import MLP
+from lib.models import MLP, ImageMLP
 from lib.runs import Run
-from lib.tasks import ModularTask
+from lib.tasks import ImageTask, ModularTask
 
 EPOCHS = np.arange(0, 30_001, 100)
 BY_ID = {entry.id: entry for entry in claims.load_claims(CLAIMS)}
@@ -249,3 +249,87 @@ def test_the_deciding_part_is_the_first_of_the_worst_outcome():
 def test_every_measure_has_a_rule_and_a_known_claim():
     for claim, _ in measures.MEASURES.items():
         assert BY_ID[claim].rules, claim
+
+
+# --- image classifiers ------------------------------------------------------------------------------------------------
+
+
+def stairs(bests, *steps):
+    """Records of image classifiers, one a seed, whose test accuracy goes in steps (epoch, share of the seed's best)."""
+    out = []
+    for seed, best in enumerate(bests):
+        accuracy = np.full(len(EPOCHS), 0.1)
+        for epoch, share in steps:
+            accuracy[EPOCHS >= epoch] = share * best
+        run = Run(task=ImageTask(seed=seed), model=ImageMLP(), seed=seed)
+        out.append(Made(seed, {"test_accuracy": accuracy, "train_accuracy": np.ones(len(EPOCHS))}, run=run))
+    return out
+
+
+def c03(base, ticket, part=""):
+    return judge("C03", {"base": base, "ticket": ticket}, f"mnist-mlp{part}")
+
+
+@pytest.mark.parametrize("best", [1.0, 0.96, 0.91, 0.81, 0.5])
+def test_an_image_classifier_has_generalized_at_080_whatever_its_base_reaches(best):
+    base = stairs([best] * 5, (100, 1.0))
+    assert measures.threshold(base) == 0.8
+    pairs = [Made(record.seed, record.metrics) for record in base]
+    assert measures.threshold(pairs) == next((tau for tau in (0.95, 0.9) if best >= tau), 0.8)
+
+
+def test_the_speed_up_of_an_image_classifier_is_that_to_080():
+    base = stairs([1.0] * 5, (5_000, 0.79), (12_000, 0.8), (20_000, 0.95))
+    judgement = c03(base, stairs([1.0] * 5, (500, 0.79), (600, 0.8), (19_000, 0.95)))
+    assert (judgement.tau, judgement.verdict.verdict, judgement.verdict.estimate) == (0.8, "replicated", 20)
+    assert judgement.measured.table["t_gen base"].tolist() == [12_000] * 5
+    assert "a net has generalized at test accuracy 0.80." in claims.sentence(judgement)
+    for t_gen, wanted in ((6_100, "inconclusive"), (10_100, "refuted")):
+        assert c03(base, stairs([1.0] * 5, (t_gen, 0.8))).verdict.verdict == wanted
+
+
+def test_an_image_classifier_that_never_reaches_080_is_censored():
+    judgement = c03(stairs([0.79] * 5, (12_000, 1.0)), stairs([1.0] * 5, (1_000, 1.0)))
+    assert (judgement.verdict.verdict, judgement.verdict.low) == ("replicated", 30)
+    assert "Not generalized within 30,000 epochs, so censored: 5 of 5 runs of the base." in claims.sentence(judgement)
+
+
+BESTS = [0.9, 0.8, 0.7, 0.6, 0.5]
+
+
+def test_of_best_takes_095_of_what_each_seeds_own_base_reaches():
+    """Any tau in common gives other numbers: the bases of some seeds would reach it at once, or never."""
+    base = stairs(BESTS, (100, 0.94), (12_000, 0.96), (20_000, 1.0), (25_000, 0.2))
+    ticket = stairs(BESTS, (200, 0.94), (600, 0.96), (1_000, 1.9))
+    judgement = c03(base, ticket, "/of-best")
+    table = judgement.measured.table
+    assert table["τ"].tolist() == pytest.approx([0.95 * best for best in BESTS])
+    assert table["t_gen base"].tolist() == [12_000] * 5
+    assert table["t_gen ticket"].tolist() == [600] * 5
+    assert (judgement.measured.low, judgement.measured.high) == ([20.0] * 5, [20.0] * 5)
+    assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("replicated", 20)
+    sentence = claims.sentence(judgement)
+    assert "a net has generalized at 0.95 of the best test accuracy of its seed's base." in sentence
+    assert "test accuracy 0.80" not in sentence
+    for part in ("", "/digits", "/four-matrices"):
+        assert c03(base, ticket, part).measured.low != judgement.measured.low
+
+
+def test_of_best_leaves_a_ticket_that_stays_below_its_base_open():
+    base = stairs(BESTS, (12_000, 1.0))
+    judgement = c03(base, stairs(BESTS, (600, 0.94)), "/of-best")
+    assert judgement.measured.table["t_gen ticket"].isna().all()
+    assert judgement.verdict.verdict == "refuted"  # at most 12,000 / 30,000
+    assert judgement.measured.high == [0.4] * 5
+
+
+def test_a_verdict_on_images_says_how_many_of_which_set():
+    def sentence(**task):
+        records = stairs(BESTS, (600, 1.0))
+        for record in records:
+            record.run = Run(task=ImageTask(**task, seed=record.seed), model=ImageMLP(), seed=record.seed)
+        return claims.sentence(c03(records, records))
+
+    assert "Images: 1,000 to train on and 9,000 to test on, of MNIST." in sentence()
+    words = sentence(images="digits", pixels=64, train_count=200, test_count=1597)
+    assert "Images: 200 to train on and 1,597 to test on, of scikit-learn's 8×8 digits, not MNIST." in words

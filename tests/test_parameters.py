@@ -144,6 +144,25 @@ def test_cuda_where_there_is_none(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("name", ["mnist", "digits", ".", "{}", "{}/mine.npz", "~", "~/mine.npz"])
+def test_images_are_mnist_digits_or_a_file_or_folder_that_is_there(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.npz").touch()
+    name = name.format(tmp_path)
+    assert validate(GOOD | {"images": name}, "x").images == name
+
+
+@pytest.mark.parametrize("name", ["mnist-10k", "MNIST", "{}/mine.npz", "~/mine.npz"])
+def test_images_that_are_not_there_are_refused(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    name = name.format(tmp_path)
+    assert refusal(GOOD | {"images": name}) == (
+        f"mine.yml: images is {name!r}; there is no such file or folder; mnist and digits need none "
+        "(mnist, digits, or a local file or folder of MNIST)"
+    )
+
+
 @pytest.mark.parametrize("prime", [3, 5, 7, 11, 13, 67, 97, 113])
 def test_primes_are_taken(prime):
     assert validate(GOOD | {"prime": prime}, "x").prime == prime
