@@ -164,7 +164,7 @@ def check(images: np.ndarray, labels: np.ndarray, where: str) -> tuple[np.ndarra
         wrong = f"images has the shape {images.shape}; [n, height, width] or [n, pixels] would be right"
     elif labels.shape != images.shape[:1]:
         wrong = f"labels has the shape {labels.shape}; {images.shape[:1]}, one for each image, would be right"
-    elif images.dtype.kind not in "biuf" or labels.dtype.kind not in "biuf":
+    elif images.dtype.kind not in "iuf" or labels.dtype.kind not in "iuf":
         wrong = f"images and labels are {images.dtype} and {labels.dtype}; whole numbers would be right"
     elif not _whole(images, 255) or images.max() <= 1:
         wrong = f"brightness goes from {images.min()} to {images.max()}; whole numbers from 0 to 255 would be right"

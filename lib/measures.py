@@ -137,7 +137,9 @@ def speed_up(groups: Groups, tau: float | Sequence[float], slower: str = "base",
 def image_speed_up(groups: Groups, tau: float, part: str) -> Measured:
     """C03: the speed-up of the ticket; "of-best" takes 0.95 of the best test accuracy of the seed's base for tau."""
     task = groups["base"][0].run.task
-    data = f"Images: {task.train_count:,} to train on and {task.test_count:,} to test on, of {images.title(task.images)}."
+    data = (
+        f"Images: {task.train_count:,} to train on and {task.test_count:,} to test on, of {images.title(task.images)}."
+    )
     taus, generalized = tau, ""
     if part == "of-best":
         taus = [0.95 * float(series(record, "test_accuracy").max()) for record in groups["base"]]

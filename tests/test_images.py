@@ -1,6 +1,7 @@
 """Images: the book's are found in whatever holds them, all else is told apart or refused in one sentence."""
 
 import dataclasses
+import gc
 import gzip
 import hashlib
 import json
@@ -25,6 +26,8 @@ from lib.models import ImageMLP
 from lib.plan import obtain
 from lib.runs import AdamW
 from lib.tasks import ImageTask
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # scikit-learn leaves a failed download's socket open
 
 THE_HASHES = images.HASHES
 IMAGES, LABELS = made_up_images(60, (4, 4))
@@ -509,6 +512,7 @@ def openml(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     yield server
     server.close()
+    gc.collect()
 
 
 def test_mnist_is_downloaded_and_scikit_learn_keeps_what_came(openml, tmp_path):
