@@ -46,6 +46,8 @@ images = "mnist"
 device = "cpu"
 
 # %% tags=["hide-input"]
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
@@ -146,7 +148,7 @@ figures.sign(figure, settings)
 # %% tags=["remove-input"]
 def only(kinds):
     """These kinds of net of the results."""
-    return experiments.Results({system: {kind: groups[kind] for kind in kinds} for system, groups in results.records.items()}, [])
+    return replace(results, records={system: {kind: groups[kind] for kind in kinds} for system, groups in results.records.items()}, judgements=[])
 
 
 over_epochs = only(["dense, no decay", *[f"rate {rate}" for rate in chosen]])
