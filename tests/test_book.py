@@ -13,9 +13,11 @@ from tools import build
 from tools.browser import DESKTOP, PHONE, find_chromium, launch, offline_context, serve
 
 PAGES = build.pages()
-# What sticks out of the window and is in no box that scrolls: a reader would never see it.
+# What sticks out of the window and is in no box that scrolls: a reader would never see it. Equations have a second form
+# for screen readers, clipped to a point, which nobody sees anyway.
 CUT_OFF = """() => [...document.querySelectorAll("article *")]
     .filter(element => element.getBoundingClientRect().right > innerWidth + 1 && element.checkVisibility())
+    .filter(element => !element.closest("mjx-assistive-mml"))
     .filter(element => {
         for (let box = element; box; box = box.parentElement)
             if (["auto", "scroll"].includes(getComputedStyle(box).overflowX) && box.tagName !== "HTML") return false;
