@@ -290,7 +290,7 @@ for ax, (name, groups) in zip(axes[0], others.items(), strict=True):
 for ax in axes[0, 1:]:
     ax.set_ylabel("")
 figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=min(4, 2 * len(others)), fontsize=9)
-shown = " and ".join(dict.fromkeys(image_sets.title(groups["base"][0].run.task.images) for groups in others.values()))
+shown = "; ".join(dict.fromkeys(image_sets.title(groups["base"][0].run.task.images) for groups in others.values()))
 figures.sign(figure, settings, shown)
 
 # %% tags=["remove-input"]
