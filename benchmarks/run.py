@@ -1,9 +1,9 @@
 """`make bench`: milliseconds a run-epoch, the plain per-sample loop against the stacked trainer, in one process.
 
-Writes benchmarks/results.json. Medians over repeats. Where MNIST is not at hand, made-up images with as many lit pixels
-take its place. The share of peak counts the operations that are done, so sums over lit pixels alone. The baseline is timed first: the trainer tells the C library to
-keep freed memory, which would speed up the baseline too. The stack's time includes its evaluation every 100 epochs, the
-baseline's its own every epoch.
+Writes benchmarks/results.json. Medians over repeats. The baseline is timed first: the trainer tells the C library to keep
+freed memory, which would speed up the baseline too. The stack's time includes its evaluation every 100 epochs, the
+baseline's its own every epoch, but for images. Where MNIST is not at hand, made-up images with as many lit pixels take its
+place. The share of peak counts the operations that are done, so sums over lit pixels alone.
 """
 
 import json

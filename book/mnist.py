@@ -200,11 +200,12 @@ Markdown("\n".join(counts))
 
 # %% mystnb={"figure": {"caption": "Test images that the dense net comes to tell apart as it generalizes, those nearest to its t_gen. Above each its label, and the net's answer while it only memorizes and at the end.", "name": "fig-mnist-flips"}, "image": {"alt": "Twelve test images of handwritten digits in two rows. Above each, the label and two answers of the net, a wrong one from before generalization and the right one from the end."}} tags=["hide-input"]
 table, base = tables["base"], kinds["base"][0]
-t_gen = measures.generalization_epoch(base, tau)
-before = np.searchsorted(table["epochs"], (t_gen or settings.epochs) / 2) - 1
+t_gen, memorizing = measures.generalization_epoch(base, tau), measures.memorizing_epoch(base, tau)
+goal = settings.epochs if t_gen is None else t_gen
+before = np.searchsorted(table["epochs"], settings.epochs // 2 if memorizing is None else memorizing)
 late = settled(table)
 turning = np.flatnonzero((late > before) & (late < len(table["epochs"])) & ~right_answers(table)[before])
-away = np.abs(table["epochs"][late[turning]] - (t_gen or settings.epochs))
+away = np.abs(table["epochs"][late[turning]] - goal)
 chosen = turning[np.argsort(away, kind="stable")][:12]
 figure, axes = figures.panels(2, 6, height=2.0)
 figure.set_size_inches(9, 3.9)
@@ -214,7 +215,7 @@ for ax in axes.flat:
 for ax, i in zip(axes.flat, chosen, strict=False):
     ax.imshow(table["images"][i].reshape(side, side), cmap="gray_r")
     ax.set_title(f"a {table['labels'][i]}: {table['answers'][before, i]} → {table['answers'][-1, i]}", fontsize=11)
-figure.suptitle(f"answers at epoch {table['epochs'][before]:,} → at the end, {'t_gen ' + format(t_gen, ',') if t_gen else 'never generalized'}", fontsize=10)
+figure.suptitle(f"answers at epoch {table['epochs'][before]:,} → at the end, {'never generalized' if t_gen is None else f't_gen {t_gen:,}'}", fontsize=10)
 figures.sign(figure, one_seed, data)
 
 # %% mystnb={"figure": {"caption": "Right (coloured) and wrong (white) answers to the first test images, a row for each image, sorted by when the dense net is right for good. The dashed line is t_gen. The axis of epochs holds the snapshots, which lie closer before 1,000.", "name": "fig-mnist-answers"}, "image": {"alt": "Two panels, base and ticket, in which every row is a test image and every column a snapshot of the net; a cell is coloured where the answer is right. The coloured area begins near the dashed line, which lies further to the left for the ticket where that generalizes sooner."}} tags=["hide-input"]
@@ -239,7 +240,6 @@ figures.sign(figure, one_seed, data)
 # %% mystnb={"figure": {"caption": "First-layer weights of the first 16 neurons as images, over training; blue is positive, red negative, white zero, on a scale of its own in each panel, which its title states. The neurons are the same above and below and were not picked.", "name": "fig-mnist-weights"}, "image": {"alt": "Two rows of panels, base above and ticket below, at several epochs from left to right. Each panel holds the weights of 16 neurons as small square images in four rows and four columns."}} tags=["hide-input"]
 def mosaic(neurons, columns=4):
     """Weights of neurons [16, pixels] as one picture, with a line between them."""
-    side = int(neurons.shape[1] ** 0.5)
     tiles = np.pad(neurons.reshape(-1, side, side), ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)
     return np.vstack([np.hstack(list(row)) for row in tiles.reshape(-1, columns, side + 1, side + 1)])
 
@@ -257,9 +257,12 @@ for row, (kind, table) in zip(axes, tables.items(), strict=True):
 figures.sign(figure, one_seed, data)
 
 # %% mystnb={"figure": {"caption": "Share of each pixel's first-layer weights that a mask keeps, mean over seeds. Left the ticket's mask, right the random mask of the same rate.", "name": "fig-mnist-mask"}, "image": {"alt": "Two square heat maps of the pixels of an image, showing the share of weights kept by the ticket's mask and by a random mask, with a colour bar from 0 to 1."}} tags=["hide-input"]
+by_pixel = {
+    kind: np.mean([record.run.split(record.mask)["W_1"].mean(1) for record in kinds[kind]], axis=0)
+    for kind in ("ticket", "random")
+}
 figure, axes = figures.panels(1, 2, height=3.4)
-for ax, kind in zip(axes[0], ("ticket", "random"), strict=True):
-    share = np.mean([record.run.split(record.mask)["W_1"].mean(1) for record in kinds[kind]], axis=0)
+for ax, (kind, share) in zip(axes[0], by_pixel.items(), strict=True):
     shown = ax.imshow(share.reshape(side, side), cmap="viridis", vmin=0, vmax=1)
     ax.set_title(figures.name(kind), color=figures.colour(kind))
     ax.set_axis_off()
@@ -267,14 +270,10 @@ figure.colorbar(shown, ax=axes, label="share of weights kept", shrink=0.8)
 figures.sign(figure, settings, data)
 
 # %% tags=["remove-input"]
-kept = {
-    name: np.median([record.run.split(record.mask)[name].mean() for record in kinds["ticket"]])
-    for name in kinds["ticket"][0].run.parts()
-}
-by_pixel = np.mean([record.run.split(record.mask)["W_1"].mean(1) for record in kinds["ticket"]], axis=0)
+kept = measures.kept_shares(kinds["ticket"])
 Markdown(
     f"Share of each matrix that the ticket's mask keeps (medians over seeds): {', '.join(f'{name} {share:.2f}' for name, share in kept.items())}. "
-    f"By pixel it keeps between {by_pixel.min():.2f} and {by_pixel.max():.2f} of the first-layer weights."
+    f"By pixel it keeps between {by_pixel['ticket'].min():.2f} and {by_pixel['ticket'].max():.2f} of the first-layer weights."
 )
 
 # %% [markdown]

@@ -117,7 +117,7 @@ for system, kinds in results.records.items():
         rows.append({"system": figures.system(system), "net": figures.name(kind), "ratio": text, **starts})
         if kind in MATCHED:
             worst = max(worst, np.abs(first(kinds[kind], MATCHED[kind]) / first(kinds["ticket"], MATCHED[kind]) - 1).max())
-    kept = {name: np.median([r.run.split(r.mask)[name].mean() for r in kinds["ticket"]]) for name in kinds["base"][0].run.parts()}
+    kept = measures.kept_shares(kinds["ticket"])
     empty = [name for name, share in kept.items() if share < 0.01]
     lines.append(
         f"* **{figures.system(system)}**: over all seeds and all four nets, the norm that was to be the ticket's "

@@ -15,7 +15,7 @@ from lib.files import ROOT
 from lib.measures import MEASURES
 from lib.models import MLP, ImageMLP, Transformer
 from lib.parameters import Parameters
-from lib.plan import obtain
+from lib.plan import make_plan, obtain
 from lib.runs import AdamW, DeadNeurons, Redense, Rescaled, Run, Scored, Ticket
 from lib.store import Record, Store
 from lib.tasks import ImageTask, ModularTask
@@ -337,11 +337,8 @@ def with_images_at_hand(
     """The parameters, with digits in place of MNIST where it must be trained on and cannot be had; a sentence on that."""
     if "mnist" not in chapters or images.find(parameters.images) != images.MNIST:
         return parameters, ""
-    tabled = tabled_runs(parameters, ["mnist"])
-    if all(
-        store.status(run).state == "recorded" and (run not in tabled or store.tables(run) is not None)
-        for run in runs_of(parameters, ["mnist"])
-    ):
+    levels = make_plan(runs_of(parameters, ["mnist"]), store, tabled_runs(parameters, ["mnist"]))
+    if not any(job.run.task.images == images.MNIST for level in levels for job in level):
         return parameters, ""
     try:
         images.load(images.MNIST)

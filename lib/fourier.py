@@ -16,10 +16,14 @@ EMBEDDINGS = 3  # embeddings are kept at so few snapshots: the first, one early,
 
 def snapshot_epochs(run: Run) -> list[int]:
     """Epochs at which tables are kept: for the MLP every evaluation up to 1,000 and 30 over the budget, else 10."""
-    pieces = 30 if isinstance(run.model, MLP) else 10
-    even = {run.epochs * i // pieces for i in range(pieces + 1)}
-    early = set(range(0, min(1000, run.epochs) + 1, EVALUATE_EVERY)) if isinstance(run.model, MLP) else set()
-    return sorted(even | early | {embedding_epochs(run)[1]})
+    epochs = dense_epochs(run) if isinstance(run.model, MLP) else {run.epochs * i // 10 for i in range(11)}
+    return sorted(epochs | {embedding_epochs(run)[1]})
+
+
+def dense_epochs(run: Run) -> set[int]:
+    """Every evaluation up to 1,000, and 30 epochs evenly spaced up to the end of the budget."""
+    even = {run.epochs * i // 30 for i in range(31)}
+    return even | set(range(0, min(1000, run.epochs) + 1, EVALUATE_EVERY))
 
 
 def embedding_epochs(run: Run) -> list[int]:

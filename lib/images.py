@@ -85,7 +85,7 @@ def load(name: str) -> ImageSet:
         return ImageSet(name, digits.data.astype(np.uint8), digits.target.astype(np.uint8), 16, "bundled, scikit-learn")
     kept = _kept(name)
     if kept is None and os.environ.get(VARIABLE):
-        from_file(Path(os.environ[VARIABLE]).expanduser())
+        find("mnist")  # reads that file
         kept = _kept(name)
     if kept is None and name == MNIST:
         images, labels = download()

@@ -419,6 +419,12 @@ def random_labels(groups: Groups, tau: float) -> Measured:
     return share("a test accuracy below 0.05 at the end", rows)
 
 
+def kept_shares(records: Sequence[Record]) -> dict[str, float]:
+    """The share of each weight matrix that the masks of records keep, median over seeds."""
+    masks = [record.run.split(record.mask) for record in records]
+    return {name: float(np.median([mask[name].mean() for mask in masks])) for name in masks[0]}
+
+
 def killed(record: Record) -> int:
     """Hidden neurons without any input weight in a run's mask."""
     return int((~record.run.split(record.mask)["W_in"].any(1)).sum())

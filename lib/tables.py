@@ -5,9 +5,10 @@ first-layer weights of its first neurons (of all equal by initialisation, so tha
 """
 
 import numpy as np
+import torch
 
 from lib import fourier, images
-from lib.runs import EVALUATE_EVERY, Run
+from lib.runs import Run
 from lib.tasks import ImageTask
 
 ANSWERED = 200  # test images whose answers are kept
@@ -17,10 +18,7 @@ NEURONS = 16  # neurons whose weights are kept
 def snapshot_epochs(run: Run) -> list[int]:
     """Epochs at which something is kept of a run's weights; of an image classifier every evaluation up to 1,000 and 30
     over the budget."""
-    if not isinstance(run.task, ImageTask):
-        return fourier.snapshot_epochs(run)
-    even = {run.epochs * i // 30 for i in range(31)}
-    return sorted(even | set(range(0, min(1000, run.epochs) + 1, EVALUATE_EVERY)))
+    return sorted(fourier.dense_epochs(run)) if isinstance(run.task, ImageTask) else fourier.snapshot_epochs(run)
 
 
 def weight_epochs(run: Run) -> list[int]:
@@ -52,7 +50,7 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
 
 def answers(run: Run, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """The class that an image classifier with weights [n] gives to each image [A, pixels]: [A] uint8."""
-    *hidden, last = run.split(weights).values()
-    for W in hidden:
-        inputs = np.maximum(inputs @ W, 0)
-    return (inputs @ last).argmax(1).astype(np.uint8)
+    model, pixels = run.model, run.task.size
+    matrices = model.matrices(torch.from_numpy(weights)[None], pixels)
+    outputs, _ = model.forward(matrices, model.lookup(torch.from_numpy(inputs)[None], pixels))
+    return outputs[0].argmax(1).numpy().astype(np.uint8)

@@ -123,6 +123,17 @@ def logits_of(model: MLP | Transformer) -> Callable[[dict[str, torch.Tensor], in
     return lambda W, a, b: reference.transformer_logits(W, a, b, model.heads)
 
 
+def masked_gently(loss: Callable[[torch.Tensor], torch.Tensor], weights: torch.Tensor, step: float = 1e-6) -> list:
+    """|dL/dc| at c = 1 for each weight [n], where c multiplies it: by finite differences of the loss itself."""
+    wanted = []
+    for i in range(len(weights)):
+        ahead, behind = torch.ones_like(weights), torch.ones_like(weights)
+        ahead[i] += step
+        behind[i] -= step
+        wanted.append(abs(loss(weights * ahead) - loss(weights * behind)) / (2 * step))
+    return wanted
+
+
 def as_matrices(vector: np.ndarray, shapes: dict[str, tuple[int, int]]) -> dict[str, np.ndarray]:
     """A run's weights [n] as its matrices."""
     parts = np.split(vector, np.cumsum([rows * cols for rows, cols in shapes.values()])[:-1])

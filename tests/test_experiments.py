@@ -328,6 +328,15 @@ def test_where_all_runs_are_recorded_no_images_are_asked_for(recorded, without_m
     assert without_mnist == []
 
 
+def test_where_only_digits_are_missing_the_chapter_is_still_about_mnist(recorded, without_mnist):
+    [run] = experiments.mnist(LITTLE)["mnist-mlp/digits"]["ticket"]
+    (recorded.write_to / f"{run.key}.npz").unlink()
+    found = experiments.results("mnist", LITTLE, recorded)
+    assert (found.note, found.parameters) == ("", LITTLE)
+    assert set(without_mnist) == {images.DIGITS}
+    assert kinds_of(found.records) == kinds_of(experiments.mnist(LITTLE))
+
+
 @pytest.mark.parametrize("folder", ["records", "tables"])
 def test_where_a_record_or_a_table_is_missing_images_are_asked_for(recorded, without_mnist, folder):
     [run] = experiments.mnist(LITTLE)["mnist-mlp/four-matrices"]["ticket"]

@@ -27,7 +27,9 @@ from lib.plan import obtain
 from lib.runs import AdamW
 from lib.tasks import ImageTask
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # scikit-learn leaves a failed download's socket open
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning"
+)  # scikit-learn leaves a failed download's socket open
 
 THE_HASHES = images.HASHES
 IMAGES, LABELS = made_up_images(60, (4, 4))
