@@ -19,13 +19,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.baseline import Baseline, EagerImageMLP, EagerMLP, EagerTransformer
-from lib import experiments, images, parameters
-from lib.models import ImageMLP, Pixels
-from lib.plan import STACK
-from lib.runs import EVALUATE_EVERY, Run
-from lib.store import machine
-from lib.tasks import Data
-from lib.training import Stack, train
+from lib.experiments import chapters as experiments, parameters
+from lib.train import images
+from lib.train.models import ImageMLP, Pixels
+from lib.records.plan import STACK
+from lib.train.runs import EVALUATE_EVERY, Run
+from lib.records.store import machine
+from lib.train.tasks import Data
+from lib.train.trainer import Stack, train
 
 RESULTS = Path(__file__).parent / "results.json"
 EAGER = {"mlp": EagerMLP, "transformer": EagerTransformer, "mnist-mlp": EagerImageMLP}

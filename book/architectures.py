@@ -47,7 +47,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lib import claims, experiments, figures, measures, parameters, report
+from lib.book import figures, report
+from lib.claims import judging as claims, measures
+from lib.experiments import chapters as experiments, parameters
 
 settings = parameters.check(globals())
 results = experiments.results("architectures", settings)

@@ -45,8 +45,10 @@ device = "cpu"
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lib import claims, experiments, figures, measures, parameters, report
-from lib.store import CACHE, RESULTS, Store
+from lib.book import figures, report
+from lib.claims import judging as claims, measures
+from lib.experiments import chapters as experiments, parameters
+from lib.records.store import CACHE, RESULTS, Store
 
 settings = parameters.check(globals())
 results = experiments.results("deviations", settings)

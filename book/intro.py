@@ -45,8 +45,10 @@ from collections import Counter
 
 from IPython.display import HTML, Markdown
 
-from lib import claims, experiments, figures, measures, parameters, report
-from lib.store import Store
+from lib.book import figures, report
+from lib.claims import judging as claims, measures
+from lib.experiments import chapters as experiments, parameters
+from lib.records.store import Store
 
 settings = parameters.check(globals())
 results = experiments.results("main-results", settings)

@@ -56,8 +56,10 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 from matplotlib.colors import ListedColormap
 
-from lib import claims, experiments, figures, measures, parameters, report
-from lib import images as image_sets
+from lib.book import figures, report
+from lib.claims import judging as claims, measures
+from lib.experiments import chapters as experiments, parameters
+from lib.train import images as image_sets
 
 settings = parameters.check(globals())
 results = experiments.results("mnist", settings)

@@ -67,7 +67,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lib import experiments, figures, measures, parameters, pruning, report
+from lib.book import figures, report
+from lib.claims import measures
+from lib.experiments import chapters as experiments, parameters
+from lib.train import pruning
 
 settings = parameters.check(globals())
 results = experiments.results("pruning-at-init", settings)

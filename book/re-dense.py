@@ -53,8 +53,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lib import claims, experiments, figures, measures, parameters, report
-from lib.runs import EVALUATE_EVERY
+from lib.book import figures, report
+from lib.claims import judging as claims, measures
+from lib.experiments import chapters as experiments, parameters
+from lib.train.runs import EVALUATE_EVERY
 
 settings = parameters.check(globals())
 results = experiments.results("re-dense", settings)

@@ -56,7 +56,10 @@ from IPython.display import HTML, Markdown
 from matplotlib.ticker import MaxNLocator
 from sklearn.decomposition import PCA
 
-from lib import experiments, figures, fourier, measures, parameters, report
+from lib.analysis import fourier
+from lib.book import figures, report
+from lib.claims import measures
+from lib.experiments import chapters as experiments, parameters
 
 settings = parameters.check(globals())
 results = experiments.results("representations", settings)

@@ -37,9 +37,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lib import experiments, figures, parameters, report
-from lib.runs import EVALUATE_EVERY
-from lib.store import machine
+from lib.book import figures, report
+from lib.experiments import chapters as experiments, parameters
+from lib.train.runs import EVALUATE_EVERY
+from lib.records.store import machine
 
 settings = parameters.check(globals())
 bases = {system: experiments.base(system, settings.seeds[0], settings) for system in experiments.MODELS}

@@ -76,7 +76,11 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 from scipy.stats import pearsonr
 
-from lib import claims, experiments, figures, measures, parameters, pruning, report, structure
+from lib.analysis import structure
+from lib.book import figures, report
+from lib.claims import judging as claims, measures
+from lib.experiments import chapters as experiments, parameters
+from lib.train import pruning
 
 settings = parameters.check(globals())
 results = experiments.results("structure", settings)

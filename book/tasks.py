@@ -54,7 +54,9 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 from scipy.stats import binom
 
-from lib import claims, experiments, figures, measures, parameters, report
+from lib.book import figures, report
+from lib.claims import judging as claims, measures
+from lib.experiments import chapters as experiments, parameters
 
 settings = parameters.check(globals())
 results = experiments.results("tasks", settings)

@@ -50,7 +50,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lib import experiments, figures, measures, parameters, report
+from lib.book import figures, report
+from lib.claims import measures
+from lib.experiments import chapters as experiments, parameters
 
 settings = parameters.check(globals())
 results = experiments.results("ticket-epochs", settings)

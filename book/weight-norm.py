@@ -50,8 +50,11 @@ import pandas as pd
 import torch
 from IPython.display import HTML, Markdown
 
-from lib import claims, experiments, figures, fourier, measures, parameters, report
-from lib.pruning import loss_gradient
+from lib.analysis import fourier
+from lib.book import figures, report
+from lib.claims import judging as claims, measures
+from lib.experiments import chapters as experiments, parameters
+from lib.train.pruning import loss_gradient
 
 settings = parameters.check(globals())
 results = experiments.results("weight-norm", settings)

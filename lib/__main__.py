@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib import claims, experiments, parameters
+from lib.claims import judging as claims
+from lib.experiments import chapters as experiments, parameters
 from lib.files import CACHE, RESULTS, StoreError
-from lib.plan import execute, make_plan
-from lib.runs import Run
-from lib.store import Store
-from lib.training import Diverged
+from lib.records.plan import execute, make_plan
+from lib.train.runs import Run
+from lib.records.store import Store
+from lib.train.trainer import Diverged
 
 if TYPE_CHECKING:
     import distributed

@@ -11,12 +11,13 @@ import pytest
 import reference
 import torch
 
-from lib import experiments, images
-from lib.models import MLP, ImageMLP, Transformer
-from lib.runs import AdamW, Run, Ticket
-from lib.store import Store
-from lib.tasks import ImageTask, ModularTask
-from lib.training import Trained, train
+from lib.experiments import chapters as experiments
+from lib.train import images
+from lib.train.models import MLP, ImageMLP, Transformer
+from lib.train.runs import AdamW, Run, Ticket
+from lib.records.store import Store
+from lib.train.tasks import ImageTask, ModularTask
+from lib.train.trainer import Trained, train
 from tools import build
 
 # What every chapter's file begins with.

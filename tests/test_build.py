@@ -103,7 +103,7 @@ def test_only_what_changed_is_executed_again(root: Path) -> None:
     assert second == first | {"one": "new\n"}
 
 
-@pytest.mark.parametrize("path", ["lib/tasks.py", "book/claims.yml", "results/record"])
+@pytest.mark.parametrize("path", ["lib/train/tasks.py", "book/claims.yml", "results/record"])
 def test_every_input_counts(root: Path, path: str) -> None:
     before = build.fingerprints(build.chapters(), {})
     (root / path).write_text("2")

@@ -61,7 +61,7 @@ def test_a_bad_parameter_stops_the_chapter_with_one_sentence(tmp_path: Path, opt
     )
     assert done.returncode != 0
     assert sentence in done.stderr
-    assert "lib/parameters.py" not in done.stderr  # the sentence stands alone, not under a traceback
+    assert "lib/experiments/parameters.py" not in done.stderr  # the sentence stands alone, not under a traceback
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

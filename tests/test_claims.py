@@ -12,11 +12,11 @@ import pytest
 import scipy.stats
 import yaml
 
-from lib import claims as c
-from lib import measures
-from lib.models import MLP
-from lib.runs import Run
-from lib.tasks import ModularTask
+from lib.claims import judging as c
+from lib.claims import measures
+from lib.train.models import MLP
+from lib.train.runs import Run
+from lib.train.tasks import ModularTask
 
 CLAIMS_FILE = Path(__file__).parents[1] / "book" / "claims.yml"
 EPOCHS = np.arange(0, 30_001, 100)

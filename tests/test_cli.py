@@ -8,12 +8,14 @@ import pytest
 import torch
 
 import lib.__main__ as command
-import lib.runs
-import lib.store
-from lib import claims, experiments, images
+import lib.train.runs
+import lib.records.store
+from lib.claims import judging as claims
+from lib.experiments import chapters as experiments
+from lib.train import images
 from lib.files import ROOT, StoreError
-from lib.parameters import load
-from lib.store import Store
+from lib.experiments.parameters import load
+from lib.records.store import Store
 
 SMOKE = load("smoke").model_copy(update={"seeds": [0], "epochs": 200, "ticket_epoch": 100})
 ONE_CHAPTER = "--profile", "smoke", "--chapter", "main-results"  # 4 runs
@@ -136,7 +138,7 @@ def test_status_gives_the_reason_for_each_run(trained, capsys, monkeypatch):
     assert f"  damaged      {base}\n               would be trained for 200 epochs: damaged: {path} is damaged" in out
     assert f"  foreign file {trained.write_to / 'notes.txt'}: not a record of this project, left alone\n" in out
     path.unlink()
-    for module in (lib.runs, lib.store):
+    for module in (lib.train.runs, lib.records.store):
         monkeypatch.setattr(module, "NUMERICS", 2001)
     _, out, _ = run(capsys, "status", *ONE_CHAPTER)
     assert "2 out of date" in out.splitlines()[0]

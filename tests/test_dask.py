@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from lib import plan
-from lib.experiments import base, ticket
-from lib.parameters import load
-from lib.store import Store
+from lib.records import plan
+from lib.experiments.chapters import base, ticket
+from lib.experiments.parameters import load
+from lib.records.store import Store
 
 
 @pytest.fixture

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from conftest import made_up_images
 
-from lib import claims, experiments, images, report
-from lib.models import ImageMLP
-from lib.parameters import load
-from lib.runs import AdamW, Dense, Redense, Rescaled, Scored, Ticket
-from lib.store import Store
-from lib.tasks import ImageTask
+from lib.book import report
+from lib.claims import judging as claims
+from lib.experiments import chapters as experiments
+from lib.train import images
+from lib.train.models import ImageMLP
+from lib.experiments.parameters import load
+from lib.train.runs import AdamW, Dense, Redense, Rescaled, Scored, Ticket
+from lib.records.store import Store
+from lib.train.tasks import ImageTask
 
 SMOKE = load("smoke")
 

@@ -10,8 +10,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from lib import experiments, figures, fourier, measures, parameters, report
-from lib.store import Store
+from lib.analysis import fourier
+from lib.book import figures, report
+from lib.claims import measures
+from lib.experiments import chapters as experiments, parameters
+from lib.records.store import Store
 
 P, HALF = 67, 33
 X = np.arange(P)

@@ -2,7 +2,7 @@
 
 Rounding differs between machines and grows along a run, so only early epochs are compared, and loosely: moving every
 initial weight by one unit in its last place changes these metrics by less than a third of the tolerance. Where the change
-is meant, raise NUMERICS in lib/runs.py and write the file anew: `python tests/test_golden.py`.
+is meant, raise NUMERICS in lib/train/runs.py and write the file anew: `python tests/test_golden.py`.
 """
 
 import dataclasses
@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import runs
-from lib.models import MLP, ImageMLP, Transformer
-from lib.runs import AdamW, Run, Ticket
-from lib.tasks import ImageTask, ModularTask
-from lib.training import METRICS, train
+from lib.train import runs
+from lib.train.models import MLP, ImageMLP, Transformer
+from lib.train.runs import AdamW, Run, Ticket
+from lib.train.tasks import ImageTask, ModularTask
+from lib.train.trainer import METRICS, train
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RELATIVE = 0.02
@@ -60,7 +60,7 @@ def test_a_short_run_gives_the_numbers_on_file(name):
             np.testing.assert_allclose(
                 values, stored[kind][metric], rtol=RELATIVE, atol=ABSOLUTE.get(metric, 0),
                 err_msg=f"{name} {kind}, {metric} at epochs 0, 100, 200, 300 is not what it was. If the arithmetic was "
-                "changed on purpose, raise NUMERICS in lib/runs.py, then write the file anew with "
+                "changed on purpose, raise NUMERICS in lib/train/runs.py, then write the file anew with "
                 "`python tests/test_golden.py`; every record is then trained again.",
             )  # fmt: skip
 

@@ -10,12 +10,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lib.measures import generalization_epoch, train_epoch
-from lib.models import MLP
-from lib.plan import obtain
-from lib.runs import Run, Ticket
-from lib.store import Store
-from lib.tasks import ModularTask
+from lib.claims.measures import generalization_epoch, train_epoch
+from lib.train.models import MLP
+from lib.records.plan import obtain
+from lib.train.runs import Run, Ticket
+from lib.records.store import Store
+from lib.train.tasks import ModularTask
 
 SEEDS = (0, 1)
 EPOCHS = 4000

@@ -20,13 +20,13 @@ from conftest import (
     train_dense,
 )
 
-from lib import images
-from lib.models import MLP, ImageMLP, Pixels, Transformer, cut
-from lib.plan import Job, stacks
-from lib.pruning import loss_gradient, prune_by_score, snip, synflow
-from lib.runs import AdamW, Run, Ticket
-from lib.tasks import ImageTask, ModularTask, generator
-from lib.training import METRICS, squared_error, squared_error_gradient
+from lib.train import images
+from lib.train.models import MLP, ImageMLP, Pixels, Transformer, cut
+from lib.records.plan import Job, stacks
+from lib.train.pruning import loss_gradient, prune_by_score, snip, synflow
+from lib.train.runs import AdamW, Run, Ticket
+from lib.train.tasks import ImageTask, ModularTask, generator
+from lib.train.trainer import METRICS, squared_error, squared_error_gradient
 
 PIXELS, CLASSES, R, B = 6, 4, 3, 12
 MODELS = {f"{n} hidden": ImageMLP(width=5, hidden_layers=n, classes=CLASSES) for n in (1, 2, 3)}

@@ -20,12 +20,13 @@ import torch
 from conftest import as_matrices, made_up_images, tiny_image_run, tiny_run, train_dense
 from sklearn.datasets import _openml, load_digits
 
-from lib import fourier, images, tables
-from lib.images import DIGITS, MNIST, WHAT_TO_DO, ImagesError
-from lib.models import ImageMLP
-from lib.plan import obtain
-from lib.runs import AdamW
-from lib.tasks import ImageTask
+from lib.analysis import fourier, probes as tables
+from lib.train import images
+from lib.train.images import DIGITS, MNIST, WHAT_TO_DO, ImagesError
+from lib.train.models import ImageMLP
+from lib.records.plan import obtain
+from lib.train.runs import AdamW
+from lib.train.tasks import ImageTask
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning"

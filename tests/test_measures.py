@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from lib import claims, measures
-from lib.experiments import CLAIMS
-from lib.models import MLP, ImageMLP
-from lib.runs import Run
-from lib.tasks import ImageTask, ModularTask
+from lib.claims import judging as claims, measures
+from lib.experiments.chapters import CLAIMS
+from lib.train.models import MLP, ImageMLP
+from lib.train.runs import Run
+from lib.train.tasks import ImageTask, ModularTask
 
 EPOCHS = np.arange(0, 30_001, 100)
 BY_ID = {entry.id: entry for entry in claims.load_claims(CLAIMS)}

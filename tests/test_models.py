@@ -6,9 +6,9 @@ import reference
 import torch
 from conftest import logits_of
 
-from lib.models import MLP, Transformer, cut
-from lib.tasks import generator
-from lib.training import cross_entropy_gradient
+from lib.train.models import MLP, Transformer, cut
+from lib.train.tasks import generator
+from lib.train.trainer import cross_entropy_gradient
 
 PRIME, R, B = 7, 3, 20  # B samples of 49 pairs: some tokens come often, some never
 MODELS = {f"mlp, {n} hidden": MLP(width=9, hidden=5, hidden_layers=n) for n in (1, 2, 3)} | {

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib.experiments import runs_of
+from lib.experiments.chapters import runs_of
 from lib.files import ROOT
-from lib.parameters import ParameterError, Parameters, check, load, validate
+from lib.experiments.parameters import ParameterError, Parameters, check, load, validate
 
 GOOD = {
     "profile": "mine",

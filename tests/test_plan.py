@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from conftest import Poisoned, assert_same, ticket_of, tiny_run
 
-from lib import plan
-from lib.models import MLP
-from lib.plan import STACK, Job, execute, make_plan, obtain, stacks, starts_of
-from lib.runs import AdamW
-from lib.store import Store
-from lib.tasks import ModularTask
-from lib.training import METRICS, Diverged, train
+from lib.records import plan
+from lib.train.models import MLP
+from lib.records.plan import STACK, Job, execute, make_plan, obtain, stacks, starts_of
+from lib.train.runs import AdamW
+from lib.records.store import Store
+from lib.train.tasks import ModularTask
+from lib.train.trainer import METRICS, Diverged, train
 
 BASES = [tiny_run(seed=seed) for seed in range(2)]
 TICKETS = [ticket_of(base) for base in BASES]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.pruning import magnitude, prune_lowest, pruned_count
+from lib.train.pruning import magnitude, prune_lowest, pruned_count
 
 RATES = [0.0, 0.1, 0.3, 0.6, 0.9, 0.999]
 WEIGHTS = np.random.default_rng(0).standard_normal(115_000).astype(np.float32)

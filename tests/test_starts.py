@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from conftest import TINY_MODELS, as_matrices, tiny_run, train_dense
 
-from lib.models import MLP
-from lib.pruning import SCORES, prune_by_score
-from lib.runs import AdamW, DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Ticket
-from lib.tasks import generator
-from lib.training import train
+from lib.train.models import MLP
+from lib.train.pruning import SCORES, prune_by_score
+from lib.train.runs import AdamW, DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Ticket
+from lib.train.tasks import generator
+from lib.train.trainer import train
 
 EPOCH, RATE = 150, 0.6
 

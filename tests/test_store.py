@@ -17,14 +17,14 @@ import pytest
 from conftest import random_mask, ticket_of, tiny_run, train_dense
 
 import lib.files
-import lib.runs
-import lib.store
+import lib.train.runs
+import lib.records.store
 from lib.files import StoreError, read, sweep, write
-from lib.models import MLP
-from lib.runs import Run, Scored
-from lib.store import Store
-from lib.tasks import ModularTask
-from lib.training import METRICS
+from lib.train.models import MLP
+from lib.train.runs import Run, Scored
+from lib.records.store import Store
+from lib.train.tasks import ModularTask
+from lib.train.trainer import METRICS
 
 ARRAYS = {"a": np.arange(5, dtype=np.float32), "b": np.random.default_rng(0).random((3, 4))}
 NOTE = {"numerics": 1, "run": {"seed": 0}}
@@ -137,8 +137,8 @@ def test_provenance_says_what_made_the_record(store, trained):
     provenance = store.load(trained.run).provenance
     assert provenance["run"] == json.loads(trained.run.canonical())
     assert provenance["run"]["seed"] == trained.run.seed
-    assert provenance["numerics"] == lib.runs.NUMERICS
-    assert provenance["torch"] == lib.store.torch.__version__
+    assert provenance["numerics"] == lib.train.runs.NUMERICS
+    assert provenance["torch"] == lib.records.store.torch.__version__
     assert provenance["numpy"] == np.__version__
     assert provenance["python"] == sys.version.split()[0]
     assert provenance["machine"].endswith(f", {os.cpu_count()} cores")
@@ -378,8 +378,8 @@ def test_status_of_a_missing_run(store, trained):
 
 def test_status_of_a_run_recorded_with_older_arithmetic(store, trained, monkeypatch):
     store.save(trained, 1)
-    monkeypatch.setattr(lib.runs, "NUMERICS", 2001)
-    monkeypatch.setattr(lib.store, "NUMERICS", 2001)
+    monkeypatch.setattr(lib.train.runs, "NUMERICS", 2001)
+    monkeypatch.setattr(lib.records.store, "NUMERICS", 2001)
     status = store.status(trained.run)
     assert status.state == "out of date"
     assert status.why.startswith("recorded with numerics ") and status.why.endswith(", the trainer is at 2001")

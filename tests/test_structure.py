@@ -11,9 +11,11 @@ from conftest import tiny_run
 from networkx.algorithms import bipartite
 from sklearn.metrics import jaccard_score
 
-from lib import claims, experiments, measures, structure
-from lib.models import MLP, Transformer
-from lib.runs import Ticket
+from lib.analysis import structure
+from lib.claims import judging as claims, measures
+from lib.experiments import chapters as experiments
+from lib.train.models import MLP, Transformer
+from lib.train.runs import Ticket
 
 CLAIMS = {entry.id: entry for entry in claims.load_claims(experiments.CLAIMS)}
 MODEL = MLP(width=6, hidden=4)

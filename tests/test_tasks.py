@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.tasks import ModularTask, generator
+from lib.train.tasks import ModularTask, generator
 
 PAPER = ModularTask(seed=0)
 

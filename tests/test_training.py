@@ -15,12 +15,12 @@ import reference
 import torch
 from conftest import Poisoned, as_matrices, assert_same, random_mask, ticket_of, tiny_run, train_dense
 
-import lib.runs
-import lib.training
-from lib.models import MLP, Transformer
-from lib.runs import AdamW, Run
-from lib.tasks import ModularTask
-from lib.training import METRICS, _shares, cross_entropy, cross_entropy_gradient, train
+import lib.train.runs
+import lib.train.trainer
+from lib.train.models import MLP, Transformer
+from lib.train.runs import AdamW, Run
+from lib.train.tasks import ModularTask
+from lib.train.trainer import METRICS, _shares, cross_entropy, cross_entropy_gradient, train
 
 LOGITS_OF = {
     "mlp": reference.mlp_logits,
@@ -155,7 +155,7 @@ SWITCHED_OFF = {"mlp": {28: 30, 29: 20, 25: None}, "transformer": {22: 30, 25: 2
 def test_weight_decay_ends_for_each_run_at_the_test_accuracy_that_it_is_to_last_until(
     model, masked, double, monkeypatch
 ):
-    monkeypatch.setattr(lib.runs, "EVALUATE_EVERY", 10)
+    monkeypatch.setattr(lib.train.runs, "EVALUATE_EVERY", 10)
     optimizer = AdamW(learning_rate=0.003, decay_until=0.5)
     base = tiny_run(model, prime=5, epochs=50, optimizer=optimizer)
     tasks = [dataclasses.replace(base.task, operation="a*b", seed=seed) for seed in SWITCHED_OFF[model]]
@@ -513,7 +513,7 @@ def test_what_goes_wrong_in_one_thread_ends_the_others_at_once(monkeypatch, thre
             raise
         return []
 
-    monkeypatch.setattr(lib.training, "_train", share)
+    monkeypatch.setattr(lib.train.trainer, "_train", share)
     threads(2)
     with pytest.raises(ValueError, match="^no memory left$"):
         train_dense([tiny_run(seed=seed) for seed in (0, 0, 1, 1)])

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from lib import claims, figures, measures
-from lib.experiments import CHAPTERS, Results
-from lib.parameters import Parameters
-from lib.training import METRICS
+from lib.book import figures
+from lib.claims import judging as claims, measures
+from lib.experiments.chapters import CHAPTERS, Results
+from lib.experiments.parameters import Parameters
+from lib.train.trainer import METRICS
 
 
 def curves(results: Results, metrics: Sequence[str] = METRICS, every: int = 1) -> pd.DataFrame:

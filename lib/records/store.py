@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import images
+from lib.train import images
 from lib.files import CACHE, RESULTS, StoreError, read, sweep, write
-from lib.runs import NUMERICS, Run
-from lib.tables import summarize
-from lib.tasks import ImageTask
-from lib.training import METRICS, Trained
+from lib.train.runs import NUMERICS, Run
+from lib.analysis.probes import summarize
+from lib.train.tasks import ImageTask
+from lib.train.trainer import METRICS, Trained
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Record:
     metrics: dict[str, np.ndarray]
     provenance: dict[str, object]
     packed_mask: np.ndarray | None = None  # a bit for each weight
-    tables: dict[str, np.ndarray] | None = None  # what lib/tables.py keeps, for the chapters that look into the nets
+    tables: dict[str, np.ndarray] | None = None  # what lib/analysis/probes.py keeps, for the chapters that look into the nets
 
     @property
     def seed(self) -> int:
@@ -111,7 +111,7 @@ class Store:
             write(self._checkpoint(trained.run, epoch), {"weights": weights}, {"epoch": epoch})
 
     def save_tables(self, trained: Trained) -> None:
-        """Writes what lib/tables.py keeps of a run's snapshots."""
+        """Writes what lib/analysis/probes.py keeps of a run's snapshots."""
         path = self.write_to.parent / "tables" / f"{trained.run.key}.npz"
         write(path, summarize(trained.run, trained.snapshots), {"run": json.loads(trained.run.canonical())})
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.models import MLP, ImageMLP, Model
-from lib.pruning import SCORES, magnitude, prune_by_score, pruned_count
-from lib.tasks import ImageTask, Task, generator
+from lib.train.models import MLP, ImageMLP, Model
+from lib.train.pruning import SCORES, magnitude, prune_by_score, pruned_count
+from lib.train.tasks import ImageTask, Task, generator
 
 # Raised by hand whenever the trainer's arithmetic changes (tests/test_golden.py notices); every record is then out of
 # date.
@@ -148,7 +148,7 @@ class Rescaled:
 class Scored:
     """A mask from scores of the initial weights, before any training (section 5.2, App. B).
 
-    method: "random", "snip", "grasp" or "synflow" (lib/pruning.py). rounds: prunes in so many steps with scores taken
+    method: "random", "snip", "grasp" or "synflow" (lib/train/pruning.py). rounds: prunes in so many steps with scores taken
     anew; the paper prunes in one, SynFlow's authors in 100. trained: scores the weights that this ticket's mask is cut
     from in place of the initial ones.
     """

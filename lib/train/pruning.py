@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from lib.models import Model
-from lib.tasks import Task, generator
+from lib.train.models import Model
+from lib.train.tasks import Task, generator
 
 
 def pruned_count(size: int, rate: float) -> int:
@@ -37,7 +37,7 @@ def magnitude(weights: np.ndarray, rate: float) -> np.ndarray:
 
 def loss_gradient(model: Model, task: Task, weights: np.ndarray, *, rows: str = "train") -> np.ndarray:
     """Gradient [n] of the mean loss over the training (or `rows="test"`) set at weights [n], in float64."""
-    from lib.training import LOSSES  # which imports lib.runs, which imports this module
+    from lib.train.trainer import LOSSES  # which imports lib.runs, which imports this module
 
     data = task.data()
     chosen = {"train": data.train, "test": data.test}[rows]

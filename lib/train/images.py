@@ -2,7 +2,7 @@
 
 A set is known by its name, which is part of every run that learns it: `MNIST`, the book's 10,000 images; `DIGITS`,
 scikit-learn's 1,797 images of 8 x 8 pixels; or, for any other file, a hash of its content. The book's images are not in
-this repository, but hashes of them are (lib/mnist10k.npy), so that they are picked out of any file or download of MNIST
+this repository, but hashes of them are (lib/train/mnist10k.npy), so that they are picked out of any file or download of MNIST
 that has them: whoever gets them in whichever way trains on the same images.
 """
 

@@ -14,9 +14,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib.names import LABELS, SYSTEMS, name, operation, system  # noqa: F401 - chapters call them figures.name
-from lib.parameters import Parameters
-from lib.store import Record
+from lib.experiments.names import LABELS, SYSTEMS, name, operation, system  # noqa: F401 - chapters call them figures.name
+from lib.experiments.parameters import Parameters
+from lib.records.store import Record
 
 # Colours that differ for readers with colour-vision deficiency too (Okabe & Ito; Tol); base and ticket as in the paper.
 COLOURS = {

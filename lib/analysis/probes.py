@@ -1,15 +1,16 @@
 """Tables: what is kept of a run's weights over training, for the chapters that look into the nets.
 
-Of nets on modular tasks lib/fourier.py says what. Of an image classifier: its answers to the first test images, and the
+Of nets on modular tasks lib/analysis/fourier.py says what. Of an image classifier: its answers to the first test images, and the
 first-layer weights of its first neurons (of all equal by initialisation, so that nothing is picked).
 """
 
 import numpy as np
 import torch
 
-from lib import fourier, images
-from lib.runs import Run
-from lib.tasks import ImageTask
+from lib.analysis import fourier
+from lib.train import images
+from lib.train.runs import Run
+from lib.train.tasks import ImageTask
 
 ANSWERED = 200  # test images whose answers are kept
 NEURONS = 16  # neurons whose weights are kept

@@ -1,6 +1,6 @@
 """What the book judges, and how records become verdicts.
 
-book/claims.yml fixes each claim and its criterion before the runs. A *measure* (lib/measures.py) takes one number a
+book/claims.yml fixes each claim and its criterion before the runs. A *measure* (lib/claims/measures.py) takes one number a
 seed from the records, as a pair of bounds. The claim's *rule* turns the bounds of all seeds into an interval and a
 verdict. A claim of several parts has a measure and a rule for each: it is replicated if all parts are, refuted if one
 is. Shapes: S seeds.
@@ -21,7 +21,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from scipy.stats import binomtest
 
-from lib.measures import MEASURES, ClaimsError, Groups, Measured, threshold
+from lib.claims.measures import MEASURES, ClaimsError, Groups, Measured, threshold
 
 MIN_SEEDS = 3  # with fewer, no verdict
 EXACT_UP_TO = 6  # 6^6 = 46,656 resamples can all be listed
@@ -294,7 +294,7 @@ def judge(claim: Claim, system: str, groups: Groups, profile: str) -> Judgement:
     seeds, order of seeds or evaluated epochs.
     """
     if claim.id not in MEASURES or not claim.rules:
-        raise ClaimsError(f"claim {claim.id} has no measure in lib/measures.py or no rule in claims.yml yet")
+        raise ClaimsError(f"claim {claim.id} has no measure in lib/claims/measures.py or no rule in claims.yml yet")
     if system not in claim.systems:
         raise ClaimsError(f"claim {claim.id} is about {', '.join(claim.systems)}, not about {system}")
     seeds = [int(record.seed) for record in groups.get("base", ())]

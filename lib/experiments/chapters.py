@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lib import claims, images
+from lib.claims import judging as claims
+from lib.train import images
 from lib.files import ROOT
-from lib.measures import MEASURES
-from lib.models import MLP, ImageMLP, Transformer
-from lib.parameters import Parameters
-from lib.plan import make_plan, obtain
-from lib.runs import AdamW, DeadNeurons, Redense, Rescaled, Run, Scored, Ticket
-from lib.store import Record, Store
-from lib.tasks import ImageTask, ModularTask
+from lib.claims.measures import MEASURES
+from lib.train.models import MLP, ImageMLP, Transformer
+from lib.experiments.parameters import Parameters
+from lib.records.plan import make_plan, obtain
+from lib.train.runs import AdamW, DeadNeurons, Redense, Rescaled, Run, Scored, Ticket
+from lib.records.store import Record, Store
+from lib.train.tasks import ImageTask, ModularTask
 
 MODELS = {"mlp": MLP(), "transformer": Transformer()}
 MNIST_DECAY = AdamW(weight_decay=0.1)
@@ -321,7 +322,7 @@ def runs_of(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> list[
 
 
 def tabled_runs(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> set[Run]:
-    """Those of the chapters' runs whose tables are wanted (lib/tables.py)."""
+    """Those of the chapters' runs whose tables are wanted (lib/analysis/probes.py)."""
     return {
         run
         for chapter in set(chapters) & set(LOOKED_INTO)

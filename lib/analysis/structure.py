@@ -15,8 +15,8 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.spatial.distance import jaccard, pdist, squareform
 
-from lib.models import MLP
-from lib.runs import Run
+from lib.train.models import MLP
+from lib.train.runs import Run
 
 KEEPS = ("count", "matrix", "neuron")  # what a random mask has in common with the mask that it stands beside
 

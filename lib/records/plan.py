@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from lib.runs import Run
-from lib.store import Record, Store
-from lib.tables import snapshot_epochs
-from lib.training import Diverged, Report, Trained, train
+from lib.train.runs import Run
+from lib.records.store import Record, Store
+from lib.analysis.probes import snapshot_epochs
+from lib.train.trainer import Diverged, Report, Trained, train
 
 if TYPE_CHECKING:
     import distributed
@@ -29,7 +29,7 @@ GPU_STACK = 256  # a GPU takes all that there is
 class Job:
     """A run to train up to epoch `until`, keeping its weights at `snapshots` as checkpoints.
 
-    record: its record is wanted; tables: and what lib/tables.py keeps of its weights.
+    record: its record is wanted; tables: and what lib/analysis/probes.py keeps of its weights.
     """
 
     run: Run

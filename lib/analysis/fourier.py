@@ -8,8 +8,8 @@ for each neuron: on the input side W_in W_E, on the output side W_out^T W_U (bot
 import numpy as np
 from scipy.special import digamma
 
-from lib.models import MLP
-from lib.runs import EVALUATE_EVERY, Run
+from lib.train.models import MLP
+from lib.train.runs import EVALUATE_EVERY, Run
 
 EMBEDDINGS = 3  # embeddings are kept at so few snapshots: the first, one early, the last
 

@@ -1,7 +1,7 @@
 """Measures: from records to one number a seed, for each claim.
 
 A measure takes its number as a pair of bounds: a run that does not generalize within its budget is censored, and what
-depends on it is only known to lie between two values. lib/claims.py turns the bounds of all seeds into an interval and
+depends on it is only known to lie between two values. lib/claims/judging.py turns the bounds of all seeds into an interval and
 a verdict. To judge another claim, write its measure and enter it in MEASURES. Shapes: S seeds, T evaluations.
 """
 
@@ -15,8 +15,10 @@ import pandas as pd
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 
-from lib import fourier, images, names, structure
-from lib.tasks import ImageTask
+from lib.analysis import fourier, structure
+from lib.experiments import names
+from lib.train import images
+from lib.train.tasks import ImageTask
 
 TAUS = (0.95, 0.90, 0.80)  # test accuracies that can count as generalized, the preferred one first
 IMAGE_TAU = 0.80  # the one for image classifiers, which C03 names
@@ -28,7 +30,7 @@ class ClaimsError(ValueError):
 
 class Record(Protocol):
     """What a measure reads of a record: epochs [T], metrics by name, each [T], the mask [n] if one was held, and for
-    what is said of the neurons the tables of lib/fourier.py."""
+    what is said of the neurons the tables of lib/analysis/fourier.py."""
 
     run: Any
     seed: int
@@ -439,7 +441,7 @@ def has_dead_neurons(groups: Groups, tau: float, part: str) -> Measured:
     return share("at least one dead neuron", rows)
 
 
-SIDES = {"inputs": "input side", "outputs": "output side"}  # tables of lib/fourier.py
+SIDES = {"inputs": "input side", "outputs": "output side"}  # tables of lib/analysis/fourier.py
 
 
 def memorizing_epoch(record: Record, tau: float) -> int | None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lib import images
+from lib.train import images
 
 # Each operation maps integer arrays a, b to an integer array; the label is its value mod p.
 OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -119,7 +119,7 @@ class ModularTask:
 class ImageTask:
     """Tell the ten classes of a set of images apart (App. A.1).
 
-    images: the set's name (lib/images.py), from which the split draws `train_count` images and, of the others,
+    images: the set's name (lib/train/images.py), from which the split draws `train_count` images and, of the others,
     `test_count`. pixels: of each image. seed: draws the split.
     """
 

@@ -1,0 +1,1 @@
+"""What a chapter shows: figures, tables, verdicts. The only room that knows notebooks."""

@@ -1,0 +1,1 @@
+"""From records to verdicts: measures, rules, intervals over seeds."""
