@@ -1,6 +1,7 @@
-"""Figures in one style: a colour for each kind of net throughout the book, medians and ranges over seeds.
+"""Figures in one style: a colour for each arm throughout the book, medians and ranges over seeds.
 
-Every figure says at its foot which profile and which seeds it shows.
+What draws a comparison takes axes and a `Comparison`; `Chapter.panels` draws one for each setting. Shapes: S seeds,
+T evaluations.
 """
 
 import io
@@ -14,36 +15,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib.experiments.names import LABELS, SYSTEMS, name, operation, system  # noqa: F401 - chapters call them figures.name
+from lib.experiments.arms import Arm, arm
+from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
-from lib.records.store import Record
 
-# Colours that differ for readers with colour-vision deficiency too (Okabe & Ito; Tol); base and ticket as in the paper.
-COLOURS = {
-    "base": "#0072B2",
-    "ticket": "#009E73",
-    "l2-matrices": "#E69F00",
-    "l1-matrices": "#D55E00",
-    "l2-all": "#B87A00",
-    "l1-all": "#8C3B00",
-    "dense, no decay": "#4D4D4D",
-    "ticket, no decay": "#AA3377",
-    "base, switched off": "#88CCEE",
-    "ticket, switched off": "#117733",
-    "random": "#888888",
-    "snip": "#CC79A7",
-    "grasp": "#882255",
-    "synflow": "#56B4E9",
-    "synflow-100": "#332288",
-    "snip, trained": "#E8A6C8",
-    "grasp, trained": "#B05A74",
-    "synflow, trained": "#6A5ACD",
-    "re-dense": "#999933",
-    "kill": "#661100",
-    "revive": "#7E57C2",
-    "reinitialized": "#AA4499",
-    "shuffled": "#DDCC77",
-}
 AXES = {
     "train_accuracy": "training accuracy",
     "test_accuracy": "test accuracy",
@@ -69,11 +44,6 @@ STYLE = {
 }
 
 
-def colour(kind: str) -> str:
-    """The colour of a kind of net; a kind may end in a number, as in "kill 0.05"."""
-    return COLOURS.get(kind) or COLOURS[kind.split()[0]]
-
-
 def shade(number: float, top: float) -> tuple:
     """The colour of a number between 0 and `top` in a family of nets, dark to light."""
     return plt.colormaps["viridis"](0.88 * number / top)
@@ -90,45 +60,65 @@ def panels(rows: int, columns: int, *, height: float = 3.2, **kwargs: object) ->
 def sign(figure: Figure, parameters: Parameters, data: str | None = None) -> None:
     """Writes profile, data and seeds at the figure's foot; data: p of the modular tasks unless told."""
     seeds = ", ".join(map(str, parameters.seeds))
-    small = "" if parameters.profile == "paper" else " (not the paper's scale)"
-    text = f"{parameters.profile} profile{small}, {data or f'p = {parameters.prime}'}, seeds {seeds}"
+    text = f"{parameters.label}, {data or f'p = {parameters.prime}'}, seeds {seeds}"
     figure.supxlabel(text, fontsize=9, color="0.35", x=0.99, ha="right")
 
 
 def curve(
     axes: Axes,
-    records: Sequence[Record],
-    metric: str,
-    kind: str,
+    comparison: Comparison,
+    where: object,
+    metric: str = "test_accuracy",
     *,
     style: str = "-",
     label: str | None = None,
     band: bool = True,
 ) -> None:
-    """One kind of net over epochs: the median over seeds, a band from the lowest seed to the highest, faint seeds.
+    """One arm over epochs: the median over seeds, a band from the lowest seed to the highest, faint seeds.
 
-    band: leave it out where many kinds would cover each other.
+    band: leave it out where many arms would cover each other.
     """
-    values = np.stack([record.metrics[metric] for record in records])
-    over_seeds(axes, records[0].epochs, values, kind, style=style, label=label, band=band)
+    values = np.stack([record.metrics[metric] for record in comparison[where]])
+    over_seeds(axes, comparison.epochs, values, arm(where), style=style, label=label, band=band)
 
 
 def over_seeds(
     axes: Axes,
     epochs: np.ndarray,
     values: np.ndarray,
-    kind: str,
+    where: Arm,
     *,
     style: str = "-",
     label: str | None = None,
     band: bool = True,
 ) -> None:
     """As `curve`, for values [S, T] that are no metrics of records."""
-    tint = colour(kind)
-    axes.plot(epochs, values.T, style, color=tint, linewidth=0.6, alpha=0.35)
+    axes.plot(epochs, values.T, style, color=where.colour, linewidth=0.6, alpha=0.35)
     if band:
-        axes.fill_between(epochs, values.min(0), values.max(0), color=tint, alpha=0.15, linewidth=0)
-    axes.plot(epochs, np.median(values, 0), style, color=tint, label=label or name(kind))
+        axes.fill_between(epochs, values.min(0), values.max(0), color=where.colour, alpha=0.15, linewidth=0)
+    axes.plot(epochs, np.median(values, 0), style, color=where.colour, label=label or where.label)
+
+
+def curves(
+    axes: Axes,
+    comparison: Comparison,
+    metric: str = "test_accuracy",
+    *,
+    arms: Sequence[object] | None = None,
+    band: bool = True,
+    logarithmic: bool = False,
+) -> None:
+    """A metric of each arm over epochs; with tau, where it is an accuracy."""
+    for where in arms or comparison.arms:
+        curve(axes, comparison, where, metric, band=band)
+    if metric.endswith("accuracy"):
+        tau_line(axes, comparison.tau)
+        axes.set_ylim(-0.03, 1.05)
+    elif metric.endswith(("l1", "l2")):
+        axes.set_ylim(bottom=0)
+    label(axes, comparison.label, AXES[metric])
+    if logarithmic:
+        logarithmic_epochs(axes, comparison.epochs)
 
 
 def label(axes: Axes, title: str, y: str, x: str = "epoch") -> None:
@@ -146,16 +136,21 @@ def logarithmic_epochs(axes: Axes, epochs: np.ndarray) -> None:
     axes.xaxis.set_minor_formatter(lambda *_: "")
 
 
-def accuracies(axes: Axes, kinds: Mapping[str, Sequence[Record]], tau: float, title: str) -> None:
-    """Training (dotted) and test accuracy of each kind of net over epochs, and the threshold tau."""
-    for kind, records in kinds.items():
-        curve(axes, records, "train_accuracy", kind, style=":", label=f"{name(kind)}, training")
-        curve(axes, records, "test_accuracy", kind, label=f"{name(kind)}, test")
+def tau_line(axes: Axes, tau: float) -> None:
+    """The test accuracy that counts as generalized."""
     axes.axhline(tau, color="0.4", linewidth=0.8, linestyle="--")
     place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "top"}
     axes.annotate(f"τ = {tau:.2f}", (0.99, tau - 0.01), fontsize=9, color="0.35", **place)
+
+
+def accuracies(axes: Axes, comparison: Comparison, *, arms: Sequence[object] | None = None) -> None:
+    """Training (dotted) and test accuracy of each arm over epochs, and tau."""
+    for where in arms or comparison.arms:
+        curve(axes, comparison, where, "train_accuracy", style=":", label=f"{arm(where).label}, training")
+        curve(axes, comparison, where, "test_accuracy", label=f"{arm(where).label}, test")
+    tau_line(axes, comparison.tau)
     axes.set_ylim(-0.03, 1.05)
-    label(axes, title, "accuracy")
+    label(axes, comparison.label, "accuracy")
 
 
 def _heights(times: Iterable[Sequence[int | None]], top: float) -> np.ndarray:
@@ -170,67 +165,68 @@ def _marks(axes: Axes, x: float, row: np.ndarray, top: float, tint: object, **ho
     axes.scatter(np.full(never.sum(), x), row[never], facecolor="white", edgecolor=[tint], **how)
 
 
-def paired_epochs(axes: Axes, kinds: Mapping[str, Sequence[int | None]], budget: int, title: str) -> None:
-    """t_gen of each seed, joined from kind to kind; a run that never generalized is a hollow mark above the budget."""
-    names = list(kinds)
-    top = budget * 1.6
-    rows = _heights(kinds.values(), top)  # [kinds, S]
-    axes.plot(range(len(names)), rows, color="0.6", linewidth=0.8, zorder=1)
-    for x, kind in enumerate(names):
-        _marks(axes, x, rows[x], top, colour(kind), zorder=2)
+def _budget(axes: Axes, budget: int, top: float) -> None:
+    """The line above which runs are drawn that never generalize."""
+    axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
+    place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
+    axes.annotate("never within the budget", (0.02, top * 1.15), fontsize=9, color="0.35", **place)
+    axes.plot([axes.get_xlim()[0]], [top * 1.6], alpha=0)  # room for it; set_ylim would stop shared axes
+
+
+def paired_epochs(axes: Axes, comparison: Comparison, *, arms: Sequence[object] | None = None) -> None:
+    """t_gen of each seed, joined from arm to arm; a run that never generalized is a hollow mark above the budget."""
+    shown = list(map(arm, arms or comparison.arms))
+    times, top = [comparison.t_gen(one) for one in shown], comparison.budget * 1.6
+    rows = _heights(times, top)  # [arms, S]
+    axes.plot(range(len(shown)), rows, color="0.6", linewidth=0.8, zorder=1)
+    for x, one in enumerate(shown):
+        _marks(axes, x, rows[x], top, one.colour, zorder=2)
     axes.set_yscale("log")
-    turned = {"rotation": 30, "ha": "right"} if len(names) > 3 else {}
-    axes.set_xticks(range(len(names)), [name(kind) for kind in names], **turned)
-    axes.set_xlim(-0.5, len(names) - 0.5)
-    if any(t is None for times in kinds.values() for t in times):
-        axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
-        place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
-        axes.annotate("never within the budget", (0.02, top * 1.15), fontsize=9, color="0.35", **place)
-        axes.plot([0], [top * 1.5], alpha=0)  # room for the text above the marks; set_ylim would stop shared axes
-    label(axes, title, "t_gen (epochs)", x="")
+    turned = {"rotation": 30, "ha": "right"} if len(shown) > 3 else {}
+    axes.set_xticks(range(len(shown)), [one.label for one in shown], **turned)
+    axes.set_xlim(-0.5, len(shown) - 0.5)
+    if any(t is None for row in times for t in row):
+        _budget(axes, comparison.budget, top)
+    label(axes, comparison.label, "t_gen (epochs)", x="")
 
 
 def family(
-    axes: Axes, groups: Mapping[float, Sequence[Record]], metric: str, title: str, *, word: str, chosen: Sequence[float]
+    axes: Axes, comparison: Comparison, name: str, metric: str = "test_accuracy", *, chosen: Sequence[float]
 ) -> None:
-    """Median over seeds of the chosen nets of a family, such as tickets of several rates; bands would overlap."""
-    top = max(groups)
-    for number in chosen:
-        values = np.stack([record.metrics[metric] for record in groups[number]])
-        epochs, tint = groups[number][0].epochs, shade(number, top)
-        axes.plot(epochs, np.median(values, 0), color=tint, label=f"{word} {number:,g}")
-    label(axes, title, AXES[metric])
+    """Median over seeds of the chosen members of a family, such as tickets of several rates; bands would overlap."""
+    members = comparison.family(name)
+    for value in chosen:
+        values = np.median(np.stack([record.metrics[metric] for record in members[value]]), 0)
+        axes.plot(comparison.epochs, values, color=shade(value, max(members)), label=Arm(name, value).label)
+    label(axes, comparison.label, AXES[metric])
 
 
-def epochs_by_number(axes: Axes, times: Mapping[float, Sequence[int | None]], budget: int, title: str, x: str) -> None:
-    """t_gen of a family of nets against their number: each seed, and the median; hollow where a run never did."""
-    numbers, top = list(times), budget * 1.6
-    rows = _heights(times.values(), top)  # [N, S]
-    axes.plot(numbers, rows, color="0.7", linewidth=0.7, zorder=1)
-    axes.plot(numbers, np.quantile(rows, 0.5, axis=1, method="inverted_cdf"), color="0.2", zorder=2, label="median")
-    for i, n in enumerate(numbers):
-        _marks(axes, n, rows[i], top, shade(n, max(numbers)), s=18, zorder=3)
+def epochs_by_value(axes: Axes, comparison: Comparison, name: str, x: str) -> None:
+    """t_gen of a family against its values: each seed, and the median; hollow where a run never did."""
+    values, top = list(comparison.family(name)), comparison.budget * 1.6
+    rows = _heights((comparison.t_gen((name, value)) for value in values), top)  # [values, S]
+    axes.plot(values, rows, color="0.7", linewidth=0.7, zorder=1)
+    axes.plot(values, np.quantile(rows, 0.5, axis=1, method="inverted_cdf"), color="0.2", zorder=2, label="median")
+    for value, row in zip(values, rows, strict=True):
+        _marks(axes, value, row, top, shade(value, max(values)), s=18, zorder=3)
     axes.set_yscale("log")
-    axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
-    place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
-    axes.annotate("never within the budget", (0.02, top * 1.12), fontsize=9, color="0.35", **place)
-    axes.set_ylim(top=top * 1.6)  # room for it, above all lines
-    label(axes, title, "t_gen (epochs)", x=x)
+    _budget(axes, comparison.budget, top)
+    label(axes, comparison.label, "t_gen (epochs)", x=x)
 
 
-def finals_by_number(axes: Axes, groups: Mapping[float, Sequence[Record]], title: str, x: str) -> None:
-    """Test accuracy at the end of a family of nets against their number: each seed, the median, the range."""
-    numbers = list(groups)
-    values = np.array([[record.metrics["test_accuracy"][-1] for record in groups[n]] for n in numbers])  # [N, S]
-    axes.plot(numbers, values, color="0.7", linewidth=0.7, zorder=1)
-    axes.plot(numbers, np.median(values, 1), color="0.2", zorder=2, label="median")
-    for n, row in zip(numbers, values, strict=True):
-        axes.scatter(np.full(len(row), n), row, color=[shade(n, max(numbers))], s=18, zorder=3)
+def ends_by_value(axes: Axes, comparison: Comparison, name: str, x: str) -> None:
+    """Test accuracy at the end of a family against its values: each seed, and the median."""
+    members = comparison.family(name)
+    values = np.array([[record.metrics["test_accuracy"][-1] for record in records] for records in members.values()])
+    axes.plot(list(members), values, color="0.7", linewidth=0.7, zorder=1)
+    axes.plot(list(members), np.median(values, 1), color="0.2", zorder=2, label="median")
+    for value, row in zip(members, values, strict=True):  # row [S]
+        axes.scatter(np.full(len(row), value), row, color=[shade(value, max(members))], s=18, zorder=3)
     axes.set_ylim(-0.03, 1.05)
-    label(axes, title, "test accuracy at the end", x=x)
+    label(axes, comparison.label, "test accuracy at the end", x=x)
 
 
-def small_multiples(axes: Axes, table: np.ndarray, kind: str, title: str, columns: int = 8) -> None:
+def small_multiples(axes: Axes, table: np.ndarray, where: Arm, title: str, columns: int = 8) -> None:
     """One small panel for each row of a table [h, p], all on one vertical scale, which the title states.
 
     Above each there is room for a word.
@@ -247,13 +243,13 @@ def small_multiples(axes: Axes, table: np.ndarray, kind: str, title: str, column
     axes.set_axis_off()
     axes.set(xlim=(0, columns), ylim=(0, rows))
     axes.add_collection(LineCollection(frame, colors="0.85", linewidths=0.8))
-    axes.add_collection(LineCollection(waves, colors=colour(kind), linewidths=0.9))
+    axes.add_collection(LineCollection(waves, colors=where.colour, linewidths=0.9))
     axes.set_title(f"{title}; each panel ± {top:.2g}", fontsize=10, color=colour(kind))
 
 
-def small_png(figure: Figure, kinds: Sequence[str]) -> bytes:
-    """A figure as a PNG of white, grey, and the colours of some kinds of net: a frame of `report.player`."""
-    colours = np.array([to_rgb(c) for c in ["white", "0.85", *map(colour, kinds)]])
+def small_png(figure: Figure, arms: Sequence[Arm]) -> bytes:
+    """A figure as a PNG of white, grey, and the colours of some arms: a frame of `tables.player`."""
+    colours = np.array([to_rgb(c) for c in ["white", "0.85", *(one.colour for one in arms)]])
     palette = Image.new("P", (1, 1))
     palette.putpalette((255 * colours).round().astype(np.uint8).tobytes())
     figure.canvas.draw()
@@ -263,10 +259,11 @@ def small_png(figure: Figure, kinds: Sequence[str]) -> bytes:
     return buffer.getvalue()
 
 
-def reference(axes: Axes, y: float, text: str, kind: str) -> None:
-    """A horizontal line for another kind of net, in its colour, with its name; none where y is not finite (never)."""
+def reference(axes: Axes, y: float, where: object) -> None:
+    """A horizontal line for another arm, in its colour, with its label; none where y is not finite (never)."""
     if not np.isfinite(y):
         return
-    axes.axhline(y, color=colour(kind), linewidth=1.2, linestyle=":")
+    one = arm(where)
+    axes.axhline(y, color=one.colour, linewidth=1.2, linestyle=":")
     place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-    axes.annotate(text, (0.99, y), fontsize=9, color=colour(kind), **place)
+    axes.annotate(one.label, (0.99, y), fontsize=9, color=one.colour, **place)

@@ -39,6 +39,11 @@ class Parameters(BaseModel):
     images: Annotated[str, Field(description="mnist, digits, or a local file or folder of MNIST")]
     device: Annotated[str, Field(description="cpu or cuda")] = "cpu"
 
+    @property
+    def label(self) -> str:
+        """STAND-IN"""
+        return self.profile
+
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: list[int]) -> list[int]:

@@ -1,0 +1,135 @@
+"""A chapter of the book: its parameters, its comparisons, and what every chapter shows of them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML, Markdown, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lib.book import figures, tables
+from lib.claims.judging import Judgement, judgements
+from lib.experiments import parameters as parameter_sets
+from lib.experiments.chapters import wanted
+from lib.experiments.comparison import Comparison, compare
+from lib.experiments.images import with_images_at_hand
+from lib.experiments.parameters import Parameters
+from lib.records.plan import obtain
+from lib.records.store import Store
+
+
+@dataclass
+class Chapter:
+    """What `Chapter.open` gives a notebook. comparisons: by the name of the setting."""
+
+    name: str
+    parameters: Parameters
+    comparisons: dict[str, Comparison]
+    judgements: list[Judgement]
+    data: str | None = None  # what a figure's foot says of the data; p of the modular tasks unless told
+
+    @classmethod
+    def open(cls, name: str, namespace: Mapping[str, Any], of: str | None = None) -> "Chapter":
+        """Checks the parameters in a notebook's globals(), trains what is missing and judges the chapter's claims.
+
+        of: the chapter whose runs are shown, where this one has none of its own. Raises ParameterError.
+        """
+        parameters, store = parameter_sets.check(namespace), Store()
+        parameters, note = with_images_at_hand(parameters, store, [of or name])
+        all_of = wanted(parameters, [of or name])
+        records = obtain(
+            all_of.runs, store, probed=all_of.probed, masked=all_of.masked, device=parameters.device
+        )
+        found = dict(zip(all_of.runs, records, strict=True))
+        comparisons = compare(all_of.by_arm[of or name], found.__getitem__)
+        if note:
+            display(Markdown(note))
+        return cls(name, parameters, comparisons, judgements(name, comparisons, parameters.label))
+
+    def __getitem__(self, setting: str) -> Comparison:
+        """A setting's comparison."""
+        return self.comparisons[setting]
+
+    def __iter__(self) -> Iterator[Comparison]:
+        return iter(self.comparisons.values())
+
+    # --- figures --------------------------------------------------------------------------------------------------
+
+    def panels(
+        self,
+        *draw: Callable[[Axes, Comparison], None],
+        settings: Sequence[str] | None = None,
+        height: float = 3.6,
+        legend: int = 0,
+        **options: Any,
+    ) -> None:
+        """A figure with a column for each setting and a row for each way to draw it, signed at its foot.
+
+        legend: columns of a legend above all panels, 0 for none. options: of plt.subplots; rows share the vertical axis.
+        """
+        shown = [self[name] for name in settings or self.comparisons]
+        options = {"sharey": "row", "sharex": "col" if len(draw) > 1 else False} | options
+        figure, axes = figures.panels(len(draw), len(shown), height=height, **options)
+        for row, one_way in zip(axes, draw, strict=True):
+            for ax, comparison in zip(row, shown, strict=True):
+                one_way(ax, comparison)
+                if row is not axes[0]:
+                    ax.set_title("")
+                if row is not axes[-1]:
+                    ax.set_xlabel("")
+            for ax in row[1:]:
+                ax.set_ylabel("")
+        if legend:
+            self.legend(figure, legend)
+        self.sign(figure)
+
+    @staticmethod
+    def legend(figure: Figure, columns: int) -> None:
+        """One legend above all panels, each label once."""
+        pairs = [pair for ax in figure.axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
+        unique = {label: handle for handle, label in reversed(pairs)}
+        unique = {label: unique[label] for _, label in pairs}
+        figure.legend(unique.values(), unique.keys(), loc="outside upper center", ncols=columns, fontsize=10)
+
+    def sign(self, figure: Figure) -> None:
+        """Writes profile, data and seeds at the figure's foot."""
+        figures.sign(figure, self.parameters, self.data)
+
+    # --- tables and ends ------------------------------------------------------------------------------------------
+
+    def only(self, *arms: object) -> list[Comparison]:
+        """The comparisons with these arms (and the base) alone."""
+        return [comparison.only(*arms) for comparison in self]
+
+    def table(self, frame: pd.DataFrame, precision: int = 2) -> HTML:
+        """A frame as a table that scrolls sideways where the page is narrow."""
+        return HTML(tables.table(frame, precision))
+
+    def summary(self, *arms: object) -> HTML:
+        """When each arm fits and generalizes, and how it ends: medians and ranges over seeds, each seed folded below.
+
+        arms: only these and the base.
+        """
+        shown = self.only(*arms) if arms else list(self)
+        by_seed = tables.folded("t_gen, seed by seed", tables.table(tables.epochs_by_seed(shown)))
+        return HTML(tables.table(tables.summary(shown)) + by_seed)
+
+    def verdicts(self) -> HTML:
+        """The verdict on every claim of the chapter, with its numbers."""
+        return HTML("".join(map(tables.verdict, self.judgements)))
+
+    def close(self, metrics: Sequence[str] = ("test_accuracy",), every: int = 5, **frames: pd.DataFrame) -> HTML:
+        """The data as files, the command that runs the chapter anew, and where the records come from.
+
+        metrics: whose curves are offered, at every so many evaluations. frames: further data, by the end of the file's name.
+        """
+        files = {self.name: tables.ends(self), f"{self.name}-curves": tables.curves(self, metrics, every)}
+        files |= {f"{self.name}-{name.replace('_', '-')}": frame for name, frame in frames.items()}
+        command = f'papermill book/{self.name}.md out.ipynb -p seeds "[7, 8, 9]"'
+        return HTML(
+            "".join(tables.download(frame, name) for name, frame in files.items())
+            + f"<p>With other seeds:</p><pre>{command}</pre>"
+            + tables.provenance(self, self.parameters)
+        )

@@ -1,0 +1,269 @@
+"""What chapters show beside their figures, as frames and as HTML: tables, downloads, verdicts, provenance. Shapes: S seeds."""
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis import times
+from lib.claims.claims import Claim, Question
+from lib.claims.judging import Judgement, Verdict, result_text
+from lib.claims.judging import scorecard as scorecard_frame
+from lib.claims.statistics import MIN_SEEDS, between
+from lib.experiments.chapters import CHAPTERS
+from lib.experiments.comparison import Comparison
+from lib.experiments.parameters import Parameters
+from lib.train.trainer import METRICS
+
+Comparisons = Iterable[Comparison]
+
+# --- frames -------------------------------------------------------------------------------------------------------
+
+
+def curves(comparisons: Comparisons, metrics: Sequence[str] = METRICS, every: int = 1) -> pd.DataFrame:
+    """Metrics over epochs, one row a setting, arm, seed and (every so many) evaluation: the figures' data."""
+    parts = [
+        pd.DataFrame(
+            {"epoch": record.epochs[::every], **{name: record.metrics[name][::every] for name in metrics}}
+        ).assign(setting=comparison.name, arm=one.name, value=one.value, seed=record.seed)
+        for comparison in comparisons
+        for one, records in comparison.arms.items()
+        for record in records
+    ]
+    return pd.concat(parts, ignore_index=True)[["setting", "arm", "value", "seed", "epoch", *metrics]]
+
+
+def ends(comparisons: Comparisons) -> pd.DataFrame:
+    """One row a setting, arm and seed: when it fits and generalizes (empty: never), and how it ends."""
+    rows = []
+    for comparison in comparisons:
+        tau = comparison.tau
+        for one, records in comparison.arms.items():
+            for record in records:
+                head = {"setting": comparison.name, "arm": one.name, "value": one.value, "seed": record.seed, "tau": tau}
+                fitted, t_gen = times.fitting_epoch(record, tau), times.generalization_epoch(record, tau)
+                last = {f"final_{name}": record.metrics[name][-1] for name in METRICS}
+                rows.append({**head, "epoch_fitted": fitted, "t_gen": t_gen, **last})
+    return pd.DataFrame(rows).astype({"epoch_fitted": "Int64", "t_gen": "Int64"})
+
+
+def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
+    """Median and range of epochs over seeds; None is later than the budget."""
+    values = np.array([np.inf if epoch is None else epoch for epoch in epochs])
+    # The upper median: with an even number of seeds no mean of a number and a bound is taken.
+    numbers = np.quantile(values, 0.5, method="inverted_cdf"), values.min(), values.max()
+    median, low, high = (f"> {budget:,}" if np.isinf(value) else f"{value:,.0f}" for value in numbers)
+    return f"{median} ({low} – {high})"
+
+
+def range_text(values: Sequence[float], form: str = ".3f") -> str:
+    """Median and range of numbers over seeds; "–" where none is known."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    return f"{np.median(known):{form}} ({known.min():{form}} – {known.max():{form}})" if len(known) else "–"
+
+
+def summary(comparisons: Comparisons) -> pd.DataFrame:
+    """One row a setting and arm: when it fits, generalizes, and how it ends; medians and ranges over seeds."""
+    rows = []
+    for comparison in comparisons:
+        tau, budget = comparison.tau, comparison.budget
+        for one, records in comparison.arms.items():
+            rows.append(
+                {
+                    "setting": comparison.label,
+                    "arm": one.label,
+                    "τ": tau,
+                    "training accuracy reaches τ (epoch)": epochs_text(
+                        [times.fitting_epoch(record, tau) for record in records], budget
+                    ),
+                    "t_gen (epoch)": epochs_text(comparison.t_gen(one), budget),
+                    "generalize": f"{sum(t is not None for t in comparison.t_gen(one))} of {len(records)}",
+                    "test accuracy at the end": range_text([times.final(record) for record in records]),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def epochs_by_seed(comparisons: Comparisons) -> pd.DataFrame:
+    """t_gen, one row a setting and arm, one column a seed."""
+    rows = []
+    for comparison in comparisons:
+        for one in comparison.arms:
+            found = {f"seed {seed}": t for seed, t in zip(comparison.seeds, comparison.t_gen(one), strict=True)}
+            rows.append({"setting": comparison.label, "τ": comparison.tau, "arm": one.label, **found})
+    frame = pd.DataFrame(rows)
+    return frame.astype({name: "Int64" for name in frame if name.startswith("seed ")})
+
+
+# --- HTML ---------------------------------------------------------------------------------------------------------
+
+
+def table(frame: pd.DataFrame, precision: int = 2) -> str:
+    """A frame as an HTML table that scrolls sideways where the page is narrow. Missing epochs read "never"."""
+
+    def text(value: object) -> str:
+        if value is pd.NA:
+            return "never"
+        if isinstance(value, float):
+            return "–" if np.isnan(value) else "no bound" if np.isinf(value) else f"{value:,.{precision}f}"
+        return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
+
+    body = frame.astype(object).map(text).to_html(index=False, border=0, classes="dataframe", escape=True)
+    return f'<div class="wide-table" tabindex="0">{body}</div>'
+
+
+def download(frame: pd.DataFrame, name: str) -> str:
+    """A link that saves the frame as name.csv; the data are in the link itself, so that it works without a server."""
+    data = base64.b64encode(frame.to_csv(index=False, float_format="%.6g").encode()).decode()
+    size = len(data) * 3 // 4 // 1024
+    return (
+        f'<p class="download"><a download="{name}.csv" href="data:text/csv;base64,{data}">'
+        f"Data of this figure: {name}.csv</a> ({max(size, 1)} kB)</p>"
+    )
+
+
+# Follows a player's HTML; `player` puts in the id and the data.
+_PLAY = """(() => {
+  const frames = FRAMES, labels = LABELS;
+  const [button, range, label, image] = ["button", "input", "span", "img"].map(
+    (tag) => document.getElementById("ID").querySelector(tag));
+  let timer = null;
+  const show = () => {
+    image.src = "data:image/png;base64," + frames[range.value];
+    label.textContent = labels[range.value];
+    range.setAttribute("aria-valuetext", labels[range.value]);
+  };
+  const stop = () => { clearInterval(timer); timer = null; button.textContent = "\u25b6 Play"; };
+  const step = () => { if (+range.value < frames.length - 1) { range.value++; show(); } else stop(); };
+  range.addEventListener("input", () => { stop(); show(); });
+  button.addEventListener("click", () => {
+    if (timer) return stop();
+    if (+range.value === frames.length - 1) { range.value = 0; show(); }
+    timer = setInterval(step, 350);
+    button.textContent = "\u275a\u275a Pause";
+  });
+})();"""
+
+
+def player(frames: Sequence[bytes], labels: Sequence[str], alt: str) -> str:
+    """An animation of PNG frames to play, pause and scrub, with a text for each frame. All of it is in the HTML."""
+    data = [base64.b64encode(frame).decode() for frame in frames]
+    key = "player-" + hashlib.sha256(b"".join(frames)).hexdigest()[:12]
+    words = json.dumps(list(labels)).replace("</", "<\\/")  # text that ends no script
+    script = _PLAY.replace("ID", key).replace("LABELS", words).replace("FRAMES", json.dumps(data))
+    control = "color:inherit;background:none;border:1px solid currentColor;border-radius:.3rem;padding:.3rem .7rem"
+    return (
+        f'<div class="player" id="{key}" role="group" aria-label="{html.escape(alt)}" style="max-width:40rem">'
+        f'<p style="display:flex;gap:.7rem;align-items:center"><button type="button" style="{control};min-width:6.5rem">'
+        f'&#9654; Play</button><input type="range" min="0" max="{len(data) - 1}" value="0" style="flex:1;min-width:4rem" '
+        f'aria-label="frame" aria-valuetext="{html.escape(labels[0])}"></p><p><span>{html.escape(labels[0])}</span></p>'
+        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data[0]}" style="width:100%"></div>'
+        f"<script>{script}</script>"
+    )
+
+
+def badge(outcome: str) -> str:
+    """A verdict as a coloured word."""
+    return f'<span class="badge {outcome.replace(" ", "-")}">{outcome}</span>'
+
+
+def folded(summary: str, content: str) -> str:
+    """Content that a reader unfolds."""
+    return f"<details><summary>{html.escape(summary)}</summary>{content}</details>"
+
+
+def part_rows(judgement: Judgement) -> pd.DataFrame:
+    """One row a part: what was measured, median or share, interval, rule, outcome."""
+    rows = []
+    for one in judgement.parts:
+        share = one.unit == "share of seeds"
+        numbers = (np.mean(one.low), np.mean(one.high)) if share else (np.median(one.low), np.median(one.high))
+        rows.append(
+            {
+                "measured": one.words,
+                "share of seeds" if share else "median": between(*numbers),
+                "unit": "" if share else one.unit,
+                "95% interval": between(*one.interval),
+                "open seeds": one.open_seeds,
+                "rule": str(one.part.rule),
+                "outcome": one.outcome,
+            }
+        )
+    return pd.DataFrame(rows).fillna("")
+
+
+def verdict(judgement: Judgement) -> str:
+    """A claim, its criterion and its verdict in a box, with the numbers of each seed folded below."""
+    claim, found = judgement.claim, judgement.verdict
+    text = (
+        f'<div class="verdict"><p><strong>{claim.id}</strong> ({html.escape(claim.source)}), '
+        f"{html.escape(judgement.judged.label)}: {badge(found.verdict)}</p>"
+        f"<p>{html.escape(claim.claim)}</p><p><em>Criterion.</em> {html.escape(claim.criterion)}</p>"
+    )
+    if not judgement.parts:
+        return text + "<p>Not run: there are no records.</p></div>"
+    of_best = judgement.judged.changed.get("of_best") if isinstance(judgement.judged.changed, Mapping) else None
+    generalized = f"{of_best} of the best of its seed's base" if of_best else f"{judgement.tau:.2f}"
+    seeds = ", ".join(map(str, found.seeds))
+    few = f" No verdict either way is given on fewer than {MIN_SEEDS} seeds." if len(found.seeds) < MIN_SEEDS else ""
+    by_seed = "".join(f"<p>{html.escape(one.words)}</p>{table(one.table)}" for one in judgement.parts)
+    return (
+        f"{text}{table(part_rows(judgement))}<p>Generalized: test accuracy {generalized}. Profile: "
+        f"{html.escape(found.profile)}; seeds: {seeds}.{few}</p>{folded('Seed by seed', by_seed)}</div>"
+    )
+
+
+def scorecard(entries: Iterable[Claim | Question], verdicts: Iterable[Verdict]) -> str:
+    """The table of all claims and questions with their verdicts, as HTML."""
+    rows = []
+    for row in scorecard_frame(entries, verdicts).itertuples():
+        chapter = f'<a href="{row.chapter}.html">{row.chapter}</a>' if row.chapter in CHAPTERS else row.chapter
+        texts = (html.escape(text) for text in (row.title, row.source, row.system))
+        cells = [row.id, *texts, badge(row.verdict), html.escape(row.result), chapter]
+        rows.append(f'<tr title="{html.escape(row.claim)}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{name}</th>" for name in ("", "claim", "source", "setting", "verdict", "estimate", "chapter"))
+    return (
+        f'<div class="wide-table" tabindex="0"><table class="dataframe scorecard"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def provenance(comparisons: Comparisons, parameters: Parameters) -> str:
+    """Which records a chapter shows, in which versions and on which machine they were made, as HTML."""
+    rows, notes = [], []
+    for comparison in comparisons:
+        for one, records in comparison.arms.items():
+            notes += [record.provenance for record in records]
+            rows.append(
+                {
+                    "setting": comparison.label,
+                    "arm": one.label,
+                    "training (s a run)": float(np.median([float(r.provenance["seconds"]) for r in records])),
+                    "records": " ".join(record.run.key[:8] for record in records),
+                }
+            )
+
+    def distinct(field: str, upto: int | None = None) -> str:
+        return ", ".join(sorted({str(note[field])[:upto] for note in notes if field in note}))
+
+    made = {
+        "profile": parameters.label,
+        "seeds": ", ".join(map(str, parameters.seeds)),
+        "epochs": f"{parameters.epochs:,}",
+        "masks": f"epoch {parameters.ticket_epoch:,}, pruning rate {parameters.pruning_rate:g}, unless told otherwise",
+        "recorded": distinct("recorded", 10),
+        "machine": distinct("machine"),
+        "Python": distinct("python"),
+        "torch": distinct("torch"),
+        "NumPy": distinct("numpy"),
+        "matrix products": distinct("products"),
+        "numerics": distinct("numerics"),
+        "images": distinct("images"),
+    }
+    facts = pd.DataFrame([(name, text) for name, text in made.items() if text], columns=["records", "made"])
+    return table(facts) + folded("All records", table(pd.DataFrame(rows), precision=1))

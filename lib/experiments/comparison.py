@@ -1,0 +1,129 @@
+"""Comparisons: the records of one setting by arm, and what one seed of them shows."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lib.analysis.times import MeasureError, Record, generalization_epoch, generalization_epochs, threshold
+from lib.experiments.arms import Arm, arm
+from lib.experiments.settings import SETTINGS
+from lib.train.runs import Run
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The records of a setting. arms: arm -> records [S], every arm in the same order of seeds. tau: the test accuracy
+    that counts as generalized, from the base runs alone."""
+
+    name: str
+    arms: dict[Arm, Sequence[Record]]
+
+    def __post_init__(self) -> None:
+        bases = self.arms.get(Arm("base"), ())
+        seeds = [record.seed for record in bases]
+        if not seeds or len(set(seeds)) < len(seeds):
+            raise MeasureError(f"{self.name}: base records of different seeds are needed, not of {seeds}")
+        for one, records in self.arms.items():
+            if [record.seed for record in records] != seeds:
+                raise MeasureError(f"{self.name}: the records of arm {one.label} are not of the base's seeds {seeds}")
+            if any(not np.array_equal(record.epochs, bases[0].epochs) for record in records):
+                raise MeasureError(f"{self.name}: a record of arm {one.label} is evaluated at other epochs than the base")
+
+    def __getitem__(self, where: object) -> Sequence[Record]:
+        """The records of an arm: `comparison["ticket"]`, `comparison["kill", 0.05]`. Raises MeasureError without it."""
+        one = arm(where)
+        if one not in self.arms:
+            raise MeasureError(f"{self.name}: there are no records of arm {one.label}")
+        return self.arms[one]
+
+    def family(self, name: str) -> dict[float, Sequence[Record]]:
+        """The arms of one name, by value in ascending order."""
+        found = {one.value: records for one, records in self.arms.items() if one.name == name}
+        return dict(sorted(found.items()))
+
+    def only(self, *wanted: object) -> "Comparison":
+        """These arms alone, in this order; the base stays, so that tau does too."""
+        chosen = dict.fromkeys([Arm("base"), *map(arm, wanted)])
+        return dataclasses.replace(self, arms={one: self[one] for one in chosen})
+
+    @property
+    def label(self) -> str:
+        """The setting in words."""
+        return SETTINGS[self.name].label
+
+    @cached_property
+    def tau(self) -> float:
+        """The test accuracy that counts as generalized."""
+        return threshold(self["base"])
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in the order of the records."""
+        return [record.seed for record in self["base"]]
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """Evaluated epochs [T] of all records."""
+        return self["base"][0].epochs
+
+    @property
+    def budget(self) -> int:
+        """Epochs of every run."""
+        return int(self.epochs[-1])
+
+    def t_gen(self, where: object) -> list[int | None]:
+        """When each seed of an arm generalizes; None: never within the budget."""
+        return generalization_epochs(self[where], self.tau)
+
+    def one_by_one(self) -> "Iterator[OneSeed]":
+        """The seeds, one at a time."""
+        return (OneSeed(self, i) for i in range(len(self.seeds)))
+
+
+@dataclass(frozen=True)
+class OneSeed:
+    """What a measure sees: the records of one seed."""
+
+    comparison: Comparison
+    index: int
+
+    def __getitem__(self, where: object) -> Record:
+        """This seed's record of an arm."""
+        return self.comparison[where][self.index]
+
+    def family(self, name: str) -> dict[float, Record]:
+        """This seed's records of a family, by value in ascending order."""
+        return {value: records[self.index] for value, records in self.comparison.family(name).items()}
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        return self.comparison.seeds[self.index]
+
+    @property
+    def tau(self) -> float:
+        """The test accuracy that counts as generalized."""
+        return self.comparison.tau
+
+    def t_gen(self, where: object, tau: float | None = None) -> int | None:
+        """When an arm generalizes; None: never within the budget."""
+        return generalization_epoch(self[where], self.tau if tau is None else tau)
+
+    def scaled(self, epoch: float, of: int = 30_000) -> float:
+        """An epoch that is meant on the scale of `of` epochs, on that of this budget."""
+        return epoch * self.comparison.budget / of
+
+
+def compare(
+    arms: dict[str, dict[Arm, list[Run]]], load: Callable[[Run], Record | None]
+) -> dict[str, Comparison]:
+    """Comparisons by setting, from runs by setting and arm; a setting of which a record is missing is left out."""
+    out = {}
+    for name, runs_of in arms.items():
+        found = {one: [load(run) for run in runs] for one, runs in runs_of.items()}
+        if all(record is not None for records in found.values() for record in records):
+            out[name] = Comparison(name, found)
+    return out

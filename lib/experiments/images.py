@@ -1,0 +1,27 @@
+"""Digits in place of MNIST, where it cannot be had."""
+
+from collections.abc import Iterable
+
+from lib.experiments.chapters import CHAPTERS, wanted
+from lib.experiments.parameters import Parameters
+from lib.records.plan import make_plan
+from lib.records.store import Store
+from lib.train import images
+
+
+def with_images_at_hand(
+    parameters: Parameters, store: Store, chapters: Iterable[str] = CHAPTERS
+) -> tuple[Parameters, str]:
+    """The parameters, with digits in place of MNIST where it must be trained on and cannot be had; a sentence on that."""
+    if "mnist" not in chapters or images.find(parameters.images) != images.MNIST:
+        return parameters, ""
+    of_mnist = wanted(parameters, ["mnist"])
+    levels = make_plan(of_mnist.runs, store, of_mnist.probed, of_mnist.masked)
+    if not any(job.run.task.images == images.MNIST for level in levels for job in level):
+        return parameters, ""
+    try:
+        images.load(images.MNIST)
+    except images.ImagesError as error:
+        note = f"What follows is about {images.title(images.DIGITS)}: {error}."
+        return parameters.model_copy(update={"images": "digits"}), note
+    return parameters, ""

@@ -1,0 +1,97 @@
+"""Settings: what the arms of a comparison share: task, model, optimizer and budget, given by their base run.
+
+A setting's name is its first part alone ("mlp"), or says after a slash how it differs ("mlp/a-b": another operation).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lib.experiments.parameters import Parameters
+from lib.train import images
+from lib.train.models import MLP, ImageMLP, Transformer
+from lib.train.runs import AdamW
+from lib.train.models import Model
+from lib.train.runs import Run
+from lib.train.tasks import ImageTask, ModularTask
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A name, a label, and how the base run of a seed is made."""
+
+    name: str
+    label: str
+    base: Callable[[int, Parameters], Run]
+
+
+def modular(name: str, label: str, model: Model, operation: str = "a+b", pairs: str = "unordered") -> Setting:
+    """A setting on a modular task; one seed draws weights and split."""
+
+    def base(seed: int, parameters: Parameters) -> Run:
+        task = ModularTask(
+            operation=operation,
+            prime=parameters.prime,
+            pairs=pairs,
+            train_fraction=parameters.train_fraction,
+            seed=seed,
+        )
+        return Run(task=task, model=model, epochs=parameters.epochs, seed=seed)
+
+    return Setting(name, label, base)
+
+
+def image(name: str, label: str, model: ImageMLP, where: str | None = None) -> Setting:
+    """A setting on images (App. A.1); where: as the parameter `images`, which holds unless told."""
+
+    def base(seed: int, parameters: Parameters) -> Run:
+        task = image_task(images.find(where or parameters.images), seed)
+        optimizer = AdamW(weight_decay=0.1)
+        return Run(task=task, model=model, optimizer=optimizer, epochs=parameters.epochs, seed=seed)
+
+    return Setting(name, label, base)
+
+
+def image_task(name: str, seed: int) -> ImageTask:
+    """The task on a set of images: 1,000 of MNIST to train on, fewer of a smaller set."""
+    if name == images.MNIST:
+        return ImageTask(seed=seed)
+    if name == images.DIGITS:
+        return ImageTask(images=name, pixels=64, train_count=200, test_count=1597, seed=seed)
+    count, pixels = images.load(name).images.shape  # a file of one's own
+    return ImageTask(images=name, pixels=pixels, test_count=min(9000, max(count - 1000, 1)), seed=seed)
+
+
+MODELS = {"mlp": ("MLP", MLP()), "transformer": ("Transformer", Transformer())}
+# App. F; the last two are the authors' code's, and App. F's random labels.
+TASKS = {
+    "a+b": ("a + b", "a+b", "unordered"),
+    "a-b": ("a − b", "a-b", "descending"),
+    "a*b": ("ab", "a*b", "unordered"),
+    "a^2+b^2": ("a² + b²", "a^2+b^2", "unordered"),
+    "a^2+ab+b^2": ("a² + ab + b²", "a^2+ab+b^2", "unordered"),
+    "random-labels": ("random labels", "random", "unordered"),
+}
+
+SETTINGS: dict[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        *(modular(name, label, model) for name, (label, model) in MODELS.items()),
+        *(
+            modular(f"{name}/{task}", f"{label}, {words}", model, operation, pairs)
+            for name, (label, model) in MODELS.items()
+            for task, (words, operation, pairs) in TASKS.items()
+        ),
+        *(
+            modular(f"{name}/ordered", f"{label}, ordered pairs", model, pairs="ordered")
+            for name, (label, model) in MODELS.items()
+        ),
+        modular("mlp-deep", "Deeper MLP", MLP(hidden_layers=2)),
+        modular("transformer-4-heads", "Transformer, 4 heads", Transformer(heads=4, head_width=32)),
+        modular("transformer/width-500", "Transformer, width 500", Transformer(width=500)),
+        modular("transformer/positions", "Transformer, positions", Transformer(positions=True)),
+        modular("transformer/biases", "Transformer, biases", Transformer(biases=True)),
+        image("mnist-mlp", "MNIST MLP", ImageMLP()),
+        image("mnist-mlp/digits", "MLP on 8×8 digits, not MNIST", ImageMLP(), "digits"),
+        image("mnist-mlp/four-matrices", "MNIST MLP, four matrices", ImageMLP(hidden_layers=3)),
+    )
+}
