@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import digamma
 
 from lib.train.models import MLP
-from lib.train.runs import EVALUATE_EVERY, Run
+from lib.train.runs import Run
 
 EMBEDDINGS = 3  # embeddings are kept at so few snapshots: the first, one early, the last
 
@@ -23,7 +23,7 @@ def snapshot_epochs(run: Run) -> list[int]:
 def dense_epochs(run: Run) -> set[int]:
     """Every evaluation up to 1,000, and 30 epochs evenly spaced up to the end of the budget."""
     even = {run.epochs * i // 30 for i in range(31)}
-    return even | set(range(0, min(1000, run.epochs) + 1, EVALUATE_EVERY))
+    return even | set(range(0, min(1000, run.epochs) + 1, run.evaluate_every))
 
 
 def embedding_epochs(run: Run) -> list[int]:

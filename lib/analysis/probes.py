@@ -51,7 +51,7 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
 
 def answers(run: Run, weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """The class that an image classifier with weights [n] gives to each image [A, pixels]: [A] uint8."""
-    model, pixels = run.model, run.task.size
-    matrices = model.matrices(torch.from_numpy(weights)[None], pixels)
-    outputs, _ = model.forward(matrices, model.lookup(torch.from_numpy(inputs)[None], pixels))
+    model = run.model
+    matrices = model.matrices(torch.from_numpy(weights)[None], run.task)
+    outputs, _ = model.forward(matrices, model.lookup(torch.from_numpy(inputs)[None], run.task))
     return outputs[0].argmax(1).numpy().astype(np.uint8)

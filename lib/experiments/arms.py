@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lib.experiments.parameters import Parameters
-from lib.train.runs import AdamW
+from lib.train.optim import AdamW
 from lib.train.runs import DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Start, Ticket
 
 NO_DECAY = {"weight_decay": 0.0}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lib.experiments.parameters import Parameters
 from lib.train import images
 from lib.train.models import MLP, ImageMLP, Transformer
-from lib.train.runs import AdamW
+from lib.train.optim import AdamW
 from lib.train.models import Model
 from lib.train.runs import Run
 from lib.train.tasks import ImageTask, ModularTask

@@ -85,7 +85,7 @@ def stacks(jobs: Sequence[Job], workers: int = 1, device: str = "cpu") -> list[l
     groups: dict[object, list[Job]] = {}
     for job in jobs:
         run = job.run
-        groups.setdefault((run.task.shape, run.model, run.optimizer, run.epochs, job.until), []).append(job)
+        groups.setdefault((run.task.shape, run.model, run.optimizer, run.epochs, run.evaluate_every, job.until), []).append(job)
     size = min(GPU_STACK if device == "cuda" else STACK, -(-len(jobs) // workers))
     out = []
     for group in groups.values():

@@ -22,6 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lib.train.products import add_product, product
+from lib.train.tasks import Task
+
 Weights = dict[str, Tensor]
 
 
@@ -142,55 +145,55 @@ class MLP:
     hidden: int = 48
     hidden_layers: int = 1
 
-    def shapes(self, prime: int) -> dict[str, tuple[int, int]]:
+    def shapes(self, task: Task) -> dict[str, tuple[int, int]]:
         """Name -> (rows, cols) of each weight matrix."""
         further = {f"W_h{i}": (self.hidden, self.hidden) for i in range(1, self.hidden_layers)}
         return {
-            "W_E": (prime, self.width),
+            "W_E": (task.tokens, self.width),
             "W_in": (self.hidden, self.width),
             **further,
             "W_out": (self.width, self.hidden),
-            "W_U": (prime, self.width),
+            "W_U": (task.classes, self.width),
         }
 
-    def initial(self, prime: int, rng: np.random.Generator) -> np.ndarray:
+    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray:
         """Initial weights as one float32 vector: each matrix N(0, 1/fan_in); the fan-in of W_E is p."""
-        shapes = self.shapes(prime)
-        deviations = {name: cols**-0.5 for name, (_, cols) in shapes.items()} | {"W_E": prime**-0.5}
+        shapes = self.shapes(task)
+        deviations = {name: cols**-0.5 for name, (_, cols) in shapes.items()} | {"W_E": task.tokens**-0.5}
         return draw(shapes, deviations, rng)
 
-    def matrices(self, buffer: Tensor, prime: int) -> Weights:
+    def matrices(self, buffer: Tensor, task: Task) -> Weights:
         """The weight matrices in a buffer [R, n or more], as `forward` and `backward` take them."""
-        return cut(buffer, self.shapes(prime))
+        return cut(buffer, self.shapes(task))
 
-    def lookup(self, inputs: Tensor, prime: int) -> Lookup:
+    def lookup(self, inputs: Tensor, task: Task) -> Lookup:
         """What `forward` needs of inputs [R, B, 2]."""
-        return Lookup(inputs, prime)
+        return Lookup(inputs, task.tokens)
 
     def forward(self, weights: Weights, lookup: Lookup) -> tuple[Tensor, tuple]:
         """Logits [R, B, p], and what `backward` needs."""
         W = weights
-        table = W["W_E"] @ W["W_in"].mT  # [R, p, h]
+        table = product(W["W_E"], W["W_in"].mT)  # [R, tokens, h]
         layers = [lookup.gather(table).clamp_(min=0)]  # [R, B, h]
         for i in range(1, self.hidden_layers):
-            layers.append((layers[-1] @ W[f"W_h{i}"].mT).clamp_(min=0))
-        unembedding = W["W_U"] @ W["W_out"]  # [R, p, h]
-        return layers[-1] @ unembedding.mT, (layers, unembedding)
+            layers.append(product(layers[-1], W[f"W_h{i}"].mT).clamp_(min=0))
+        unembedding = product(W["W_U"], W["W_out"])  # [R, p, h]
+        return product(layers[-1], unembedding.mT), (layers, unembedding)
 
     def backward(self, weights: Weights, gradients: Weights, lookup: Lookup, saved: tuple, dlogits: Tensor) -> None:
         """Writes the gradient of every matrix into `gradients`, from dlogits [R, B, p]."""
         W, G = weights, gradients
         layers, unembedding = saved
-        dunembedding = dlogits.mT @ layers[-1]  # [R, p, h]
-        torch.bmm(W["W_U"].mT, dunembedding, out=G["W_out"])
-        torch.bmm(dunembedding, W["W_out"].mT, out=G["W_U"])
-        dlayer = relu_gradient(dlogits @ unembedding, layers[-1])  # [R, B, h], before the ReLU
+        dunembedding = product(dlogits.mT, layers[-1])  # [R, p, h]
+        product(W["W_U"].mT, dunembedding, out=G["W_out"])
+        product(dunembedding, W["W_out"].mT, out=G["W_U"])
+        dlayer = relu_gradient(product(dlogits, unembedding), layers[-1])  # [R, B, h], before the ReLU
         for i in range(self.hidden_layers - 1, 0, -1):
-            torch.bmm(dlayer.mT, layers[i - 1], out=G[f"W_h{i}"])
-            dlayer = relu_gradient(dlayer @ W[f"W_h{i}"], layers[i - 1])
+            product(dlayer.mT, layers[i - 1], out=G[f"W_h{i}"])
+            dlayer = relu_gradient(product(dlayer, W[f"W_h{i}"]), layers[i - 1])
         dtable = lookup.scatter(dlayer)  # [R, p, h]
-        torch.bmm(dtable.mT, W["W_E"], out=G["W_in"])
-        torch.bmm(dtable, W["W_in"], out=G["W_E"])
+        product(dtable.mT, W["W_E"], out=G["W_in"])
+        product(dtable, W["W_in"], out=G["W_E"])
 
     def flow(self, weights: Weights) -> Tensor:
         """Sum over all paths from tokens to logits of the products of their weights [R]."""
@@ -235,12 +238,12 @@ class Transformer:
     positions: bool = False
     biases: bool = False
 
-    def shapes(self, prime: int) -> dict[str, tuple[int, int]]:
+    def shapes(self, task: Task) -> dict[str, tuple[int, int]]:
         """Name -> (rows, cols) of each weight matrix; W_Q, W_K and W_V hold the heads one below the other."""
         attention = self.heads * self.head_width
         return {
-            "W_E": (prime, self.width),
-            **({"W_pos": (2, self.width)} if self.positions else {}),
+            "W_E": (task.tokens, self.width),
+            **({"W_pos": (task.length, self.width)} if self.positions else {}),
             "W_Q": (attention, self.width),
             "W_K": (attention, self.width),
             "W_V": (attention, self.width),
@@ -249,32 +252,32 @@ class Transformer:
             **({"b_in": (1, self.hidden)} if self.biases else {}),
             "W_out": (self.width, self.hidden),
             **({"b_out": (1, self.width)} if self.biases else {}),
-            "W_U": (prime, self.width),
+            "W_U": (task.classes, self.width),
         }
 
-    def initial(self, prime: int, rng: np.random.Generator) -> np.ndarray:
+    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray:
         """Initial weights as one float32 vector: N(0, 1/p) for W_E, zero biases, N(0, 1/d_model) for all others."""
-        shapes = self.shapes(prime)
-        deviations = dict.fromkeys(shapes, self.width**-0.5) | {"W_E": prime**-0.5, "b_in": 0.0, "b_out": 0.0}
+        shapes = self.shapes(task)
+        deviations = dict.fromkeys(shapes, self.width**-0.5) | {"W_E": task.tokens**-0.5, "b_in": 0.0, "b_out": 0.0}
         return draw(shapes, deviations, rng)
 
-    def matrices(self, buffer: Tensor, prime: int) -> Weights:
+    def matrices(self, buffer: Tensor, task: Task) -> Weights:
         """The weight matrices in a buffer [R, n or more], and W_Q, W_K and W_V together as W_QKV: one product, not three."""
-        shapes, joined = self.shapes(prime), {}
+        shapes, joined = self.shapes(task), {}
         for name, (rows, cols) in shapes.items():
             name = "W_QKV" if name in ("W_Q", "W_K", "W_V") else name
             joined[name] = joined.get(name, (0, cols))[0] + rows, cols
         return cut(buffer, shapes) | cut(buffer, joined)
 
-    def lookup(self, inputs: Tensor, prime: int) -> TokenLookup:
+    def lookup(self, inputs: Tensor, task: Task) -> TokenLookup:
         """What `forward` needs of inputs [R, B, L].
 
         A token at a position is one row of the residual table; without positions all positions share the rows.
         The table has those V rows first, and then V rows for each head: what attending to the token adds.
         """
         R, B, L = inputs.shape
-        places = inputs + prime * torch.arange(L, device=inputs.device) if self.positions else inputs
-        V = prime * (L if self.positions else 1)
+        places = inputs + task.tokens * torch.arange(L, device=inputs.device) if self.positions else inputs
+        V = task.tokens * (L if self.positions else 1)
         head = torch.arange(self.heads, device=inputs.device)
         terms = (V * (1 + head)[:, None] + places[:, :, None, :]).flatten(2)  # [R, B, H * L]
         table_rows = V * (1 + self.heads)
@@ -307,10 +310,10 @@ class Transformer:
         if self.positions:
             E = (W["W_pos"][:, :, None] + E[:, None]).flatten(1, 2)
         V = E.shape[1]
-        query, key, value = (self.split(x) for x in (E @ W["W_QKV"].mT).chunk(3, 2))  # [R * H, V, k]
+        query, key, value = (self.split(x) for x in product(E, W["W_QKV"].mT).chunk(3, 2))  # [R * H, V, k]
         query = query[:, V - p :]
-        moved = (value @ self.split(W["W_O"]).mT).view(R, H * V, -1)  # what attending to a token adds
-        scores = (query @ key.mT).view(R, H, p * V).gather(2, lookup.scores) / k**0.5
+        moved = product(value, self.split(W["W_O"]).mT).view(R, H * V, -1)  # what attending to a token adds
+        scores = product(query, key.mT).view(R, H, p * V).gather(2, lookup.scores) / k**0.5
         # Softmax over L, written out: PyTorch's own, along any but the last dimension, rounds a sample differently
         # according to where in the stack it lies and how many threads there are.
         scores = scores.view(R, H, -1, B)
@@ -319,13 +322,13 @@ class Transformer:
         # The residual stream after attention as a sum of table rows: the last token's own, and the attended ones.
         mix = torch.cat([attention.new_ones(R, B, 1), attention.flatten(1, 2).mT], 2)  # [R, B, 1 + H * L]
         rows = torch.cat([E, moved], 1)  # [R, V * (1 + H), d]
-        to_hidden, to_logits = rows @ W["W_in"].mT, rows @ W["W_U"].mT
+        to_hidden, to_logits = product(rows, W["W_in"].mT), product(rows, W["W_U"].mT)
         if self.biases:
             to_hidden[:, :V] += W["b_in"]
-            to_logits[:, :V] += W["b_out"] @ W["W_U"].mT
+            to_logits[:, :V] += product(W["b_out"], W["W_U"].mT)
         hidden = lookup.residual.gather(to_hidden, mix).clamp_(min=0)  # [R, B, h]
-        unembedding = W["W_U"] @ W["W_out"]  # [R, p, h]
-        logits = lookup.residual.gather(to_logits, mix).baddbmm_(hidden, unembedding.mT)
+        unembedding = product(W["W_U"], W["W_out"])  # [R, p, h]
+        logits = add_product(lookup.residual.gather(to_logits, mix), hidden, unembedding.mT)
         return logits, (E, query, key, value, attention, mix, rows, to_hidden, to_logits, hidden, unembedding)
 
     def backward(
@@ -336,20 +339,20 @@ class Transformer:
         E, query, key, value, attention, mix, rows, to_hidden, to_logits, hidden, unembedding = saved
         R, V, d = E.shape
         p = W["W_E"].shape[1]
-        dunembedding = dlogits.mT @ hidden  # [R, p, h]
-        torch.bmm(W["W_U"].mT, dunembedding, out=G["W_out"])
-        dhidden = relu_gradient(dlogits @ unembedding, hidden)  # [R, B, h], before the ReLU
+        dunembedding = product(dlogits.mT, hidden)  # [R, p, h]
+        product(W["W_U"].mT, dunembedding, out=G["W_out"])
+        dhidden = relu_gradient(product(dlogits, unembedding), hidden)  # [R, B, h], before the ReLU
 
         mix = lookup.residual.sort_weights(mix)
         dto_hidden, dto_logits = lookup.residual.scatter(dhidden, mix), lookup.residual.scatter(dlogits, mix)
-        torch.bmm(dto_hidden.mT, rows, out=G["W_in"])
-        torch.bmm(dto_logits.mT, rows, out=G["W_U"]).baddbmm_(dunembedding, W["W_out"].mT)
+        product(dto_hidden.mT, rows, out=G["W_in"])
+        add_product(product(dto_logits.mT, rows, out=G["W_U"]), dunembedding, W["W_out"].mT)
         if self.biases:
             G["b_in"].copy_(dhidden.sum(1, keepdim=True))
             total = dlogits.sum(1, keepdim=True)  # [R, 1, p]
-            torch.bmm(total, W["W_U"], out=G["b_out"])
-            G["W_U"].baddbmm_(total.mT, W["b_out"])
-        drows = (dto_hidden @ W["W_in"]).baddbmm_(dto_logits, W["W_U"])  # [R, V * (1 + H), d]
+            product(total, W["W_U"], out=G["b_out"])
+            add_product(G["W_U"], total.mT, W["b_out"])
+        drows = add_product(product(dto_hidden, W["W_in"]), dto_logits, W["W_U"])  # [R, V * (1 + H), d]
 
         # The softmax's gradient does not change when one number is taken from all of a head's: that of the last token,
         # which leaves the last position a gradient of zero here.
@@ -358,15 +361,15 @@ class Transformer:
         dscores = torch.cat([pulled, pulled.new_zeros(R, H, 1, pulled.shape[-1])], 2)
         dscores = (dscores - attention * pulled.sum(2, keepdim=True)) / k**0.5  # [R, H, L, B]
         dtable = E.new_zeros(R, H, p * V).scatter_add_(2, lookup.scores, dscores.flatten(2)).view(R * H, p, V)
-        dquery, dkey = dtable @ key, dtable.mT @ query  # [R * H, tokens, k]
+        dquery, dkey = product(dtable, key), product(dtable.mT, query)  # [R * H, tokens, k]
 
         dmoved = drows[:, V:].reshape(R * H, V, d)
-        G["W_O"].copy_(self.merge(dmoved.mT @ value))
-        dvalue = dmoved @ self.split(W["W_O"])  # [R * H, V, k]
+        G["W_O"].copy_(self.merge(product(dmoved.mT, value)))
+        dvalue = product(dmoved, self.split(W["W_O"]))  # [R * H, V, k]
         dquery = pad(dquery, (0, 0, V - p, 0))  # only tokens at the last position ask
         dqkv = torch.cat([self.merge(x) for x in (dquery, dkey, dvalue)], 2)  # [R, V, 3 * H * k]
-        torch.bmm(dqkv.mT, E, out=G["W_QKV"])
-        dE = drows[:, :V].baddbmm(dqkv, W["W_QKV"])
+        product(dqkv.mT, E, out=G["W_QKV"])
+        dE = add_product(drows[:, :V], dqkv, W["W_QKV"])
         if self.positions:
             dE = dE.unflatten(1, (-1, p))  # [R, L, p, d]
             G["W_pos"].copy_(dE.sum(2))
@@ -398,24 +401,23 @@ class ImageMLP:
 
     width: int = 200
     hidden_layers: int = 2
-    classes: int = 10
     weight_scale: float = 8.0
 
-    def shapes(self, pixels: int) -> dict[str, tuple[int, int]]:
+    def shapes(self, task: Task) -> dict[str, tuple[int, int]]:
         """Name -> (rows, cols) of each weight matrix."""
-        widths = [pixels, *[self.width] * self.hidden_layers, self.classes]
+        widths = [task.tokens, *[self.width] * self.hidden_layers, task.classes]
         return {f"W_{i}": shape for i, shape in enumerate(pairwise(widths), 1)}
 
-    def initial(self, pixels: int, rng: np.random.Generator) -> np.ndarray:
+    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray:
         """Initial weights as one float32 vector."""
-        shapes = self.shapes(pixels)
+        shapes = self.shapes(task)
         return draw(shapes, {name: self.weight_scale * rows**-0.5 for name, (rows, _) in shapes.items()}, rng)
 
-    def matrices(self, buffer: Tensor, pixels: int) -> Weights:
+    def matrices(self, buffer: Tensor, task: Task) -> Weights:
         """The weight matrices in a buffer [R, n or more], as `forward` and `backward` take them."""
-        return cut(buffer, self.shapes(pixels))
+        return cut(buffer, self.shapes(task))
 
-    def lookup(self, inputs: Tensor, pixels: int) -> Pixels:
+    def lookup(self, inputs: Tensor, task: Task) -> Pixels:
         """What `forward` needs of inputs [R, B, pixels]."""
         return Pixels(inputs)
 
@@ -424,8 +426,8 @@ class ImageMLP:
         first, *others = weights.values()
         layers = [lookup.gather(first).clamp_(min=0)]
         for W in others[:-1]:
-            layers.append((layers[-1] @ W).clamp_(min=0))
-        return layers[-1] @ others[-1], layers
+            layers.append(product(layers[-1], W).clamp_(min=0))
+        return product(layers[-1], others[-1]), layers
 
     def backward(
         self, weights: Weights, gradients: Weights, lookup: Pixels, saved: list[Tensor], dlogits: Tensor
@@ -434,8 +436,8 @@ class ImageMLP:
         W, G = list(weights.values()), list(gradients.values())
         dlayer = dlogits
         for i in range(self.hidden_layers, 0, -1):
-            torch.bmm(saved[i - 1].mT, dlayer, out=G[i])
-            dlayer = relu_gradient(dlayer @ W[i].mT, saved[i - 1])
+            product(saved[i - 1].mT, dlayer, out=G[i])
+            dlayer = relu_gradient(product(dlayer, W[i].mT), saved[i - 1])
         G[0].copy_(lookup.scatter(dlayer))
 
     def flow(self, weights: Weights) -> Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from lib.train.losses import LOSSES
 from lib.train.models import Model
 from lib.train.tasks import Task, generator
 
@@ -37,19 +38,17 @@ def magnitude(weights: np.ndarray, rate: float) -> np.ndarray:
 
 def loss_gradient(model: Model, task: Task, weights: np.ndarray, *, rows: str = "train") -> np.ndarray:
     """Gradient [n] of the mean loss over the training (or `rows="test"`) set at weights [n], in float64."""
-    from lib.train.trainer import LOSSES  # which imports lib.runs, which imports this module
-
     data = task.data()
     chosen = {"train": data.train, "test": data.test}[rows]
     inputs, labels = (torch.from_numpy(x[None, chosen]) for x in (data.inputs, data.labels))
     inputs = inputs.double() if inputs.is_floating_point() else inputs
     buffer = torch.from_numpy(weights.astype(np.float64))[None]
-    matrices, gradient = model.matrices(buffer, task.size), torch.zeros_like(buffer)
-    lookup = model.lookup(inputs, task.size)
+    matrices, gradient = model.matrices(buffer, task), torch.zeros_like(buffer)
+    lookup = model.lookup(inputs, task)
     with torch.no_grad():
         logits, saved = model.forward(matrices, lookup)
-        dlogits = LOSSES[task.loss][1](logits, labels[..., None]) / len(chosen)
-        model.backward(matrices, model.matrices(gradient, task.size), lookup, saved, dlogits)
+        dlogits = LOSSES[task.loss].gradient(logits, labels[..., None])
+        model.backward(matrices, model.matrices(gradient, task), lookup, saved, dlogits)
     return gradient[0].numpy()
 
 
@@ -78,7 +77,7 @@ def grasp(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
 def synflow(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
     """dR/dw * w with R = 1^T (prod |W|) 1: the flow of all paths through a weight (Tanaka et al. 2020). No data."""
     buffer = torch.from_numpy(np.abs(weights.astype(np.float64)))[None].requires_grad_()
-    model.flow(model.matrices(buffer, task.size)).sum().backward()
+    model.flow(model.matrices(buffer, task)).sum().backward()
     return (buffer.grad * buffer.detach())[0].numpy()
 
 

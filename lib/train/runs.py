@@ -3,7 +3,7 @@
 Every experiment of the paper is the same training loop from a different `Start`: initial weights, a mask, and whether
 the mask is held while training. A ticket's start names the run that it came from, so a run says all that made it.
 
-To add a kind of start: write a frozen dataclass below with `needs` and `make`, and add it to `Start`.
+To add a start: write a frozen dataclass below with `needs` and `make`, and enter its arm in lib/experiments/arms.py.
 """
 
 import dataclasses
@@ -12,49 +12,51 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from lib.train.models import MLP, ImageMLP, Model
+from lib.train.optim import AdamW, Optimizer
 from lib.train.pruning import SCORES, magnitude, prune_by_score, pruned_count
 from lib.train.tasks import ImageTask, Task, generator
 
-# Raised by hand whenever the trainer's arithmetic changes (tests/test_golden.py notices); every record is then out of
-# date.
-NUMERICS = 2
-
-EVALUATE_EVERY = 100  # epochs between evaluations; part of what a record is
+# Raised by hand whenever the trainer's arithmetic changes (tests/test_golden.py notices); records made before are then out
+# of date.
+NUMERICS = 3
 
 # (run, epoch) -> that run's weights [n] after so many epochs
 WeightsOf = Callable[["Run", int], np.ndarray]
 
 
-@dataclass(frozen=True, kw_only=True)
-class AdamW:
-    """Full-batch AdamW, one step an epoch, no warm-up (the authors' code).
+class Reparameterization(Protocol):
+    """Maps what is trained to the weights, where the two differ: scores that choose among frozen weights, say."""
 
-    decay_until: switches weight decay off for good at the first evaluation with at least this test accuracy.
-    """
+    def weights(self, trained: Tensor) -> Tensor:
+        """Weights [n] from the trained parameters [n]."""
 
-    learning_rate: float = 0.001
-    beta1: float = 0.9
-    beta2: float = 0.98
-    weight_decay: float = 1.0
-    decay_until: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay is {self.weight_decay}; it must be 0 or more")
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise ValueError(f"beta1, beta2 are {self.beta1}, {self.beta2}; both must lie in [0, 1)")
-        if self.decay_until is not None and not 0 < self.decay_until <= 1:
-            raise ValueError(f"decay_until is {self.decay_until}; it must be a test accuracy above 0 and at most 1")
+    def gradient(self, trained: Tensor, gradient: Tensor) -> Tensor:
+        """The loss's gradient [n] with respect to the trained parameters, from that with respect to the weights."""
 
 
-# What a start makes: the starting weights [n], and the mask [n] (True = kept) to hold while training, if any.
-Origin = tuple[np.ndarray, np.ndarray | None]
+class Origin(NamedTuple):
+    """What a start makes: the trained parameters [n] (the weights, unless `to_weights` maps them), and the mask [n]
+    (True = kept) to hold while training, if any."""
+
+    trained: np.ndarray
+    mask: np.ndarray | None = None
+    to_weights: Reparameterization | None = None
+
+
+class Start(Protocol):
+    """Where a run begins: a frozen dataclass, part of what the run is."""
+
+    def needs(self) -> list[tuple["Run", int]]:
+        """The (run, epoch) whose weights `make` asks for."""
+
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
+        """Where `run`, which has this start, begins."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Dense:
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """Where `run`, which has this start, begins."""
-        return run.initial_weights(), None
+        return Origin(run.initial_weights())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ class Ticket:
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The masked initial weights, and the mask."""
         mask = magnitude(weights_of(self.base, self.epoch), self.rate)
-        return run.initial_weights() * mask, mask
+        return Origin(run.initial_weights() * mask, mask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,7 @@ class Redense:
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The ticket's start without its mask."""
-        return self.ticket.make(run, weights_of)[0], None
+        return Origin(self.ticket.make(run, weights_of).trained)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,14 +136,14 @@ class Rescaled:
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The rescaled initial weights, no mask."""
-        initial, (masked, _) = run.initial_weights(), self.ticket.make(run, weights_of)
+        initial, masked = run.initial_weights(), self.ticket.make(run, weights_of).trained
         parts = run.parts() if self.over == "matrices" else {"all": slice(None)}
 
         def total(weights: np.ndarray) -> float:
             """Sum over the parts, which has the ratio of their mean."""
             return sum(np.linalg.norm(weights[part].astype(float), int(self.norm[1])) for part in parts.values())
 
-        return (initial * (total(masked) / total(initial))).astype(np.float32), None
+        return Origin((initial * (total(masked) / total(initial))).astype(np.float32))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +176,7 @@ class Scored:
         initial = run.initial_weights()
         scored = weights_of(self.trained.base, self.trained.epoch) if self.trained else initial
         mask = prune_by_score(SCORES[self.method], run.model, run.task, scored, self.rate, self.rounds)
-        return initial * mask, mask
+        return Origin(initial * mask, mask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +206,7 @@ class DeadNeurons:
         norms = input_norms(self.ticket.base, weights_of(self.ticket.base, self.ticket.epoch))
         edges = neuron_edges(run, norms < self.threshold * norms.max())
         mask = self.ticket.make(run, weights_of)[1] | edges if self.revive else ~edges
-        return run.initial_weights() * mask, mask
+        return Origin(run.initial_weights() * mask, mask)
 
 
 def input_norms(run: "Run", weights: np.ndarray) -> np.ndarray:
@@ -222,39 +224,40 @@ def neuron_edges(run: "Run", neurons: np.ndarray) -> np.ndarray:
     return edges
 
 
-Start = Dense | Ticket | Redense | Rescaled | Scored | DeadNeurons
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training trajectory. `seed` draws the initial weights; the task has its own for the split."""
+    """One training trajectory. `seed` draws the initial weights; the task has its own for the split. evaluate_every: epochs."""
 
     task: Task
     model: Model
     start: Start = Dense()
-    optimizer: AdamW = AdamW()
+    optimizer: Optimizer = AdamW()
     epochs: int = 30_000
+    evaluate_every: int = 100
     seed: int
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ValueError(f"epochs is {self.epochs}; it must be at least 1")
+        if self.evaluate_every < 1:
+            raise ValueError(f"evaluate_every is {self.evaluate_every}; it must be at least 1")
         if isinstance(self.task, ImageTask) != isinstance(self.model, ImageMLP):
             raise ValueError(f"{self.model} cannot learn {self.task}: an ImageMLP takes images, all others pairs")
 
     def initial_weights(self) -> np.ndarray:
         """The run's own initial weights [n] float32, before any mask."""
-        return self.model.initial(self.task.size, generator(self.seed, "weights"))
+        return self.model.initial(self.task, generator(self.seed, "weights"))
 
     def parts(self) -> dict[str, slice]:
         """Where each matrix lies in the weights [n]."""
-        ends = np.cumsum([0, *(rows * cols for rows, cols in self.model.shapes(self.task.size).values())]).tolist()
+        ends = np.cumsum([0, *(rows * cols for rows, cols in self.model.shapes(self.task).values())]).tolist()
         cuts = itertools.pairwise(ends)
-        return {name: slice(*cut) for name, cut in zip(self.model.shapes(self.task.size), cuts, strict=True)}
+        return {name: slice(*cut) for name, cut in zip(self.model.shapes(self.task), cuts, strict=True)}
 
     def split(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Weights or a mask [n] as matrices: name -> view [rows, cols]."""
-        shapes = self.model.shapes(self.task.size)
+        shapes = self.model.shapes(self.task)
         return {name: weights[part].reshape(shapes[name]) for name, part in self.parts().items()}
 
     def canonical(self) -> str:
@@ -263,13 +266,13 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Where the run's record is kept: a hash of the run and of `NUMERICS`."""
-        return hashlib.sha256(f"{NUMERICS} {self.canonical()}".encode()).hexdigest()[:20]
+        """Under which its record is kept: a hash of the run."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:20]
 
     @property
     def evaluated_epochs(self) -> np.ndarray:
-        """Epochs of the record [T]: 0 (the start), every `EVALUATE_EVERY`, and the last."""
-        return np.unique(np.append(np.arange(0, self.epochs, EVALUATE_EVERY), self.epochs))
+        """Epochs of the record [T]: 0 (the start), every `evaluate_every`, and the last."""
+        return np.unique(np.append(np.arange(0, self.epochs, self.evaluate_every), self.epochs))
 
     def __str__(self) -> str:
         text = f"{_words(self.model)}, {_words(self.start)} on {self.task}"
@@ -290,8 +293,11 @@ def _words(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Dataclasses as dicts that also name their class; all else as it is."""
+    """Dataclasses as dicts that also name their class; all else as it is.
+
+    Fields that have their default are left out, so that a field added later leaves the keys of earlier runs alone.
+    """
     if dataclasses.is_dataclass(value):
-        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"kind": type(value).__name__, **fields}
+        given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if getattr(value, f.name) != f.default}
+        return {"kind": type(value).__name__, **{name: _plain(x) for name, x in given.items()}}
     return value

@@ -3,19 +3,27 @@
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
 from lib.train import images
 
-# Each operation maps integer arrays a, b to an integer array; the label is its value mod p.
-OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "a+b": lambda a, b: a + b,
-    "a-b": lambda a, b: a - b,
-    "a*b": lambda a, b: a * b,
-    "a^2+b^2": lambda a, b: a**2 + b**2,
-    "a^2+ab+b^2": lambda a, b: a**2 + a * b + b**2,
+
+
+class Operation(NamedTuple):
+    """value: integer arrays a, b to an integer array, whose residue mod p is the label; symmetric: in a and b."""
+
+    value: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    symmetric: bool = True
+
+
+OPERATIONS: dict[str, Operation] = {
+    "a+b": Operation(lambda a, b: a + b),
+    "a-b": Operation(lambda a, b: a - b, symmetric=False),
+    "a*b": Operation(lambda a, b: a * b),
+    "a^2+b^2": Operation(lambda a, b: a**2 + b**2),
+    "a^2+ab+b^2": Operation(lambda a, b: a**2 + a * b + b**2),
 }
 RANDOM_LABELS = "random"  # no operation at all: labels drawn uniformly (App. F)
 
@@ -47,6 +55,36 @@ class Data:
     test: np.ndarray
 
 
+class Task(Protocol):
+    """What models, trainer and store ask of a task: a frozen dataclass, part of what a run is.
+
+    loss: its name in lib/train/losses.py. shape: tasks that are alike in it can be trained in one stack.
+    """
+
+    loss: ClassVar[str]
+    seed: int
+    train_count: int
+
+    @property
+    def tokens(self) -> int:
+        """How many different inputs there are at a position (pixels, for an image)."""
+
+    @property
+    def classes(self) -> int:
+        """How many outputs a model has."""
+
+    @property
+    def length(self) -> int:
+        """Tokens in a sample."""
+
+    @property
+    def shape(self) -> tuple:
+        """What stacks need to share."""
+
+    def data(self) -> Data:
+        """The examples and their split, the same at every call."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModularTask:
     """Predict `operation`(a, b) mod `prime` from the pair (a, b).
@@ -71,8 +109,11 @@ class ModularTask:
             raise ValueError(f"operation is {self.operation!r}; it must be one of {', '.join(known)}")
         if self.pairs not in PAIRS:
             raise ValueError(f"pairs is {self.pairs!r}; it must be one of {', '.join(PAIRS)}")
-        if self.operation == "a-b" and self.pairs == "unordered":
-            raise ValueError("a-b is not symmetric; its pairs must be 'ordered' or 'descending', not 'unordered'")
+        symmetric = self.operation == RANDOM_LABELS or OPERATIONS[self.operation].symmetric
+        if self.pairs == "unordered" and not symmetric:
+            raise ValueError(
+                f"{self.operation} is not symmetric; its pairs must be 'ordered' or 'descending', not 'unordered'"
+            )
         if self.prime < 3:
             raise ValueError(f"prime is {self.prime}; it must be at least 3")
         if not 0 < self.train_fraction < 1 or self.train_count == 0:
@@ -85,9 +126,19 @@ class ModularTask:
         return np.argwhere(PAIRS[self.pairs](a, b))
 
     @property
-    def size(self) -> int:
-        """What the shapes of a model's matrices depend on: the number of tokens."""
+    def tokens(self) -> int:
+        """How many different inputs there are at a position."""
         return self.prime
+
+    @property
+    def classes(self) -> int:
+        """How many outputs a model has."""
+        return self.prime
+
+    @property
+    def length(self) -> int:
+        """Tokens in a sample."""
+        return 2
 
     @property
     def shape(self) -> tuple:
@@ -110,7 +161,7 @@ class ModularTask:
         if self.operation == RANDOM_LABELS:
             labels = generator(self.seed, "labels").integers(self.prime, size=len(inputs))
         else:
-            labels = OPERATIONS[self.operation](a, b) % self.prime
+            labels = OPERATIONS[self.operation].value(a, b) % self.prime
         order = generator(self.seed, "split").permutation(len(inputs))
         return Data(inputs, labels, order[: self.train_count], order[self.train_count :])
 
@@ -137,9 +188,19 @@ class ImageTask:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
     @property
-    def size(self) -> int:
-        """What the shapes of a model's matrices depend on: the number of pixels."""
+    def tokens(self) -> int:
+        """Inputs of a sample, all at once."""
         return self.pixels
+
+    @property
+    def classes(self) -> int:
+        """How many outputs a model has."""
+        return 10
+
+    @property
+    def length(self) -> int:
+        """An image is one input."""
+        return 1
 
     @property
     def shape(self) -> tuple:
@@ -162,6 +223,3 @@ class ImageTask:
         brightness = found.images.astype(np.float32) / np.float32(found.brightest)
         train, test = order[: self.train_count], order[self.train_count : wanted]
         return Data(brightness, found.labels.astype(np.int64), train, test)
-
-
-Task = ModularTask | ImageTask

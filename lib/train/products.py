@@ -1,0 +1,87 @@
+"""Matrix products of the models, by the library that is fastest on this processor.
+
+On processors by AMD the MKL inside PyTorch takes a slow path, and OpenBLAS, which NumPy brings, is up to twice as fast; on
+others PyTorch's own products are taken. The environment variable GROKKING_TICKETS_PRODUCTS (torch or openblas) overrules.
+The choice is by rule and not by a measurement, which noise could tip: two libraries round differently, and the same run is
+to give the same bits on one machine every time. Either way each run of a stack is a product of its own, so that its bits
+depend neither on the stack around it nor on the number of threads. On a GPU, and where autograd records, PyTorch multiplies.
+
+OPENBLAS_CORETYPE, where set from outside, makes OpenBLAS use the kernels of another processor: the products still are right
+but may be slower and round differently, so `describe` names what is in force. OPENBLAS_NUM_THREADS has no effect on
+training: `one_thread` holds OpenBLAS to the thread that calls it.
+"""
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+VARIABLE = "GROKKING_TICKETS_PRODUCTS"
+LIBRARIES = ("torch", "openblas")
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@cache
+def library() -> str:
+    """ "torch" or "openblas". Raises ValueError where the environment variable names something else."""
+    asked = os.environ.get(VARIABLE, "")
+    if asked and asked not in LIBRARIES:
+        raise ValueError(f"{VARIABLE} is {asked!r}; it must be {' or '.join(LIBRARIES)}")
+    openblas = _controller().select(internal_api="openblas").info()
+    if asked == "openblas" and not openblas:
+        raise ValueError(f"{VARIABLE} is 'openblas', but this NumPy does not bring OpenBLAS; leave it unset or take torch")
+    return asked or ("openblas" if openblas and by_amd() else "torch")
+
+
+def by_amd() -> bool:
+    """Whether the processor is one by AMD."""
+    try:
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return "AuthenticAMD" in platform.processor()
+
+
+def describe() -> str:
+    """The library in words, for provenance: version, kernels, and what was set from outside."""
+    if library() == "torch":
+        return f"torch {torch.__version__}"
+    info = _controller().select(internal_api="openblas").info()[0]
+    outside = [f"{name}={os.environ[name]}" for name in ("OPENBLAS_CORETYPE",) if name in os.environ]
+    return " ".join([f"OpenBLAS {info['version']} ({info.get('architecture', 'unknown')})", *outside])
+
+
+def one_thread() -> object:
+    """A context in which OpenBLAS works on the thread that calls it: training shares out runs, not products."""
+    return _controller().limit(limits=1, user_api="blas")
+
+
+def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """a [R, m, k] @ b [R, k, n] -> [R, m, n], into `out` where given."""
+    if a.is_cuda or a.requires_grad or b.requires_grad:
+        return torch.matmul(a, b) if out is None else torch.bmm(a, b, out=out)
+    if out is None:
+        out = a.new_empty(a.shape[0], a.shape[1], b.shape[2])
+    if library() == "openblas":
+        np.matmul(a.numpy(), b.numpy(), out=out.numpy())
+    else:
+        for one, other, into in zip(a.unbind(), b.unbind(), out.unbind(), strict=True):
+            torch.mm(one, other, out=into)
+    return out
+
+
+def add_product(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """total [R, m, n] += a [R, m, k] @ b [R, k, n]; returns total."""
+    if total.is_cuda:
+        return total.baddbmm_(a, b)
+    if a.requires_grad or b.requires_grad or total.requires_grad:
+        return total + a @ b
+    return total.add_(product(a, b))
