@@ -14,7 +14,8 @@ import torch
 from lib.experiments import chapters as experiments
 from lib.train import images
 from lib.train.models import MLP, ImageMLP, Transformer
-from lib.train.runs import AdamW, Run, Ticket
+from lib.train.optim import AdamW
+from lib.train.runs import Run, Ticket
 from lib.records.store import Store
 from lib.train.tasks import ImageTask, ModularTask
 from lib.train.trainer import Trained, train

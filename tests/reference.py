@@ -7,8 +7,15 @@ or one image.
 
 import math
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor
+
+
+def sizes(tokens: int, classes: int | None = None, length: int = 2) -> SimpleNamespace:
+    """What models ask of a task."""
+    return SimpleNamespace(tokens=tokens, classes=tokens if classes is None else classes, length=length)
 
 
 def one_hot(token: int, prime: int) -> Tensor:

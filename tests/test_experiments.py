@@ -13,7 +13,8 @@ from lib.experiments import chapters as experiments
 from lib.train import images
 from lib.train.models import ImageMLP
 from lib.experiments.parameters import load
-from lib.train.runs import AdamW, Dense, Redense, Rescaled, Scored, Ticket
+from lib.train.optim import AdamW
+from lib.train.runs import Dense, Redense, Rescaled, Scored, Ticket
 from lib.records.store import Store
 from lib.train.tasks import ImageTask
 
@@ -234,7 +235,7 @@ def test_the_paper_profile_learns_mnist_digits_and_mnist_with_four_matrices(monk
             o = dense.optimizer
             assert (o.learning_rate, o.beta1, o.beta2, o.weight_decay, o.decay_until) == (0.001, 0.9, 0.98, 0.1, None)
             assert ticket == dataclasses.replace(dense, start=Ticket(base=dense, epoch=28_000, rate=0.6))
-            matrices = dense.model.shapes(task.size)
+            matrices = dense.model.shapes(task)
             assert len(matrices) == (4 if system == "mnist-mlp/four-matrices" else 3)
             assert dense.model.weight_scale == 8
 

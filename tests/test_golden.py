@@ -14,7 +14,8 @@ import pytest
 
 from lib.train import runs
 from lib.train.models import MLP, ImageMLP, Transformer
-from lib.train.runs import AdamW, Run, Ticket
+from lib.train.optim import AdamW
+from lib.train.runs import Run, Ticket
 from lib.train.tasks import ImageTask, ModularTask
 from lib.train.trainer import METRICS, train
 

@@ -25,7 +25,8 @@ from lib.train import images
 from lib.train.images import DIGITS, MNIST, WHAT_TO_DO, ImagesError
 from lib.train.models import ImageMLP
 from lib.records.plan import obtain
-from lib.train.runs import AdamW
+from lib.train.optim import AdamW
+
 from lib.train.tasks import ImageTask
 
 pytestmark = pytest.mark.filterwarnings(
@@ -667,7 +668,7 @@ def test_a_split_belongs_to_the_seed_alone():
 def test_the_papers_task_learns_1000_of_10000_images_of_784_pixels():
     task = ImageTask(seed=0)
     assert (task.images, task.pixels, task.train_count, task.test_count) == (MNIST, 784, 1000, 9000)
-    assert (task.size, task.loss) == (784, "squared error")
+    assert (task, task.loss) == (784, "squared error")
 
 
 def test_a_set_that_does_not_suit_the_task_is_refused():

@@ -6,9 +6,10 @@ import reference
 import torch
 from conftest import logits_of
 
+from reference import sizes
 from lib.train.models import MLP, Transformer, cut
 from lib.train.tasks import generator
-from lib.train.trainer import cross_entropy_gradient
+from lib.train.losses import cross_entropy_gradient
 
 PRIME, R, B = 7, 3, 20  # B samples of 49 pairs: some tokens come often, some never
 MODELS = {f"mlp, {n} hidden": MLP(width=9, hidden=5, hidden_layers=n) for n in (1, 2, 3)} | {
@@ -25,18 +26,18 @@ MODELS = {f"mlp, {n} hidden": MLP(width=9, hidden=5, hidden_layers=n) for n in (
 def case(request, double):
     """A model; weights, inputs and labels that differ between R runs; the logits; what `backward` needs."""
     model, rng = request.param, torch.Generator().manual_seed(0)
-    weights = torch.randn(R, sum(rows * cols for rows, cols in model.shapes(PRIME).values()) + 5, generator=rng)
+    weights = torch.randn(R, sum(rows * cols for rows, cols in model.shapes(sizes(PRIME)).values()) + 5, generator=rng)
     inputs = torch.randint(PRIME, (R, B, 2), generator=rng)
     labels = torch.randint(PRIME, (R, B), generator=rng)
-    lookup = model.lookup(inputs, PRIME)
-    logits, saved = model.forward(model.matrices(weights, PRIME), lookup)
+    lookup = model.lookup(inputs, sizes(PRIME))
+    logits, saved = model.forward(model.matrices(weights, sizes(PRIME)), lookup)
     return model, weights, inputs, labels, lookup, logits, saved
 
 
 def one(model, weights, run):
     """Run's matrices, from weights [R, n], as leaves of a graph."""
     return {
-        name: matrices[run].clone().requires_grad_() for name, matrices in cut(weights, model.shapes(PRIME)).items()
+        name: matrices[run].clone().requires_grad_() for name, matrices in cut(weights, model.shapes(sizes(PRIME))).items()
     }
 
 
@@ -51,10 +52,10 @@ def test_logits_are_the_references(case):
 def test_gradients_are_autograds_through_the_reference(case):
     model, weights, inputs, labels, lookup, logits, saved = case
     gradients, before = torch.full_like(weights, torch.nan), weights.clone()
-    dlogits = cross_entropy_gradient(logits, labels[..., None]) / B
-    model.backward(model.matrices(weights, PRIME), model.matrices(gradients, PRIME), lookup, saved, dlogits)
+    dlogits = cross_entropy_gradient(logits, labels[..., None])
+    model.backward(model.matrices(weights, sizes(PRIME)), model.matrices(gradients, sizes(PRIME)), lookup, saved, dlogits)
     assert torch.equal(weights, before)
-    gradients = cut(gradients, model.shapes(PRIME))
+    gradients = cut(gradients, model.shapes(sizes(PRIME)))
     for run in range(R):
         W = one(model, weights, run)
         reference.mean_loss(W, inputs[run], labels[run], logits_of(model)).backward()
@@ -68,7 +69,7 @@ def test_the_reference_tells_the_models_apart(double):
     """Positions, biases and the order of the pair reach the logits: else comparing them would prove nothing."""
     model = MODELS["transformer, 3 heads, positions=True, biases=True"]
     rng = torch.Generator().manual_seed(0)
-    W = {name: 0.5 * torch.randn(shape, generator=rng) for name, shape in model.shapes(PRIME).items()}
+    W = {name: 0.5 * torch.randn(shape, generator=rng) for name, shape in model.shapes(sizes(PRIME)).items()}
     logits = reference.transformer_logits(W, 1, 2, 3)
     for name in ("W_pos", "b_in", "b_out"):
         rest = {key: matrix for key, matrix in W.items() if key != name}
@@ -104,11 +105,11 @@ OPTIONS = {"W_pos": (2, 128, 128**-0.5), "b_in": (1, 128, 0), "b_out": (1, 128, 
     ids=["mlp", "deeper mlp", "transformer", "4 heads", "transformer with all options"],
 )
 def test_initial_weights_are_the_papers(model, wanted):
-    assert {name: (*shape,) for name, shape in model.shapes(67).items()} == {n: w[:2] for n, w in wanted.items()}
-    vector = model.initial(67, generator(0, "weights"))
+    assert {name: (*shape,) for name, shape in model.shapes(sizes(67)).items()} == {n: w[:2] for n, w in wanted.items()}
+    vector = model.initial(sizes(67), generator(0, "weights"))
     assert vector.dtype == np.float32
     place = 0
-    for name, (rows, cols) in model.shapes(67).items():
+    for name, (rows, cols) in model.shapes(sizes(67)).items():
         n, deviation = rows * cols, wanted[name][2]
         matrix = vector[place : place + n].astype(float)
         place += n
@@ -118,18 +119,18 @@ def test_initial_weights_are_the_papers(model, wanted):
 
 
 def test_the_papers_mlp_has_115000_weights():
-    assert len(MLP().initial(67, generator(0, "weights"))) == 115_000
+    assert len(MLP().initial(sizes(67), generator(0, "weights"))) == 115_000
 
 
 @pytest.mark.parametrize("model", [MLP(), Transformer()], ids=["mlp", "transformer"])
 def test_initial_weights_belong_to_the_seed_alone(model):
     np.random.seed(1)
     torch.manual_seed(1)
-    first = model.initial(67, generator(0, "weights"))
+    first = model.initial(sizes(67), generator(0, "weights"))
     after = np.random.random(), torch.rand(1).item()
     np.random.seed(1)
     torch.manual_seed(1)
     assert after == (np.random.random(), torch.rand(1).item())
-    assert np.array_equal(model.initial(67, generator(0, "weights")), first)
-    other = model.initial(67, generator(1, "weights"))
+    assert np.array_equal(model.initial(sizes(67), generator(0, "weights")), first)
+    other = model.initial(sizes(67), generator(1, "weights"))
     assert abs(np.corrcoef(first, other)[0, 1]) < 5 * len(first) ** -0.5

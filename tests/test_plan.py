@@ -10,7 +10,8 @@ from conftest import Poisoned, assert_same, ticket_of, tiny_run
 from lib.records import plan
 from lib.train.models import MLP
 from lib.records.plan import STACK, Job, execute, make_plan, obtain, stacks, starts_of
-from lib.train.runs import AdamW
+from lib.train.optim import AdamW
+
 from lib.records.store import Store
 from lib.train.tasks import ModularTask
 from lib.train.trainer import METRICS, Diverged, train

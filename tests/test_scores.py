@@ -9,6 +9,7 @@ import reference
 import torch
 from conftest import as_matrices, logits_of, masked_gently
 
+from reference import sizes
 from lib.train.models import MLP, Transformer
 from lib.train.pruning import SCORES, grasp, loss_gradient, prune_by_score, random_score, snip, synflow
 from lib.train.runs import Run
@@ -28,18 +29,18 @@ EVERY_SCORE = pytest.mark.parametrize("score", SCORES.values(), ids=SCORES.keys(
 
 def drawn(model, seed=0):
     """Weights [n] float64 of which none is zero, nor small throughout a matrix."""
-    n = sum(rows * cols for rows, cols in model.shapes(PRIME).values())
+    n = sum(rows * cols for rows, cols in model.shapes(sizes(PRIME)).values())
     return 0.7 * np.random.default_rng(seed).standard_normal(n)
 
 
 def mean_loss(model, rows="train"):
     """Weights [n] -> the reference's mean loss over the training (or test) pairs."""
-    data, shapes = TASK.data(), model.shapes(PRIME)
+    data, shapes = TASK.data(), model.shapes(sizes(PRIME))
     chosen = getattr(data, rows)
-    sizes = [rows * cols for rows, cols in shapes.values()]
+    lengths = [rows * cols for rows, cols in shapes.values()]
 
     def loss(weights):
-        W = {name: part.view(shape) for part, (name, shape) in zip(weights.split(sizes), shapes.items(), strict=True)}
+        W = {name: part.view(shape) for part, (name, shape) in zip(weights.split(lengths), shapes.items(), strict=True)}
         return reference.mean_loss(W, data.inputs[chosen], data.labels[chosen], logits_of(model))
 
     return loss
@@ -86,7 +87,7 @@ def test_grasp_at_the_papers_size_is_free_of_the_relus_jumps():
     """The loss's gradient jumps where one of 44,000 ReLUs switches: a difference that spans a jump is not H g."""
     run = Run(task=ModularTask(seed=0), model=MLP(), seed=0)
     data, initial = run.task.data(), run.initial_weights().astype(np.float64)
-    W = {name: torch.tensor(w, requires_grad=True) for name, w in as_matrices(initial, MLP().shapes(67)).items()}
+    W = {name: torch.tensor(w, requires_grad=True) for name, w in as_matrices(initial, MLP().shapes(sizes(67))).items()}
     a, b = torch.from_numpy(data.inputs[data.train]).T
     hidden = torch.relu((W["W_E"][a] + W["W_E"][b]) @ W["W_in"].T)
     loss = torch.nn.functional.cross_entropy(
@@ -143,14 +144,14 @@ def transformer_paths(model):
 @EVERY_NET
 def test_synflow_is_the_sum_over_all_paths_through_a_weight(model):
     weights = drawn(model)
-    W = {name: np.abs(matrix).tolist() for name, matrix in as_matrices(weights, model.shapes(PRIME)).items()}
+    W = {name: np.abs(matrix).tolist() for name, matrix in as_matrices(weights, model.shapes(sizes(PRIME))).items()}
     flow = defaultdict(float)
     for entries, share in (mlp_paths if isinstance(model, MLP) else transformer_paths)(model):
         for name, row, col in entries:
             share *= W[name][row][col]
         for entry in entries:
             flow[entry] += share
-    scores = as_matrices(synflow(model, TASK, weights), model.shapes(PRIME))
+    scores = as_matrices(synflow(model, TASK, weights), model.shapes(sizes(PRIME)))
     for name, matrix in scores.items():
         wanted = [[flow[name, row, col] for col in range(matrix.shape[1])] for row in range(matrix.shape[0])]
         np.testing.assert_allclose(matrix, wanted, rtol=1e-10, atol=0, err_msg=name)
@@ -164,7 +165,7 @@ def test_synflow_is_conserved_from_layer_to_layer_and_at_every_neuron(layers, ra
     model = MLP(width=6, hidden=4, hidden_layers=layers)
     weights = drawn(model)
     weights *= prune_by_score(synflow, model, TASK, weights, rate, rounds=100)
-    scores = as_matrices(synflow(model, TASK, weights), model.shapes(PRIME))
+    scores = as_matrices(synflow(model, TASK, weights), model.shapes(sizes(PRIME)))
     total = scores["W_U"].sum()
     assert total > 0
     assert [matrix.sum() for matrix in scores.values()] == pytest.approx([total] * len(scores), rel=1e-12)
@@ -177,8 +178,8 @@ def test_synflow_is_conserved_from_layer_to_layer_and_at_every_neuron(layers, ra
 def test_grasp_of_a_net_without_paths_is_zero():
     """Nothing is left to rank by, yet the mask's share stays exact and nothing is divided by zero."""
     weights = drawn(PLAIN["mlp"])
-    as_matrices(weights, PLAIN["mlp"].shapes(PRIME))["W_out"][:] = 0
-    as_matrices(weights, PLAIN["mlp"].shapes(PRIME))["W_U"][:] = 0
+    as_matrices(weights, PLAIN["mlp"].shapes(sizes(PRIME)))["W_out"][:] = 0
+    as_matrices(weights, PLAIN["mlp"].shapes(sizes(PRIME)))["W_U"][:] = 0
     assert (grasp(PLAIN["mlp"], TASK, weights) == 0).all()
 
 
@@ -192,7 +193,7 @@ def test_synflow_uses_no_data():
 
 def chain_scores(model, weights):
     """SynFlow's scores [n] again, layer by layer: what arrives at a weight, times it, times what leads on from it."""
-    W = {name: np.abs(matrix) for name, matrix in as_matrices(weights, model.shapes(PRIME)).items()}
+    W = {name: np.abs(matrix) for name, matrix in as_matrices(weights, model.shapes(sizes(PRIME))).items()}
     tokens, logits = np.ones(PRIME), np.ones(PRIME)
     at_width = W["W_E"].T @ tokens
     if isinstance(model, MLP):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from conftest import TINY_MODELS, as_matrices, tiny_run, train_dense
 
+from reference import sizes
 from lib.train.models import MLP
 from lib.train.pruning import SCORES, prune_by_score
-from lib.train.runs import AdamW, DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Ticket
+from lib.train.optim import AdamW
+from lib.train.runs import DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Ticket
 from lib.train.tasks import generator
 from lib.train.trainer import train
 
@@ -33,7 +35,7 @@ class Case:
     def make(self, run):
         """Starting weights and mask of a run."""
         assert set(run.start.needs()) <= {(self.base, EPOCH)}
-        return run.start.make(run, self.weights_of)
+        return run.start.make(run, self.weights_of)[:2]
 
     def run(self, start, **changes):
         """The base with another start."""
@@ -64,7 +66,7 @@ def trained(case, runs, epochs):
 
 def test_dense_is_all_initial_weights(case):
     weights, mask = case.make(case.base)
-    assert np.array_equal(weights, case.base.model.initial(7, generator(case.base.seed, "weights")))
+    assert np.array_equal(weights, case.base.model.initial(sizes(7), generator(case.base.seed, "weights")))
     assert mask is None
 
 
@@ -79,7 +81,7 @@ def test_a_ticket_with_another_seed_is_the_bases_mask_on_that_seeds_weights(case
     other = case.run(case.ticket, seed=1001)
     weights, mask = case.make(other)
     assert np.array_equal(mask, case.kept())
-    fresh = case.base.model.initial(7, generator(1001, "weights"))
+    fresh = case.base.model.initial(sizes(7), generator(1001, "weights"))
     assert not np.isin(fresh, case.base.initial_weights()).all()
     assert np.array_equal(weights, fresh * mask)
     assert other.task == case.base.task  # the same split
@@ -109,7 +111,7 @@ def test_redense_starts_from_the_ticket_and_then_all_weights_move(case):
 def norm_of(run, weights, norm, over):
     """The norm that a `Rescaled` speaks of."""
     power = {"l1": 1, "l2": 2}[norm]
-    matrices = as_matrices(weights.astype(np.float64), run.model.shapes(run.task.prime)).values()
+    matrices = as_matrices(weights.astype(np.float64), run.model.shapes(run.task)).values()
     sums = [(np.abs(matrix) ** power).sum() for matrix in matrices]
     if over == "matrices":
         return np.mean([s ** (1 / power) for s in sums])
@@ -153,7 +155,7 @@ def test_the_two_l2_norms_are_two():
 def test_scores_of_the_initial_weights_mask_them_and_the_mask_is_held(case, method, rounds):
     run = case.run(Scored(method=method, rate=RATE, rounds=rounds))
     assert run.start.needs() == []
-    weights, mask = run.start.make(run, None)
+    weights, mask, _ = run.start.make(run, None)
     initial = case.base.initial_weights()
     assert np.array_equal(mask, prune_by_score(SCORES[method], run.model, run.task, initial, RATE, rounds))
     assert (~mask).sum() == round(RATE * len(mask))
@@ -189,7 +191,7 @@ def dead():
     """A case with one MLP whose hidden neurons have NORMS as the norms of their rows of W_in W_E."""
     base = tiny_run()
     weights = np.random.default_rng(0).standard_normal(len(base.initial_weights())).astype(np.float32)
-    matrices = as_matrices(weights, base.model.shapes(7))  # views: what follows lands in `weights`
+    matrices = as_matrices(weights, base.model.shapes(sizes(7)))  # views: what follows lands in `weights`
     matrices["W_E"][:, :2] = 0  # nothing of an embedding reaches what W_in reads in its first two columns
     embedding = matrices["W_E"].astype(np.float64)
     for neuron, norm in enumerate(NORMS):
@@ -238,7 +240,7 @@ def test_a_dead_neuron_is_dead_relative_to_the_largest(dead):
     """The same net with all embeddings ten times as large: more norms lie above 0.05, and no other neuron is dead."""
     start = DeadNeurons(ticket=dead.ticket, revive=False)
     assert start.threshold == 0.05
-    as_matrices(dead.weights, dead.base.model.shapes(7))["W_E"][:] *= 10
+    as_matrices(dead.weights, dead.base.model.shapes(sizes(7)))["W_E"][:] *= 10
     assert np.array_equal(dead.make(dead.run(start))[1], ~edges_of([1, 3, 4, 7]))
 
 
@@ -341,7 +343,7 @@ def test_a_run_in_words():
 def test_the_parts_of_a_run_are_its_matrices(name):
     run = tiny_run(name)
     vector = np.arange(len(run.initial_weights()))
-    wanted = as_matrices(vector, run.model.shapes(7))
+    wanted = as_matrices(vector, run.model.shapes(sizes(7)))
     assert list(run.parts()) == list(run.split(vector)) == list(wanted)
     for matrix in wanted:
         assert np.array_equal(run.split(vector)[matrix], wanted[matrix])

@@ -15,12 +15,13 @@ import reference
 import torch
 from conftest import Poisoned, as_matrices, assert_same, random_mask, ticket_of, tiny_run, train_dense
 
-import lib.train.runs
 import lib.train.trainer
 from lib.train.models import MLP, Transformer
-from lib.train.runs import AdamW, Run
+from lib.train.optim import AdamW
+from lib.train.runs import Run
 from lib.train.tasks import ModularTask
-from lib.train.trainer import METRICS, _shares, cross_entropy, cross_entropy_gradient, train
+from lib.train.losses import cross_entropy, cross_entropy_gradient
+from lib.train.trainer import METRICS, RUNS_AT_ONCE, _shares, train
 
 LOGITS_OF = {
     "mlp": reference.mlp_logits,
@@ -79,11 +80,11 @@ def test_the_plain_float32_loss_would_have_been_zero(gap):
     assert cross_entropy(z[None, None], c[None, None, None]).item() > 0
 
 
-def test_gradient_is_that_of_the_sum_over_samples():
+def test_gradient_is_that_of_the_mean_over_samples_of_each_run():
     z = torch.randn(3, 10, 8, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
     c = torch.arange(30).view(3, 10) % 8
-    torch.nn.functional.cross_entropy(z.flatten(0, 1), c.flatten(), reduction="sum").backward()
-    torch.testing.assert_close(cross_entropy_gradient(z.detach(), c[..., None]), z.grad)
+    (torch.nn.functional.cross_entropy(z.flatten(0, 1), c.flatten(), reduction="sum") / 10).backward()
+    torch.testing.assert_close(cross_entropy_gradient(z.detach().clone(), c[..., None]), z.grad)
 
 
 def test_a_logit_that_is_not_a_number_is_not_hidden():
@@ -99,7 +100,7 @@ def adamw_by_pytorch(run, mask, steps, before_step=lambda epoch, W, optimizer: N
     """The run's weights [n] after so many steps of PyTorch's own AdamW on the reference model, in float64."""
     data = run.task.data()
     inputs, labels = data.inputs[data.train], data.labels[data.train]
-    shapes, mask = run.model.shapes(run.task.prime), np.ones(len(run.initial_weights())) if mask is None else mask
+    shapes, mask = run.model.shapes(run.task), np.ones(len(run.initial_weights())) if mask is None else mask
     W = {
         n: torch.tensor(w, dtype=torch.float64, requires_grad=True)
         for n, w in as_matrices(run.initial_weights() * mask, shapes).items()
@@ -155,9 +156,8 @@ SWITCHED_OFF = {"mlp": {28: 30, 29: 20, 25: None}, "transformer": {22: 30, 25: 2
 def test_weight_decay_ends_for_each_run_at_the_test_accuracy_that_it_is_to_last_until(
     model, masked, double, monkeypatch
 ):
-    monkeypatch.setattr(lib.train.runs, "EVALUATE_EVERY", 10)
     optimizer = AdamW(learning_rate=0.003, decay_until=0.5)
-    base = tiny_run(model, prime=5, epochs=50, optimizer=optimizer)
+    base = tiny_run(model, prime=5, epochs=50, evaluate_every=10, optimizer=optimizer)
     tasks = [dataclasses.replace(base.task, operation="a*b", seed=seed) for seed in SWITCHED_OFF[model]]
     runs = [dataclasses.replace(base, task=task, seed=task.seed) for task in tasks]
     masks = [random_mask(run, kept=0.98) if masked else None for run in runs]
@@ -266,7 +266,7 @@ def test_masked_weights_are_zero_for_ever_and_the_others_move(model):
 
 def poisoned_later(run):
     """A start that is finite, as are its logits, and whose first gradient is not: MLP weights of 1e18, W_out zero."""
-    matrices = as_matrices(run.initial_weights().copy(), run.model.shapes(run.task.prime))
+    matrices = as_matrices(run.initial_weights().copy(), run.model.shapes(run.task))
     return np.concatenate([(w * (0 if name == "W_out" else 1e18)).ravel() for name, w in matrices.items()])
 
 
@@ -316,7 +316,7 @@ def test_metrics_are_those_of_the_weights(model):
         data = run.task.data()
         for at, epoch in enumerate(epochs):
             weights = one.snapshots[epoch].astype(np.float64)
-            matrices = as_matrices(weights, run.model.shapes(run.task.prime))
+            matrices = as_matrices(weights, run.model.shapes(run.task))
             wanted = {
                 "l1": np.abs(weights).sum(),
                 "l2": np.sqrt((weights**2).sum()),
@@ -461,20 +461,21 @@ def test_subnormal_numbers_are_flushed_while_training_and_nowhere_else():
     assert torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("n", range(1, 10))
+@pytest.mark.parametrize("n", [*range(1, 10), 33, 64])
 @pytest.mark.parametrize("available", [1, 2, 3, 16])
-def test_threads_share_out_all_runs_evenly_and_at_least_two_each(n, available):
+def test_threads_share_out_all_runs_evenly_in_stacks_that_fit_the_cache(n, available):
     shares = _shares(n, available)
     assert [i for share in shares for i in range(n)[share]] == list(range(n))
     sizes = [share.stop - share.start for share in shares]
-    assert len(sizes) == max(1, min(available, n // 2))
+    assert len(sizes) >= min(available, n)  # every thread has work
+    assert len(sizes) % min(available, n) == 0  # and all as much
     assert max(sizes) - min(sizes) <= 1
-    assert min(sizes) >= min(2, n)
+    assert 1 <= min(sizes) <= max(sizes) <= RUNS_AT_ONCE
 
 
 @pytest.mark.parametrize(
     ("prime", "n", "inside"),
-    [(7, 1, {1}), (7, 4, {1}), (37, 1, {2}), (37, 3, {2}), (37, 4, {1})],  # 16 and 421 training pairs
+    [(7, 1, {1}), (7, 4, {1}), (37, 1, {2}), (37, 3, {1}), (37, 4, {1})],  # 16 and 421 training pairs
 )
 def test_one_run_of_many_examples_has_all_threads_and_the_setting_is_restored(threads, prime, n, inside):
     threads(2)
@@ -491,7 +492,7 @@ def test_a_ticket_trains_from_the_masked_initial_weights():
     base = tiny_run()
     [trained] = train_dense([base], snapshots={base: {150}})
     ticket = ticket_of(base)
-    weights, mask = ticket.start.make(ticket, lambda run, epoch: trained.snapshots[epoch])
+    weights, mask, _ = ticket.start.make(ticket, lambda run, epoch: trained.snapshots[epoch])
     assert mask.sum() == len(mask) - round(0.5 * len(mask))
     assert np.array_equal(weights, base.initial_weights() * mask)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.train import images
+from lib.train import images, products
 from lib.files import CACHE, RESULTS, StoreError, read, sweep, write
 from lib.train.runs import NUMERICS, Run
 from lib.analysis.probes import summarize
@@ -76,6 +76,7 @@ def provenance(seconds: float, device: str) -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "products": "torch (CUDA)" if device == "cuda" else products.describe(),
         "machine": torch.cuda.get_device_name() if device == "cuda" else machine(),
         "seconds": round(seconds, 2),
         "recorded": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -209,4 +210,4 @@ def _canonical(note: dict) -> str:
 
 
 def _key(note: dict) -> str:
-    return hashlib.sha256(f"{note.get('numerics')} {_canonical(note)}".encode()).hexdigest()[:20]
+    return hashlib.sha256(_canonical(note).encode()).hexdigest()[:20]

@@ -137,8 +137,9 @@ class Stack:
             out[f"{name}_loss"] = self._loss.value(logits, labels).double().mean(1)
             out[f"{name}_accuracy"] = (logits.argmax(-1, keepdim=True) == labels).double().mean((1, 2))
         matrices = [self.weights[name] for name in self.shapes]
-        l1 = torch.stack([w.abs().sum((1, 2), dtype=torch.float64) for w in matrices])
-        l2_squared = torch.stack([w.square().sum((1, 2), dtype=torch.float64) for w in matrices])
+        # First over rows, then over these sums: in one go the order would depend on how many runs there are.
+        l1 = torch.stack([w.abs().sum(2, dtype=torch.float64).sum(1) for w in matrices])  # [matrices, R]
+        l2_squared = torch.stack([w.square().sum(2, dtype=torch.float64).sum(1) for w in matrices])
         out |= {
             "l1": l1.sum(0),
             "mean_l1": l1.mean(0),
@@ -163,6 +164,7 @@ def train(
     A run whose loss stops being finite is marked as diverged; the others go on unharmed.
     """
     until = runs[0].epochs if until is None else until
+    starts = [Origin(*start) for start in starts]
     stop, one_at_a_time = threading.Event(), threading.Lock()
 
     def report_or_stop(run_epochs: int) -> None:
@@ -207,6 +209,7 @@ def _shares(runs: int, threads: int) -> list[slice]:
 def prepare_thread() -> None:
     """Settings that the trainer's thread needs, before its first tensor operation."""
     torch.set_flush_denormal(True)
+    np.seterr(all="ignore")  # a loss that is not finite is found at the next evaluation
     # Let the C library keep freed memory: handing each step's buffers back and forth costs a third of the time.
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # None where the C library is not glibc
