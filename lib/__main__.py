@@ -1,4 +1,4 @@
-"""Command line: `python -m lib status`, `train` and `judge`. `python -m lib --help` tells more."""
+"""Command line: `python -m lib status`, `train`, `pack` and `judge`. `python -m lib --help` tells more."""
 
 import argparse
 import os
@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.claims import judging as claims
-from lib.experiments import chapters as experiments, parameters
+from lib.claims import judging
+from lib.claims.claims import ClaimsError
+from lib.experiments import chapters, parameters
+from lib.experiments.images import with_images_at_hand
 from lib.files import CACHE, RESULTS, StoreError
 from lib.records.plan import execute, make_plan
-from lib.train.runs import Run
 from lib.records.store import Store
 from lib.train.trainer import Diverged
 
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = options.command(options)
         sys.stdout.flush()
         return code
-    except (parameters.ParameterError, claims.ClaimsError, StoreError, Diverged, ValueError) as error:
+    except (parameters.ParameterError, ClaimsError, StoreError, Diverged, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
@@ -46,16 +47,18 @@ def parser() -> argparse.ArgumentParser:
     for name, command, text in (
         ("status", status, "list what is recorded, missing, damaged or out of date, and why it would be trained"),
         ("train", train, "train what is missing; the paper profile's records go to results/, others to .cache/"),
+        ("pack", pack, "merge small files of records into larger ones"),
         ("judge", judge, "compute every verdict from the records and write them as JSON"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
         sub.add_argument("--profile", default="paper", help="a file in params/ (default: paper)")
-        if name != "judge":
+        if name in ("status", "train"):
             sub.add_argument(
-                "--chapter", action="append", choices=list(experiments.CHAPTERS), help="only this chapter's runs"
+                "--chapter", action="append", choices=list(chapters.CHAPTERS), help="only this chapter's runs"
             )
         if name == "train":
+            sub.add_argument("--renew", action="store_true", help="train what is out of date anew, too")
             sub.add_argument("--device", choices=["cpu", "cuda"], help="in place of the profile's")
             sub.add_argument(
                 "--results", type=Path, help="write the records to this folder, and read none from results/"
@@ -88,29 +91,32 @@ def client_of(options: argparse.Namespace) -> Iterator["distributed.Client | Non
         yield client
 
 
-def wanted(options: argparse.Namespace, settings: parameters.Parameters) -> tuple[list[Run], set[Run]]:
-    """The runs that the options ask for, and those of them whose tables are wanted."""
-    chapters = options.chapter or list(experiments.CHAPTERS)
-    return experiments.runs_of(settings, chapters), experiments.tabled_runs(settings, chapters)
+def chosen(options: argparse.Namespace) -> list[str]:
+    """The chapters that the options name, or all."""
+    return options.chapter or list(chapters.CHAPTERS)
 
 
 def status(options: argparse.Namespace) -> int:
-    """Lists the state of every run, and what training them would do."""
-    store = Store()
-    runs, tabled = wanted(options, parameters.load(options.profile))
-    states = {run: store.status(run) for run in runs}
+    """Lists the state of every run, and what training them would do; 0 if nothing is missing or damaged."""
+    store, of = Store(), chapters.wanted(parameters.load(options.profile), chosen(options))
+    states = {run: store.status(run) for run in of.runs}
+    jobs = [job for level in make_plan(of.runs, store, of.probed, of.masked) for job in level]
+    lacking = [job for job in jobs if job.record and states[job.run].state in ("recorded", "out of date")]
     counts = Counter(state.state for state in states.values())
-    print(f"{options.profile} profile, {len(runs)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+    order = ("damaged", "missing", "out of date", "recorded")
+    words = [f"{counts[state]} {state}" for state in order if counts[state]]
+    words += [f"{len(lacking)} without probes or mask"] if lacking else []
+    words += [f"{len(store.unreadable())} unreadable files"] if store.unreadable() else []
+    print(f"{options.profile} profile, {len(of.runs)} runs: {', '.join(words)}")
     for run, state in states.items():
-        if state.state == "recorded":
-            print(f"  {state.state:12} {run}")
-    jobs = [job for level in make_plan(runs, store, tabled) for job in level]
+        if state.state in ("recorded", "out of date"):
+            print(f"  {state.state:12} {run}{' (' + state.why + ')' if state.why else ''}")
     for job in jobs:
         state = states[job.run].state if job.record else "checkpoint"
         print(f"  {state:12} {job.run}\n{'':15}would be trained for {job.until:,} epochs: {job.why}")
-    for path in store.foreign():
-        print(f"  foreign file {path}: not a record of this project, left alone")
-    return 0
+    for problem in store.unreadable():
+        print(f"  {problem}")
+    return int(bool(jobs))
 
 
 def train(options: argparse.Namespace) -> int:
@@ -121,25 +127,46 @@ def train(options: argparse.Namespace) -> int:
         CACHE if options.results is None else CACHE / f"of-{options.results.resolve().name}",
         commit,
     )
-    settings, note = experiments.with_images_at_hand(
-        parameters.load(options.profile), store, options.chapter or list(experiments.CHAPTERS)
-    )
+    settings, note = with_images_at_hand(parameters.load(options.profile), store, chosen(options))
     if note:
         print(note, file=sys.stderr)
-    runs, tabled = wanted(options, settings)
-    levels = make_plan(runs, store, tabled)
+    of = chapters.wanted(settings, chosen(options))
+    levels = make_plan(of.runs, store, of.probed, of.masked, renew=options.renew)
     device = parameters.validate(dict(settings) | {"device": options.device or settings.device}, "--device").device
     with client_of(options) as client:
         execute(levels, store, device=device, client=client)
-    print(f"{options.profile} profile: {len(runs)} runs recorded, {sum(map(len, levels))} trained just now")
+    print(f"{options.profile} profile: {len(of.runs)} runs recorded, {sum(map(len, levels))} trained just now")
+    return 0
+
+
+def pack(options: argparse.Namespace) -> int:
+    """Merges small files of records."""
+    print(f"{Store(commit=options.profile == 'paper').pack()} files fewer")
     return 0
 
 
 def judge(options: argparse.Namespace) -> int:
-    """Writes the verdicts."""
-    path = experiments.verdicts_path(options.profile)
-    found = experiments.verdicts(parameters.load(options.profile), Store())
-    claims.write_verdicts(path, found)
+    """Writes the verdicts, unless records are damaged or verdicts would be lost."""
+    settings, store = parameters.load(options.profile), Store()
+    path = judging.VERDICTS if options.profile == "paper" else CACHE / f"verdicts-{options.profile}.json"
+    states = {run: store.status(run) for run in chapters.wanted(settings).runs}
+    damaged = [(run, state.why) for run, state in states.items() if state.state == "damaged"]
+    missing = [run for run, state in states.items() if state.state == "missing"]
+    problems = [f"{why}; it is that of: {run}" for run, why in damaged] + (store.unreadable() if missing else [])
+    if problems:
+        raise StoreError(
+            f"{problems[0]}. `python -m lib train --profile {options.profile}` makes it anew; "
+            f"{len(problems)} damaged in all, and {path.name} is left as it was"
+        )
+    found = judging.verdicts(settings, store.load, settings.label)
+    old = {(verdict.id, verdict.system): verdict.verdict for verdict in judging.read_verdicts(path)}
+    lost = [one for one in found if one.verdict == "not run" and old.get((one.id, one.system), "not run") != "not run"]
+    if lost:
+        raise StoreError(
+            f"{len(missing)} records are missing, so that {lost[0].id} on {lost[0].system} and {len(lost) - 1} others would lose "
+            f"their verdicts; train them (`python -m lib train`), or delete {path.name} to judge without them"
+        )
+    judging.write_verdicts(path, found)
     counts = Counter(verdict.verdict for verdict in found)
     shown = path.relative_to(RESULTS.parent)
     print(f"{shown}: {len(found)} verdicts, " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))

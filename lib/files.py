@@ -1,46 +1,66 @@
-"""Files: arrays and a JSON note in an .npz with a checksum over all its content.
+"""Files: records of arrays and a JSON note, many to a file, each with a checksum over all its content.
 
-A file is written under a temporary name and then moved into place, so a reader sees a whole file or none; it is read
+A file is a zip like NumPy's .npz: its directory tells which records it holds, and one record can be read without the
+others. It is written under a temporary name and then moved into place, so a reader sees a whole file or none; it is read
 without unpickling anything.
 """
 
 import hashlib
+import io
 import json
 import os
 import threading
 import time
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parent.parent
 RESULTS, CACHE = ROOT / "results", ROOT / ".cache"
+NOTE = "note.json"
 
 
 class StoreError(RuntimeError):
     """A file of the store cannot be written or read."""
 
 
-def _checksum(arrays: dict[str, np.ndarray], note: str) -> str:
-    digest = hashlib.sha256(note.encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+class Content(NamedTuple):
+    """What a record holds: arrays by name, and a JSON note."""
+
+    arrays: Mapping[str, np.ndarray]
+    note: Mapping[str, Any]
+
+
+def _checksum(content: Content) -> str:
+    digest = hashlib.sha256(json.dumps(content.note, sort_keys=True).encode())
+    for name in sorted(content.arrays):
+        array = np.ascontiguousarray(content.arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
     return digest.hexdigest()
 
 
-def write(path: Path, arrays: dict[str, np.ndarray], note: dict[str, object]) -> None:
-    """Writes arrays and a JSON note to `path`, whole or not at all; an existing file is replaced.
+def write(path: Path, records: Mapping[str, Content]) -> None:
+    """Writes records by key to one file, whole or not at all; an existing file is replaced.
 
     Raises StoreError where the disk is full or the folder cannot be written; nothing that was there is lost.
     """
-    text = json.dumps(note, sort_keys=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "wb") as file:
-                np.savez_compressed(file, note=np.array(text), checksum=np.array(_checksum(arrays, text)), **arrays)
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                    for key, content in records.items():
+                        for name, array in content.arrays.items():
+                            buffer = io.BytesIO()
+                            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+                            archive.writestr(zipfile.ZipInfo(f"{key}/{name}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED)
+                        note = {"note": content.note, "checksum": _checksum(content)}
+                        text = json.dumps(note, sort_keys=True)
+                        archive.writestr(zipfile.ZipInfo(f"{key}/{NOTE}"), text, zipfile.ZIP_DEFLATED)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -51,24 +71,58 @@ def write(path: Path, arrays: dict[str, np.ndarray], note: dict[str, object]) ->
         raise StoreError(f"cannot write {path}: {error.strerror}; free some space or check the folder") from error
 
 
-def read(path: Path, note_only: bool = False) -> tuple[dict[str, np.ndarray], dict]:
-    """Arrays and note of a file written by `write`. Raises StoreError where it is missing, foreign or damaged.
+def keys(path: Path) -> list[str]:
+    """The keys of a file's records. Raises StoreError where it is missing, foreign or damaged."""
+    with _opened(path) as archive:
+        return [name.removesuffix(f"/{NOTE}") for name in archive.namelist() if name.endswith(f"/{NOTE}")]
 
-    note_only: leave the arrays, and the check of what they hold, out.
-    """
+
+def read(path: Path, key: str) -> Content:
+    """One record of a file. Raises StoreError where it is missing, foreign or damaged."""
+    with _opened(path) as archive:
+        return _read(archive, path, key)
+
+
+def read_all(path: Path) -> dict[str, Content | StoreError]:
+    """Every record of a file by key, or what is wrong with it. Raises StoreError where the file cannot be opened."""
+    out: dict[str, Content | StoreError] = {}
+    with _opened(path) as archive:
+        for name in archive.namelist():
+            key, _, rest = name.rpartition("/")
+            if rest == NOTE:
+                try:
+                    out[key] = _read(archive, path, key)
+                except StoreError as error:
+                    out[key] = error
+    return out
+
+
+def _read(archive: zipfile.ZipFile, path: Path, key: str) -> Content:
+    try:
+        found = json.loads(archive.read(f"{key}/{NOTE}"))
+        members = [name for name in archive.namelist() if name.startswith(f"{key}/") and name.endswith(".npy")]
+        arrays = {
+            name.removeprefix(f"{key}/").removesuffix(".npy"): np.lib.format.read_array(
+                io.BytesIO(archive.read(name)), allow_pickle=False
+            )
+            for name in members
+        }
+        content = Content(arrays, found["note"])
+        if found["checksum"] != _checksum(content):
+            raise ValueError("checksum does not match")
+        return content
+    except Exception as error:  # damage can make NumPy, zipfile and its decompressors raise nearly anything
+        raise StoreError(f"record {key} in {path} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
     if not path.exists():
         raise StoreError(f"{path} does not exist")
     try:
-        # Opened here: np.load leaves a damaged file open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in (["note"] if note_only else archive.files)}
-        text = str(arrays.pop("note"))
-        if not note_only and str(arrays.pop("checksum")) != _checksum(arrays, text):
-            raise ValueError("checksum does not match")
-        return arrays, json.loads(text)
-    except Exception as error:  # damage can make NumPy, zipfile and its decompressors raise nearly anything
+        return zipfile.ZipFile(path)
+    except Exception as error:
         raise StoreError(
-            f"{path} is damaged or not a record of this project ({type(error).__name__}: {error})"
+            f"{path} is damaged or not a file of records ({type(error).__name__}: {error})"
         ) from error
 
 

@@ -4,17 +4,15 @@ A run whose record is in the store is not trained again. A ticket needs its base
 checkpoint is gone (the cache may be deleted at any time), the base is trained again up to that epoch.
 """
 
-import dataclasses
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 from tqdm import tqdm
 
-from lib.train.runs import Run
-from lib.records.store import Record, Store
+from lib.train.runs import Origin, Run
+from lib.records.store import Kept, Record, Store
 from lib.analysis.probes import snapshot_epochs
 from lib.train.trainer import Diverged, Report, Trained, train
 
@@ -29,7 +27,7 @@ GPU_STACK = 256  # a GPU takes all that there is
 class Job:
     """A run to train up to epoch `until`, keeping its weights at `snapshots` as checkpoints.
 
-    record: its record is wanted; tables: and what lib/analysis/probes.py keeps of its weights.
+    record: its record is wanted, with its mask (masked), with what lib/analysis/probes.py keeps of its weights (probed).
     """
 
     run: Run
@@ -37,13 +35,22 @@ class Job:
     until: int
     record: bool
     snapshots: set[int] = field(default_factory=set)
-    tables: bool = False
+    masked: bool = False
+    probed: bool = False
 
 
-def make_plan(runs: Iterable[Run], store: Store, tabled: Collection[Run] = ()) -> list[list[Job]]:
+def make_plan(
+    runs: Iterable[Run],
+    store: Store,
+    probed: Collection[Run] = (),
+    masked: Collection[Run] = (),
+    *,
+    renew: bool = False,
+) -> list[list[Job]]:
     """The jobs that lead to a record of every run, in levels: a job needs nothing but jobs of earlier levels.
 
-    tabled: those of the runs whose tables are wanted as well.
+    probed, masked: those of the runs whose probes and masks are wanted as well. renew: records that are out of date are made
+    anew; else they will do.
     """
     jobs: dict[Run, Job] = {}
     depth: dict[Run, int] = {}
@@ -65,12 +72,16 @@ def make_plan(runs: Iterable[Run], store: Store, tabled: Collection[Run] = ()) -
             job.until = max(job.until, epoch)
 
     for run in dict.fromkeys(runs):
-        status = store.status(run)
-        if status.state != "recorded":
+        record = store.load(run)
+        if record is None or (renew and not record.is_current):
+            status = store.status(run)
             add(run, f"{status.state}: {status.why}")
-        if run in tabled and store.tables(run) is None:
-            add(run, "its tables are missing")
-            jobs[run].tables = True
+        elif run in probed and record.probes is None:
+            add(run, "its probes are missing")
+        elif run in masked and record.packed_mask is None and record.provenance.get("masked"):
+            add(run, "its mask is missing")
+    for run, job in jobs.items():
+        job.masked, job.probed = run in masked, run in probed
     levels: list[list[Job]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for run, job in jobs.items():
         levels[depth[run]].append(job)
@@ -85,7 +96,8 @@ def stacks(jobs: Sequence[Job], workers: int = 1, device: str = "cpu") -> list[l
     groups: dict[object, list[Job]] = {}
     for job in jobs:
         run = job.run
-        groups.setdefault((run.task.shape, run.model, run.optimizer, run.epochs, run.evaluate_every, job.until), []).append(job)
+        alike = run.task.shape, run.model, run.optimizer, run.epochs, run.evaluate_every, job.until
+        groups.setdefault(alike, []).append(job)
     size = min(GPU_STACK if device == "cuda" else STACK, -(-len(jobs) // workers))
     out = []
     for group in groups.values():
@@ -96,8 +108,8 @@ def stacks(jobs: Sequence[Job], workers: int = 1, device: str = "cpu") -> list[l
     return out
 
 
-def starts_of(jobs: Sequence[Job], store: Store) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Starting weights and mask of each job's run."""
+def starts_of(jobs: Sequence[Job], store: Store) -> list[Origin]:
+    """Where each job's run begins."""
     return [job.run.start.make(job.run, store.weights) for job in jobs]
 
 
@@ -128,11 +140,13 @@ def execute(
                     ready.append(job)
             waiting = stacks(ready, len(client.nthreads()) if client else 1, device)
             for stack, trained, seconds in _train_stacks(waiting, store, device, bar, client):
+                good = []
                 for job, one in zip(stack, trained, strict=True):
                     if one.diverged_at is not None:
                         failed[job.run] = f"{job.run}: loss not finite at epoch {one.diverged_at}"
                     else:
-                        keep(job, one, seconds / len(stack), store, device)
+                        good.append((job, one))
+                keep(good, seconds / len(stack), store, device)
     if failed:
         raise Diverged("; ".join(failed.values()) + ". All other runs are recorded; a lower learning_rate may help.")
 
@@ -160,7 +174,7 @@ def _train_stacks(
 
 def _inputs(stack: Sequence[Job], store: Store) -> tuple[list[Run], list, dict[Run, set[int]]]:
     """What `train` needs of a stack: runs, starts, snapshots."""
-    snapshots = {job.run: job.snapshots | set(snapshot_epochs(job.run) if job.tables else ()) for job in stack}
+    snapshots = {job.run: job.snapshots | set(snapshot_epochs(job.run) if job.probed else ()) for job in stack}
     return [job.run for job in stack], starts_of(stack, store), snapshots
 
 
@@ -173,23 +187,26 @@ def _timed_train(
     return trained, time.perf_counter() - begun
 
 
-def keep(job: Job, trained: Trained, seconds: float, store: Store, device: str) -> None:
-    """Saves what a job was for: its record and checkpoints, or the checkpoints alone."""
-    if job.tables:
-        store.save_tables(trained)
-    checkpoints = {epoch: weights for epoch, weights in trained.snapshots.items() if epoch in job.snapshots}
-    trained = dataclasses.replace(trained, snapshots=checkpoints)
-    if job.record:
-        store.save(trained, seconds, device)
-    else:
-        store.save_checkpoints(trained)
+def keep(trained: Sequence[tuple[Job, Trained]], seconds: float, store: Store, device: str) -> None:
+    """Saves what the jobs of a stack were for: checkpoints, and then records."""
+    for job, one in trained:
+        store.save_checkpoints(one, job.snapshots)
+    records = [Kept(one, job.masked, job.probed) for job, one in trained if job.record]
+    if records:
+        store.save(records, seconds, device)
 
 
 def obtain(
-    runs: Sequence[Run], store: Store, *, tabled: Collection[Run] = (), device: str = "cpu", progress: bool = True
+    runs: Sequence[Run],
+    store: Store,
+    *,
+    probed: Collection[Run] = (),
+    masked: Collection[Run] = (),
+    device: str = "cpu",
+    progress: bool = True,
 ) -> list[Record]:
-    """The records of the runs, in their order; what is missing is trained first, tables of `tabled` runs too."""
-    execute(make_plan(runs, store, tabled), store, device=device, progress=progress)
+    """The records of the runs, in their order; what is missing is trained first, probes and masks too."""
+    execute(make_plan(runs, store, probed, masked), store, device=device, progress=progress)
     records = [store.load(run) for run in runs]
     lost = [str(run) for run, record in zip(runs, records, strict=True) if record is None]
     if lost:

@@ -1,9 +1,9 @@
 """The store: records and checkpoints on disk, under the key of the run that made them.
 
 `results/` holds the committed records of the paper profile; `.cache/` holds everything else (records of other seeds
-and profiles, checkpoints) and may be deleted at any time: what is needed is trained again.
-
-The files are those of lib/files.py.
+and profiles, checkpoints) and may be deleted at any time: what is needed is trained again. The records of runs that were
+trained together share a file (lib/files.py), whose name is a hash of what it holds: writers never touch each other's files,
+and of a run that is recorded twice the best record counts.
 """
 
 import hashlib
@@ -11,31 +11,37 @@ import json
 import os
 import platform
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from lib.train import images, products
-from lib.files import CACHE, RESULTS, StoreError, read, sweep, write
-from lib.train.runs import NUMERICS, Run
 from lib.analysis.probes import summarize
+from lib.files import CACHE, RESULTS, Content, StoreError, keys, read, read_all, sweep, write
+from lib.train import images, products
+from lib.train.runs import NUMERICS, Run
 from lib.train.tasks import ImageTask
 from lib.train.trainer import METRICS, Trained
+
+SMALL = 8  # records; `Store.pack` merges smaller files
+PACKED = 64  # records in a file that `Store.pack` makes
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a run left: metrics name -> float64 [T] over `epochs` [T], its mask, and where they come from."""
+    """What a run left: metrics name -> float64 [T] over `epochs` [T], and where they come from. packed_mask: the mask that
+    was held, a bit for each weight, and probes: what lib/analysis/probes.py keeps, both where something reads them."""
 
     run: Run
     epochs: np.ndarray
     metrics: dict[str, np.ndarray]
-    provenance: dict[str, object]
-    packed_mask: np.ndarray | None = None  # a bit for each weight
-    tables: dict[str, np.ndarray] | None = None  # what lib/analysis/probes.py keeps, for the chapters that look into the nets
+    provenance: Mapping[str, Any]
+    packed_mask: np.ndarray | None = None
+    probes: dict[str, np.ndarray] | None = None
 
     @property
     def seed(self) -> int:
@@ -45,8 +51,14 @@ class Record:
     @property
     def mask(self) -> np.ndarray | None:
         """The mask that was held while training [n] (True = kept), or None."""
-        size = max(part.stop for part in self.run.parts().values())
-        return None if self.packed_mask is None else np.unpackbits(self.packed_mask, count=size).astype(bool)
+        if self.packed_mask is None:
+            return None
+        return np.unpackbits(self.packed_mask, count=self.run.length).astype(bool)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it was made by the trainer's present arithmetic."""
+        return self.provenance.get("numerics") == NUMERICS
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,15 @@ class Status:
 
     state: str
     why: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished run, and whether its mask and its probes are kept."""
+
+    trained: Trained
+    masked: bool = False
+    probed: bool = False
 
 
 @cache
@@ -76,7 +97,7 @@ def provenance(seconds: float, device: str) -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "products": "torch (CUDA)" if device == "cuda" else products.describe(),
+        "products": f"torch {torch.__version__}" if device == "cuda" else products.describe(),
         "machine": torch.cuda.get_device_name() if device == "cuda" else machine(),
         "seconds": round(seconds, 2),
         "recorded": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -89,125 +110,147 @@ class Store:
     def __init__(self, results: Path = RESULTS, cache: Path = CACHE, commit: bool = False):
         self.folders = [results / "records", cache / "records"]
         self.write_to = self.folders[0 if commit else 1]
-        self.tables_folders = [results / "tables", cache / "tables"]
-        self.checkpoints = cache / "checkpoints"
-        for folder in {self.write_to, self.checkpoints, *self.tables_folders}:
+        self.checkpoints = cache / "checkpoints" / f"numerics-{NUMERICS}"
+        for folder in {self.write_to, self.checkpoints}:
             sweep(folder)
 
-    def save(self, trained: Trained, seconds: float, device: str = "cpu") -> None:
-        """Writes the record of a finished run and its checkpoints."""
-        run = trained.run
-        self.save_checkpoints(trained)
-        arrays = {name: trained.metrics[name].astype(np.float32) for name in METRICS}
-        if trained.mask is not None:
-            arrays["mask"] = np.packbits(trained.mask)
-        note = {"run": json.loads(run.canonical()), **provenance(seconds, device)}
-        if isinstance(run.task, ImageTask):
-            note["images"] = images.load(run.task.images).describe()
-        write(self.write_to / f"{run.key}.npz", arrays, note)
+    # --- writing --------------------------------------------------------------------------------------------------
 
-    def save_checkpoints(self, trained: Trained) -> None:
-        """Writes the weights that were kept of a run, one file an epoch."""
-        for epoch, weights in trained.snapshots.items():
-            write(self._checkpoint(trained.run, epoch), {"weights": weights}, {"epoch": epoch})
+    def save(self, kept: Sequence[Kept], seconds: float, device: str = "cpu") -> None:
+        """Writes the records of runs that were trained together, in so many seconds a run."""
+        records = {}
+        for one in kept:
+            run, trained = one.trained.run, one.trained
+            arrays = {"metrics": np.stack([trained.metrics[name] for name in METRICS]).astype(np.float32)}
+            if one.masked and trained.mask is not None:
+                arrays["mask"] = np.packbits(trained.mask)
+            if one.probed:
+                arrays |= {f"probes-{name}": x for name, x in summarize(run, trained.snapshots).items()}
+            note = {"run": json.loads(run.canonical()), "metrics": list(METRICS), "masked": trained.mask is not None, **provenance(seconds, device)}
+            if isinstance(run.task, ImageTask):
+                note["images"] = images.load(run.task.images).describe()
+            records[run.key] = Content(arrays, note)
+        self._write(records)
 
-    def save_tables(self, trained: Trained) -> None:
-        """Writes what lib/analysis/probes.py keeps of a run's snapshots."""
-        path = self.write_to.parent / "tables" / f"{trained.run.key}.npz"
-        write(path, summarize(trained.run, trained.snapshots), {"run": json.loads(trained.run.canonical())})
+    def _write(self, records: Mapping[str, Content]) -> Path:
+        name = hashlib.sha256(json.dumps({key: x.note for key, x in records.items()}, sort_keys=True).encode())
+        path = self.write_to / f"{name.hexdigest()[:16]}.zip"
+        write(path, records)
+        for key in records:
+            self._places.setdefault(key, []).append(path)
+        return path
 
-    def tables(self, run: Run) -> dict[str, np.ndarray] | None:
-        """What `save_tables` wrote of a run, or None where it has to be made again."""
-        for folder in self.tables_folders:
+    def save_checkpoints(self, trained: Trained, epochs: Iterable[int]) -> None:
+        """Writes the weights of a run at some of the epochs that were kept, one file an epoch."""
+        for epoch in epochs:
+            content = Content({"weights": trained.snapshots[epoch]}, {"epoch": epoch})
+            write(self._checkpoint(trained.run, epoch), {trained.run.key: content})
+
+    def pack(self) -> int:
+        """Merges files of few records into larger ones; returns how many files that saves. A damaged file is left alone."""
+        small: list[tuple[Path, dict[str, Content]]] = []
+        for path in self._files(self.write_to):
             try:
-                return read(folder / f"{run.key}.npz")[0]
+                found = read_all(path)
             except StoreError:
                 continue
-        return None
+            if len(found) < SMALL and all(isinstance(content, Content) for content in found.values()):
+                small.append((path, found))
+        saved = 0
+        while len(small) > 1:
+            merged: dict[str, Content] = {}
+            merged_paths = []
+            while small and len(merged) + len(small[0][1]) <= PACKED:
+                path, found = small.pop(0)
+                twice = {key: merged[key] for key in merged.keys() & found.keys()}
+                merged |= found | {key: max(x, found[key], key=_worth) for key, x in twice.items()}
+                merged_paths.append(path)
+            kept = self._write(merged)
+            for path in merged_paths:
+                if path != kept:
+                    path.unlink()
+            saved += len(merged_paths) - 1
+        self.__dict__.pop("_places", None)
+        return saved
+
+    # --- reading --------------------------------------------------------------------------------------------------
 
     def load(self, run: Run) -> Record | None:
-        """The run's record, or None where it has to be trained (`status` says why)."""
-        for path in self._paths(run):
-            try:
-                return _record(run, path)
-            except StoreError:
-                continue
-        return None
+        """The run's best record, or None where it has to be trained (`status` says why)."""
+        return max(self._found(run)[0], key=lambda record: _worth(record.provenance), default=None)
 
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
         """The run's weights [n] after `epoch` epochs, or None where they have to be made again."""
         if epoch == 0 and not run.start.needs():
-            return run.start.make(run, self.weights)[0]
+            origin = run.start.make(run, self.weights)
+            if origin.to_weights is None:
+                return origin.trained
         try:
-            return read(self._checkpoint(run, epoch))[0]["weights"]
+            return read(self._checkpoint(run, epoch), run.key).arrays["weights"]
         except (StoreError, KeyError):
             return None
 
     def status(self, run: Run) -> Status:
         """Whether the run is recorded, and if not, why it would be trained."""
-        paths = [path for path in self._paths(run) if path.exists()]
-        problems = []
-        for path in paths:
+        records, problems = self._found(run)
+        record = max(records, key=lambda record: _worth(record.provenance), default=None)
+        if record is None:
+            return Status("damaged", problems[0]) if problems else Status("missing", "no record of this run")
+        if record.is_current:
+            return Status("recorded", "")
+        numerics = record.provenance.get("numerics")
+        return Status("out of date", f"recorded with numerics {numerics}, the trainer is at {NUMERICS}")
+
+    def unreadable(self) -> list[str]:
+        """A sentence on each file among the records that is damaged or foreign."""
+        self._places  # noqa: B018 - looks into all files
+        return self._unreadable
+
+    def _found(self, run: Run) -> tuple[list[Record], list[str]]:
+        """All readable records of a run, and what is wrong with the others."""
+        records, problems = [], []
+        for path in self._places.get(run.key, []):
             try:
-                _record(run, path)
-                return Status("recorded", f"in {path.parent.parent.name}/")
+                records.append(_record(run, path))
             except StoreError as error:
                 problems.append(str(error))
-        if problems:
-            return Status("damaged", problems[0])
-        old = self._numerics.get(run.canonical())
-        if old is not None:
-            return Status("out of date", f"recorded with numerics {old}, the trainer is at {NUMERICS}")
-        return Status("missing", "no record of this run")
-
-    def foreign(self) -> list[Path]:
-        """Files among the records that are not records."""
-        found = []
-        for path in self._files("*"):
-            try:
-                _, note = read(path)
-                if _key(note) != path.name.removesuffix(".npz"):
-                    found.append(path)
-            except StoreError:
-                found.append(path)
-        return found
-
-    def _paths(self, run: Run) -> list[Path]:
-        return [folder / f"{run.key}.npz" for folder in self.folders]
+        return records, problems
 
     def _checkpoint(self, run: Run, epoch: int) -> Path:
-        return self.checkpoints / run.key / f"{epoch:06d}.npz"
+        return self.checkpoints / run.key / f"{epoch:06d}.zip"
 
-    def _files(self, pattern: str) -> list[Path]:
-        return sorted(path for folder in self.folders for path in folder.glob(pattern) if path.is_file())
+    @staticmethod
+    def _files(folder: Path) -> list[Path]:
+        return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
 
     @cached_property
-    def _numerics(self) -> dict[str, object]:
-        """Canonical run -> numerics of its record, for all readable records that this store began with."""
-        out = {}
-        for path in self._files("*.npz"):
-            try:
-                note = read(path, note_only=True)[1]
-                out[_canonical(note)] = note["numerics"]
-            except (StoreError, KeyError):
-                continue
-        return out
+    def _places(self) -> dict[str, list[Path]]:
+        """Key -> the files that hold a record under it."""
+        places: dict[str, list[Path]] = {}
+        self._unreadable = []
+        for folder in self.folders:
+            for path in self._files(folder):
+                try:
+                    for key in keys(path):
+                        places.setdefault(key, []).append(path)
+                except StoreError as error:
+                    self._unreadable.append(str(error))
+        return places
+
+
+def _worth(record: Content | Mapping[str, Any]) -> tuple[int, str]:
+    """Of several records of a run the one of the highest numerics counts, of these the newest."""
+    note = record.note if isinstance(record, Content) else record
+    return int(note.get("numerics", 0)), str(note.get("recorded", ""))
 
 
 def _record(run: Run, path: Path) -> Record:
     """The run's record in a file. Raises StoreError where it is missing, damaged or another run's."""
-    arrays, note = read(path)
-    if _key(note) != run.key or any(
-        name not in arrays or arrays[name].shape != run.evaluated_epochs.shape for name in METRICS
-    ):
-        raise StoreError(f"{path} is not the record of this run")
-    metrics = {name: arrays[name].astype(np.float64) for name in METRICS}
-    return Record(run, run.evaluated_epochs, metrics, note, arrays.get("mask"))
-
-
-def _canonical(note: dict) -> str:
-    return json.dumps(note.get("run"), sort_keys=True, separators=(",", ":"))
-
-
-def _key(note: dict) -> str:
-    return hashlib.sha256(_canonical(note).encode()).hexdigest()[:20]
+    arrays, note = read(path, run.key)
+    canonical = json.dumps(note.get("run"), sort_keys=True, separators=(",", ":"))
+    epochs, values = run.evaluated_epochs, arrays.get("metrics")
+    if canonical != run.canonical() or values is None or values.shape != (len(METRICS), len(epochs)):
+        raise StoreError(f"record {run.key} in {path} is damaged (it is not that of its run)")
+    metrics = {name: row.astype(np.float64) for name, row in zip(note["metrics"], values, strict=True)}
+    probes = {name.removeprefix("probes-"): x for name, x in arrays.items() if name.startswith("probes-")}
+    return Record(run, epochs, metrics, note, arrays.get("mask"), probes or None)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import fetch_openml, load_digits
 
-from lib.files import CACHE, StoreError, read, write
+from lib.files import CACHE, Content, StoreError, read, write
 
 MNIST, DIGITS = "mnist-10k", "digits"
 VARIABLE = "GROKKING_TICKETS_IMAGES"  # names a local file or folder to take MNIST from
@@ -106,7 +106,8 @@ def keep(images: np.ndarray, labels: np.ndarray, source: str) -> str:
         name, images, labels = MNIST, images[at], labels[at]
     else:
         name = hashlib.sha256(hashes.tobytes()).hexdigest()[:12]
-    write(CACHE / "images" / f"{name}.npz", {"images": images, "labels": labels}, {"source": source})
+    content = Content({"images": images, "labels": labels}, {"source": source})
+    write(CACHE / "images" / f"{name}.zip", {name: content})
     return name
 
 
@@ -119,7 +120,7 @@ def image_hashes(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def _kept(name: str) -> ImageSet | None:
     try:
-        arrays, note = read(CACHE / "images" / f"{name}.npz")
+        arrays, note = read(CACHE / "images" / f"{name}.zip", name)
         return ImageSet(name, arrays["images"], arrays["labels"], 255, note["source"])
     except (StoreError, KeyError):
         return None

@@ -255,6 +255,11 @@ class Run:
         cuts = itertools.pairwise(ends)
         return {name: slice(*cut) for name, cut in zip(self.model.shapes(self.task), cuts, strict=True)}
 
+    @property
+    def length(self) -> int:
+        """How many weights there are, n."""
+        return sum(rows * cols for rows, cols in self.model.shapes(self.task).values())
+
     def split(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Weights or a mask [n] as matrices: name -> view [rows, cols]."""
         shapes = self.model.shapes(self.task)
