@@ -20,7 +20,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, CACHE = ROOT / "results", ROOT / ".cache"
-NOTE = "note.json"
+NOTE, PLAIN, PLANES = "note.json", ".npy", ".planes.npy"
 
 
 class StoreError(RuntimeError):
@@ -42,6 +42,21 @@ def _checksum(content: Content) -> str:
     return digest.hexdigest()
 
 
+def _planes(array: np.ndarray) -> np.ndarray:
+    """Floats [T, ...] as bytes [itemsize, T, ...] that compress to half: their bits as integers, differences along the
+    first axis, and then all bytes of one significance together."""
+    bits = np.ascontiguousarray(array).view(f"i{array.itemsize}")
+    steps = np.diff(bits, axis=0, prepend=np.zeros_like(bits[:1]))
+    return np.moveaxis(steps[..., None].view(np.uint8), -1, 0)
+
+
+def _floats(planes: np.ndarray) -> np.ndarray:
+    """Undoes `_planes`."""
+    size = len(planes)
+    steps = np.ascontiguousarray(np.moveaxis(planes, 0, -1)).view(f"i{size}")[..., 0]
+    return np.cumsum(steps, axis=0, dtype=steps.dtype).view(f"f{size}")
+
+
 def write(path: Path, records: Mapping[str, Content]) -> None:
     """Writes records by key to one file, whole or not at all; an existing file is replaced.
 
@@ -55,9 +70,12 @@ def write(path: Path, records: Mapping[str, Content]) -> None:
                 with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
                     for key, content in records.items():
                         for name, array in content.arrays.items():
-                            buffer = io.BytesIO()
-                            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-                            archive.writestr(zipfile.ZipInfo(f"{key}/{name}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED)
+                            packed = array.dtype.kind == "f" and array.ndim > 0 and array.size > 0
+                            buffer, suffix = io.BytesIO(), PLANES if packed else PLAIN
+                            array = np.ascontiguousarray(_planes(array) if packed else array)
+                            np.lib.format.write_array(buffer, array, allow_pickle=False)
+                            info = zipfile.ZipInfo(f"{key}/{name}{suffix}")
+                            archive.writestr(info, buffer.getvalue(), zipfile.ZIP_DEFLATED)
                         note = {"note": content.note, "checksum": _checksum(content)}
                         text = json.dumps(note, sort_keys=True)
                         archive.writestr(zipfile.ZipInfo(f"{key}/{NOTE}"), text, zipfile.ZIP_DEFLATED)
@@ -100,13 +118,13 @@ def read_all(path: Path) -> dict[str, Content | StoreError]:
 def _read(archive: zipfile.ZipFile, path: Path, key: str) -> Content:
     try:
         found = json.loads(archive.read(f"{key}/{NOTE}"))
-        members = [name for name in archive.namelist() if name.startswith(f"{key}/") and name.endswith(".npy")]
-        arrays = {
-            name.removeprefix(f"{key}/").removesuffix(".npy"): np.lib.format.read_array(
-                io.BytesIO(archive.read(name)), allow_pickle=False
-            )
-            for name in members
-        }
+        arrays = {}
+        for member in archive.namelist():
+            if member.startswith(f"{key}/") and member.endswith(PLAIN):
+                array = np.lib.format.read_array(io.BytesIO(archive.read(member)), allow_pickle=False)
+                name = member.removeprefix(f"{key}/")
+                packed = name.endswith(PLANES)
+                arrays[name.removesuffix(PLANES if packed else PLAIN)] = _floats(array) if packed else array
         content = Content(arrays, found["note"])
         if found["checksum"] != _checksum(content):
             raise ValueError("checksum does not match")

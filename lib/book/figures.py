@@ -60,7 +60,8 @@ def panels(rows: int, columns: int, *, height: float = 3.2, **kwargs: object) ->
 def sign(figure: Figure, parameters: Parameters, data: str | None = None) -> None:
     """Writes profile, data and seeds at the figure's foot; data: p of the modular tasks unless told."""
     seeds = ", ".join(map(str, parameters.seeds))
-    text = f"{parameters.label}, {data or f'p = {parameters.prime}'}, seeds {seeds}"
+    small = "" if parameters.is_paper else " (not the paper's scale)"
+    text = f"{parameters.label}{small}, {data or f'p = {parameters.prime}'}, seeds {seeds}"
     figure.supxlabel(text, fontsize=9, color="0.35", x=0.99, ha="right")
 
 

@@ -1,6 +1,7 @@
 """Parameters: what a profile sets and a re-runner may change, checked before anything is trained."""
 
 import ast
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lib.files import ROOT
+
+
+LOGITS, MEMORY = 3, 8e9  # copies of the logits of all pairs that training holds, 4 bytes each; bytes that a run may need
 
 
 class ParameterError(ValueError):
@@ -26,34 +30,52 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     profile: Annotated[str, Field(description="the name of the set, shown on every figure")]
-    seeds: Annotated[
-        list[int], Field(description="one run of each kind for each seed, such as [0, 1, 2]", min_length=1)
-    ]
+    seeds: Annotated[list[int], Field(description="one run of each arm for each seed, such as [0, 1, 2]")]
     prime: Annotated[int, Field(description="the modulus p, a prime number", ge=3)]
     train_fraction: Annotated[float, Field(description="share of the pairs to train on, such as 0.4", gt=0, lt=1)]
     epochs: Annotated[int, Field(description="training steps of every run, such as 30000", ge=1)]
     ticket_epoch: Annotated[int, Field(description="epoch of the base whose magnitudes make the ticket's mask", ge=0)]
     pruning_rate: Annotated[
-        float, Field(description="share of the weights that a ticket lacks, such as 0.6", ge=0, lt=1)
+        float, Field(description="share of the weights that a ticket lacks, such as 0.6; with more than 0.99 whole layers are empty", ge=0, le=0.99)
     ]
-    images: Annotated[str, Field(description="mnist, digits, or a local file or folder of MNIST")]
+    images: Annotated[str, Field(description="mnist, digits, or a local file or folder of MNIST")] = "mnist"
     device: Annotated[str, Field(description="cpu or cuda")] = "cpu"
 
     @property
+    def is_paper(self) -> bool:
+        """Whether this is the paper's scale: all values but seeds and device as in params/paper.yml."""
+        return self.profile == "paper" and not self._changed()
+
+    @property
     def label(self) -> str:
-        """STAND-IN"""
-        return self.profile
+        """The profile's name, and what is not as it sets it: "paper", "paper, changed: prime 11"."""
+        changed = ", ".join(f"{name} {value}" for name, value in self._changed().items())
+        return f"{self.profile}, changed: {changed}" if changed else self.profile
+
+    def _changed(self) -> dict[str, object]:
+        try:
+            of_profile = load(self.profile)
+        except ParameterError:  # a profile of one's own
+            return {}
+        own = self.model_dump(exclude={"seeds", "device", "profile"})
+        return {name: value for name, value in own.items() if value != getattr(of_profile, name)}
 
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-            raise ValueError("seeds must be different whole numbers, 0 or more")
+        if not seeds:
+            raise ValueError("name at least one seed")
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
+            raise ValueError("seeds must be different whole numbers from 0 to 4,294,967,295")
         return seeds
 
     @field_validator("prime")
     @classmethod
     def _is_prime(cls, prime: int) -> int:
+        needed = LOGITS * 4 * prime**3 / 2
+        if needed > MEMORY:
+            most = int((2 * MEMORY / LOGITS / 4) ** (1 / 3))
+            raise ValueError(f"a run would need {needed / 1e9:,.0f} GB of memory; at most {most} fits into 8 GB")
         if any(prime % divisor == 0 for divisor in range(2, int(prime**0.5) + 1)):
             raise ValueError("must be a prime number, such as 67")
         return prime
@@ -73,6 +95,17 @@ class Parameters(BaseModel):
         if device == "cuda" and not torch.cuda.is_available():
             raise ValueError("no GPU can be used here; take cpu")
         return device
+
+    @model_validator(mode="after")
+    def _leaves_pairs_on_both_sides(self) -> "Parameters":
+        pairs = (self.prime - 1) * (self.prime - 2) // 2  # of a - b, which has the fewest
+        if not 0 < int(self.train_fraction * pairs) < pairs:
+            least = math.ceil(1e4 / pairs) / 1e4
+            raise ValueError(
+                f"train_fraction is {self.train_fraction}; of the {pairs:,} pairs of a - b mod {self.prime} it leaves none to "
+                f"train or to test on; it must be at least {least:g} and below 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ticket_within_budget(self) -> "Parameters":

@@ -121,7 +121,7 @@ class Store:
         records = {}
         for one in kept:
             run, trained = one.trained.run, one.trained
-            arrays = {"metrics": np.stack([trained.metrics[name] for name in METRICS]).astype(np.float32)}
+            arrays = {"metrics": np.stack([trained.metrics[name] for name in METRICS], 1).astype(np.float32)}
             if one.masked and trained.mask is not None:
                 arrays["mask"] = np.packbits(trained.mask)
             if one.probed:
@@ -249,8 +249,8 @@ def _record(run: Run, path: Path) -> Record:
     arrays, note = read(path, run.key)
     canonical = json.dumps(note.get("run"), sort_keys=True, separators=(",", ":"))
     epochs, values = run.evaluated_epochs, arrays.get("metrics")
-    if canonical != run.canonical() or values is None or values.shape != (len(METRICS), len(epochs)):
+    if canonical != run.canonical() or values is None or values.shape != (len(epochs), len(METRICS)):
         raise StoreError(f"record {run.key} in {path} is damaged (it is not that of its run)")
-    metrics = {name: row.astype(np.float64) for name, row in zip(note["metrics"], values, strict=True)}
+    metrics = {name: row.astype(np.float64) for name, row in zip(note["metrics"], values.T, strict=True)}
     probes = {name.removeprefix("probes-"): x for name, x in arrays.items() if name.startswith("probes-")}
     return Record(run, epochs, metrics, note, arrays.get("mask"), probes or None)
