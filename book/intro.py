@@ -22,12 +22,12 @@
 #
 # The *lottery ticket hypothesis* {cite:p}`frankle2019` says that a large network contains small ones that would have
 # learned as well by themselves. To find one, train the network, delete its smallest weights, put the remaining ones back
-# to the values that they started from, and train this sparse net, the *ticket*, again.
+# to the values that they started from, and train this sparse network, the *ticket*, again.
 #
 # Minegishi and colleagues {cite:p}`minegishi2023` put the two together. A ticket taken from a network that has grokked
-# generalizes almost at once, so they ask whether the long wait in grokking is the search for that sparse net. This book
-# runs their experiments again, and those of a follow-up study, from code written for the purpose. It fixes a criterion for
-# every claim before the runs, repeats each run over several seeds, and says of every claim whether it holds.
+# generalizes almost at once, so they ask whether the long wait in grokking is the search for that sparse network. This book
+# runs their experiments again, and those of a follow-up study, from code written for the purpose. It has a criterion for
+# every claim, says when it was written, repeats each run over several seeds, and says of every claim whether it holds.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -37,35 +37,32 @@ train_fraction = 0.4
 epochs = 30000
 ticket_epoch = 28000
 pruning_rate = 0.6
-images = "mnist"
 device = "cpu"
 
 # %% tags=["hide-input"]
 from collections import Counter
 
-from IPython.display import HTML, Markdown
+import numpy as np
+from IPython.display import HTML
 
-from lib.book import figures, report
-from lib.claims import judging as claims, measures
-from lib.experiments import chapters as experiments, parameters
+from lib.book import figures, tables
+from lib.book.chapter import Chapter
+from lib.claims.claims import load_claims
+from lib.claims.judging import verdicts
+from lib.experiments.comparison import Comparison
 from lib.records.store import Store
 
-settings = parameters.check(globals())
-results = experiments.results("main-results", settings)
+chapter = Chapter.open("intro", globals(), of="main-results")
 
-# %% mystnb={"figure": {"caption": "Grokking in one network, and in the ticket taken from it. Dotted lines are training accuracy, solid lines test accuracy; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of one MLP. The dense net's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
-one_seed = settings.model_copy(update={"seeds": settings.seeds[:1]})
-mlp = {kind: records[:1] for kind, records in results.records["mlp"].items()}
-tau = measures.threshold(results.records["mlp"]["base"])
-
+# %% mystnb={"figure": {"caption": "Grokking in one network, and in the ticket taken from it. Dotted lines are training accuracy, solid lines test accuracy; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of one MLP. The dense network's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
+comparison = chapter["mlp"]
+one_seed = Comparison("mlp", {arm: records[:1] for arm, records in comparison.arms.items()})
 figure, axes = figures.panels(1, 1, height=3.4)
 figure.set_figwidth(8)
-figures.accuracies(axes[0, 0], mlp, tau, f"MLP on a + b mod {settings.prime}, seed {settings.seeds[0]}")
+figures.accuracies(axes[0, 0], one_seed)
+axes[0, 0].set_title(f"MLP on a + b mod {chapter.parameters.prime}, seed {comparison.seeds[0]}")
 axes[0, 0].legend(loc="center right")
-figures.sign(figure, one_seed)
-
-# %% tags=["remove-input"]
-HTML(report.download(report.curves(results).query("system == 'mlp' and seed == @settings.seeds[0]"), "intro"))
+figures.sign(figure, chapter.parameters.model_copy(update={"seeds": comparison.seeds[:1]}))
 
 # %% [markdown]
 # ## Scorecard
@@ -73,15 +70,13 @@ HTML(report.download(report.curves(results).query("system == 'mlp' and seed == @
 # Every claim that this book judges, and every question that it takes up, whether run or not. An estimate stands with its
 # 95% interval over seeds; "not run" means that no chapter has run it yet.
 
-# %% tags=["remove-input"]
-entries = claims.load_claims(experiments.CLAIMS)
-verdicts = experiments.verdicts(settings, Store())
-counts = Counter(verdict.verdict for verdict in verdicts)
-HTML(f"<p>{len(verdicts)} verdicts: {', '.join(f'{n} {word}' for word, n in counts.most_common())}.</p>" + report.scorecard(entries, verdicts))
-
-# %% tags=["remove-input"]
-seeds = ", ".join(map(str, settings.seeds))
-Markdown(f"Shown: the **{settings.profile}** profile, seeds {seeds}. Criteria: `book/claims.yml`. All verdicts as data: `results/verdicts.json`.")
+# %% tags=["hide-input"]
+found = verdicts(chapter.parameters, Store().load, chapter.parameters.label)
+counts = ", ".join(f"{n} {word}" for word, n in Counter(verdict.verdict for verdict in found).most_common())
+HTML(
+    f"<p>{len(found)} verdicts: {counts}. Profile {chapter.parameters.label}, seeds {', '.join(map(str, comparison.seeds))}; as data: "
+    f"<code>results/verdicts.json</code>; criteria: <code>book/claims.yml</code>.</p>" + tables.scorecard(load_claims(), found)
+)
 
 # %% [markdown]
 # ## How to use this book
@@ -91,7 +86,7 @@ Markdown(f"Shown: the **{settings.profile}** profile, seeds {seeds}. Criteria: `
 # are kept equal. {doc}`setup` has the settings that all chapters share.
 
 # %% tags=["remove-input"]
-HTML(report.provenance(results, settings))
+chapter.close()
 
 # %% [markdown]
 # ```{bibliography}

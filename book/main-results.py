@@ -39,82 +39,48 @@ train_fraction = 0.4
 epochs = 30000
 ticket_epoch = 28000
 pruning_rate = 0.6
-images = "mnist"
 device = "cpu"
 
 # %% tags=["hide-input"]
-from IPython.display import HTML, Markdown
+from lib.book import figures
+from lib.book.chapter import Chapter
 
-from lib.book import figures, report
-from lib.claims import measures
-from lib.experiments import chapters as experiments, parameters
-
-settings = parameters.check(globals())
-results = experiments.results("main-results", settings)
-taus = {system: measures.threshold(kinds["base"]) for system, kinds in results.records.items()}
-Markdown(f"Masks are taken at epoch {settings.ticket_epoch:,} with pruning rate {settings.pruning_rate}; every run has {settings.epochs:,} epochs.")
+chapter = Chapter.open("main-results", globals())
 
 # %% [markdown]
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Accuracy of the base and of its ticket. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy.", "name": "fig-main"}, "image": {"alt": "Two panels, MLP and Transformer, of accuracy over epochs. Training accuracy of base and ticket, and their test accuracy, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
-figure, axes = figures.panels(1, 2, height=3.6, sharey=True)
-for ax, (system, kinds) in zip(axes[0], results.records.items(), strict=True):
-    figures.accuracies(ax, kinds, taus[system], figures.SYSTEMS[system])
-axes[0, 1].set_ylabel("")
-figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=10)
-figures.sign(figure, settings)
+chapter.panels(figures.accuracies, legend=4)
 
 # %% mystnb={"figure": {"caption": "When each seed generalizes, base and ticket joined by a line. The vertical axis is logarithmic.", "name": "fig-main-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line."}} tags=["hide-input"]
-times = {
-    system: {kind: [measures.generalization_epoch(record, taus[system]) for record in records] for kind, records in kinds.items()}
-    for system, kinds in results.records.items()
-}
-figure, axes = figures.panels(1, 2, height=3.2, sharey=True)
-for ax, system in zip(axes[0], times, strict=True):
-    figures.paired_epochs(ax, times[system], settings.epochs, figures.SYSTEMS[system])
-axes[0, 1].set_ylabel("")
-figures.sign(figure, settings)
-
-# %% tags=["remove-input"]
-HTML(report.download(report.curves(results), "main-results"))
+chapter.panels(figures.paired_epochs, height=3.2)
 
 # %% [markdown]
 # Median and range over seeds:
 
 # %% tags=["remove-input"]
-HTML(report.table(report.summary(results)))
-
-# %% [markdown]
-# Seed by seed, the speed-up with its bounds (equal unless a run is censored):
-
-# %% tags=["remove-input"]
-HTML(report.evidence(results.judgements))
+chapter.summary()
 
 # %% [markdown]
 # ## Verdict
 
 # %% tags=["remove-input"]
-HTML("".join(report.verdict(judgement) for judgement in results.judgements))
+chapter.verdicts()
 
 # %% [markdown]
-# Behind each verdict, the seeds: a ticket is "found after generalization" only where the base has generalized by the epoch of
-# the mask, and a speed-up is known only where both nets generalize.
+# A ticket is “found after generalization” only where the base has generalized by the epoch of the mask. How often it has:
 
-# %% tags=["remove-input"]
-lines = []
-for judgement in results.judgements:
-    system, table = judgement.verdict.system, judgement.measured.table
-    ready = (table["t_gen base"] <= settings.ticket_epoch).fillna(False).sum()
-    known = table.loc[table["low"] == table["high"], "low"]
-    span = f", from {known.min():.1f} to {known.max():.1f} times" if len(known) else ""
-    lost = table.loc[table["t_gen base"].isna() & table["t_gen ticket"].isna(), "seed"]
-    neither = f" On seed {', '.join(map(str, lost))} neither net generalizes within the budget." if len(lost) else ""
-    lines.append(
-        f"* **{figures.SYSTEMS[system]}**: the base has generalized (τ = {taus[system]:.2f}) by epoch {settings.ticket_epoch:,} "
-        f"on {ready} of {len(table)} seeds. The speed-up is known on {len(known)} of {len(table)}{span}.{neither}"
-    )
-Markdown("\n".join(lines))
+# %% tags=["hide-input"]
+import pandas as pd
+
+rows = []
+for comparison in chapter:
+    ready = sum(t is not None and t <= chapter.parameters.ticket_epoch for t in comparison.t_gen("base"))
+    neither = [s.seed for s in comparison.one_by_one() if s.t_gen("base") is None and s.t_gen("ticket") is None]
+    row = {"base generalized by the mask's epoch": f"{ready} of {len(comparison.seeds)} seeds"}
+    rows.append({"setting": comparison.label, **row, "neither generalizes on seeds": ", ".join(map(str, neither)) or "none"})
+chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # ## What differs from the paper
@@ -124,10 +90,9 @@ Markdown("\n".join(lines))
 #   layers; the code masks every matrix. Here every matrix is masked.
 # * The text gives the Transformer an embedding of 500, positions and biases; the code has 128 and neither, as here.
 #
-# ## Rerun this chapter
+# ## Data and rerun
 
-# %% tags=["remove-input"]
-Markdown(f"```bash\n{report.rerun('main-results')}\n```\n\nA base run of new seeds takes a few minutes; what was run before is not run again.")
+# %% tags=["hide-input"]
+from lib.train.trainer import METRICS
 
-# %% tags=["remove-input"]
-HTML(report.provenance(results, settings))
+chapter.close(METRICS, every=1)

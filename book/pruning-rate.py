@@ -35,84 +35,69 @@ train_fraction = 0.4
 epochs = 30000
 ticket_epoch = 28000
 pruning_rate = 0.6
-images = "mnist"
 device = "cpu"
 
 # %% tags=["hide-input"]
 import numpy as np
-from IPython.display import HTML, Markdown
+import pandas as pd
 
-from lib.book import figures, report
-from lib.claims import measures
-from lib.experiments import chapters as experiments, parameters
+from lib.analysis.times import final, fully_generalizes, median_epoch
+from lib.book import figures
+from lib.book.chapter import Chapter
 
-settings = parameters.check(globals())
-results = experiments.results("pruning-rate", settings)
-taus = {system: measures.threshold(kinds["base"]) for system, kinds in results.records.items()}
-rates = {system: measures.by_number(kinds, "rate") for system, kinds in results.records.items()}
-Markdown(f"Masks are taken at epoch {settings.ticket_epoch:,}; every run has {settings.epochs:,} epochs.")
+chapter = Chapter.open("pruning-rate", globals())
+
 
 # %% [markdown]
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of tickets of several pruning rates, medians over seeds. For the base, thin lines are single seeds and the band is their range.", "name": "fig-rate-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs, one curve for each of five pruning rates and one for the dense base."}} tags=["hide-input"]
-figure, axes = figures.panels(1, 2, height=3.6, sharey=True)
-for ax, (system, groups) in zip(axes[0], rates.items(), strict=True):
-    figures.curve(ax, results.records[system]["base"], "test_accuracy", "base")
-    figures.family(ax, groups, "test_accuracy", figures.system(system), word="rate", chosen=[0.1, 0.3, 0.5, 0.7, 0.9])
-axes[0, 1].set_ylabel("")
-figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=10)
-figures.sign(figure, settings)
+def curves(ax, comparison):
+    figures.curve(ax, comparison, "base")
+    figures.family(ax, comparison, "rate", chosen=[0.1, 0.3, 0.5, 0.7, 0.9])
+
+
+chapter.panels(curves, legend=3)
+
 
 # %% mystnb={"figure": {"caption": "When each seed's ticket generalizes (top, logarithmic) and the test accuracy that it ends with (bottom), by pruning rate. Thin lines join the points of one seed; dotted lines are the medians of the base.", "name": "fig-rate"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the epoch of generalization against the pruning rate, one point for each seed, hollow where the ticket never generalizes. Below, the test accuracy at the end against the pruning rate."}} tags=["hide-input"]
-figure, axes = figures.panels(2, 2, height=3.2, sharex=True, sharey="row")
-for (above, below), (system, groups) in zip(axes.T, rates.items(), strict=True):
-    tau, dense = taus[system], results.records[system]["base"]
-    times = {rate: measures.generalization_epochs(group, tau) for rate, group in groups.items()}
-    figures.epochs_by_number(above, times, settings.epochs, figures.system(system), "pruning rate")
-    figures.finals_by_number(below, groups, "", "pruning rate")
-    figures.reference(above, measures.median_epoch(dense, tau), "base", "base")
-    figures.reference(below, np.median([measures.final(record) for record in dense]), "base", "base")
-    above.set_xlabel("")
-for ax in axes[:, 1]:
-    ax.set_ylabel("")
-figures.sign(figure, settings)
+def epochs_by_rate(ax, comparison):
+    figures.epochs_by_value(ax, comparison, "rate", "pruning rate")
+    figures.reference(ax, median_epoch(comparison["base"], comparison.tau), "base")
 
-# %% tags=["remove-input"]
-HTML(report.download(report.ends(results), "pruning-rate") + report.download(report.curves(results, ["test_accuracy"], every=5), "pruning-rate-curves"))
+
+def ends_by_rate(ax, comparison):
+    figures.ends_by_value(ax, comparison, "rate", "pruning rate")
+    figures.reference(ax, np.median([final(record) for record in comparison["base"]]), "base")
+
+
+chapter.panels(epochs_by_rate, ends_by_rate, height=3.2)
 
 # %% [markdown]
 # Median and range over seeds:
 
 # %% tags=["remove-input"]
-HTML(report.table(report.summary(results)))
+chapter.summary()
 
 # %% [markdown]
 # ## Verdict
 
 # %% tags=["remove-input"]
-HTML("".join(report.verdict(judgement) for judgement in results.judgements))
+chapter.verdicts()
 
 # %% [markdown]
-# What the best rate gains, and how many seeds each rate serves:
+# On how many seeds the tickets of each rate fully generalize, and their median t_gen:
 
-# %% tags=["remove-input"]
-lines = []
-for system, groups in rates.items():
-    best = measures.best_rate(results.records[system], taus[system])
-    full = {
-        rate: sum(measures.fully_generalizes(*pair) for pair in zip(group, results.records[system]["base"], strict=True))
-        for rate, group in groups.items()
-    }
-    counts = ", ".join(f"{rate:g}: {count}" for rate, count in full.items())
-    lines.append(
-        f"* **{figures.system(system)}**: the lowest median t_gen is at rate {best:g}. Seeds (of {len(settings.seeds)}) that "
-        f"fully generalize, by rate: {counts}."
-    )
-Markdown("\n".join(lines))
-
-# %% tags=["remove-input"]
-HTML(report.evidence(results.judgements))
+# %% tags=["hide-input"]
+rows = []
+for comparison in chapter:
+    for rate, records in comparison.family("rate").items():
+        full = sum(fully_generalizes(*pair) for pair in zip(records, comparison["base"], strict=True))
+        median = median_epoch(records, comparison.tau)
+        text = f"{median:,.0f}" if np.isfinite(median) else "never"
+        counts = {"fully generalize": f"{full} of {len(records)}", "median t_gen": text}
+        rows.append({"setting": comparison.label, "rate": f"{rate:g}", **counts})
+chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # ## What differs from the paper
@@ -120,10 +105,7 @@ HTML(report.evidence(results.judgements))
 # * The paper shows one run a rate; here every rate has all seeds, and the same seeds.
 # * The code's `sparsity` is the fraction of weights that is *kept*: its 0.4 is the rate 0.6 here. See {doc}`deviations`.
 #
-# ## Rerun this chapter
+# ## Data and rerun
 
 # %% tags=["remove-input"]
-Markdown(f"```bash\n{report.rerun('pruning-rate')}\n```")
-
-# %% tags=["remove-input"]
-HTML(report.provenance(results, settings))
+chapter.close()

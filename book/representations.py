@@ -45,67 +45,58 @@ train_fraction = 0.4
 epochs = 30000
 ticket_epoch = 28000
 pruning_rate = 0.6
-images = "mnist"
 device = "cpu"
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Markdown
 from matplotlib.ticker import MaxNLocator
 from sklearn.decomposition import PCA
 
 from lib.analysis import fourier
-from lib.book import figures, report
-from lib.claims import measures
-from lib.experiments import chapters as experiments, parameters
+from lib.analysis.times import ratio_bounds
+from lib.book import figures, tables
+from lib.book.chapter import Chapter
+from lib.experiments.arms import Arm
 
-settings = parameters.check(globals())
-results = experiments.results("representations", settings)
-mlp = results.records["mlp"]
-tau = measures.threshold(mlp["base"])
-shown = {kind: records[0] for kind, records in mlp.items()}  # the seed of the panels
-early = settings.epochs // 15
-half = settings.prime // 2  # frequencies
+chapter = Chapter.open("representations", globals())
+mlp, budget, prime = chapter["mlp"], chapter.parameters.epochs, chapter.parameters.prime
+seed = next(mlp.one_by_one())  # the seed of the panels
+shown = {one: seed[one] for one in mlp.arms}
+early = budget // 15
+half = prime // 2  # frequencies
+SIDES = {"inputs": "input side", "outputs": "output side"}
 
 
 def at(record, side, epoch):
     """A table [h, p] at a snapshot."""
-    return record.tables[side][np.searchsorted(record.tables["epochs"], epoch)].astype(float)
+    return record.probes[side][np.searchsorted(record.probes["epochs"], epoch)].astype(float)
 
 
-def before_generalization(record):
+def before_generalization(one):
     """The last snapshot before t_gen; half-way through the budget without one."""
-    epochs, t_gen = record.tables["epochs"], measures.generalization_epoch(record, tau)
-    return int(epochs[max(np.searchsorted(epochs, t_gen or settings.epochs / 2) - 1, 0)])
+    epochs = shown[one].probes["epochs"]
+    return int(epochs[max(np.searchsorted(epochs, seed.t_gen(one) or budget / 2) - 1, 0)])
 
 
-moments = {  # epochs of the panels, by kind of net
-    kind: sorted({0: "start", early: "early", before_generalization(record): "transition", settings.epochs: "end"})
-    for kind, record in shown.items()
-}
+moments = {one: sorted({0, early, before_generalization(one), budget}) for one in shown}  # epochs of the panels
 order = {}  # neurons by their frequency at the end, those that are not live last
-for kind, record in shown.items():
-    table = at(record, "inputs", settings.epochs)
-    order[kind] = np.lexsort((fourier.top_frequency(table)[0], ~fourier.live(table)))
-tops = {kind: fourier.top_frequency(at(record, "inputs", settings.epochs)[order[kind]])[0] for kind, record in shown.items()}
-lines = []
-for kind, record in shown.items():
-    t_gen = measures.generalization_epoch(record, tau)
-    end = "it never generalizes" if t_gen is None else f"it generalizes at epoch {t_gen:,}"
-    panels = report.listed(f"{epoch:,}" for epoch in moments[kind])
-    lines.append(f"* **{figures.name(kind)}**, seed {record.seed}: panels at epochs {panels}; {end}.")
-Markdown(
-    "Figures of single neurons show one seed: the start, the last snapshot before generalization (half of the budget where "
-    f"there is none), epoch {early:,} and the end.\n\n" + "\n".join(lines)
-)
+for one, record in shown.items():
+    table = at(record, "inputs", budget)
+    order[one] = np.lexsort((fourier.top_frequency(table)[0], ~fourier.live(table)))
+tops = {one: fourier.top_frequency(at(record, "inputs", budget)[order[one]])[0] for one, record in shown.items()}
+rows = [
+    {"arm": one.label, "seed": seed.seed, "panels at epochs": ", ".join(f"{epoch:,}" for epoch in moments[one]), "t_gen": seed.t_gen(one)}
+    for one in shown
+]
+chapter.table(pd.DataFrame(rows).astype({"t_gen": "Int64"}))
 
 
 # %% [markdown]
 # ## How to read these pictures
 #
-# * **A wave.** A net that adds modulo $p$ can turn each token $a$ into an angle $2\pi k a / p$ and add angles ({cite:t}`nanda2023`). A
+# * **A wave.** A network that adds modulo $p$ can turn each token $a$ into an angle $2\pi k a / p$ and add angles ({cite:t}`nanda2023`). A
 #   neuron that serves such a frequency $k$ has weights $\cos(2\pi k a / p + \varphi)$: its row of weights is a wave with $k$ periods.
 # * **Heat maps of weights** have a row for each neuron and a column for each token. A wave is a row of even stripes; noise is a
 #   row without them. Rows are sorted by the frequency that the neuron has at the end, so that neurons of one frequency lie
@@ -124,24 +115,24 @@ Markdown(
 def heat_maps(draw, title, x):
     """A row for each of the epochs, the base to the left and the ticket to the right."""
     figure, axes = figures.panels(max(map(len, moments.values())), 2, height=2.3, sharey=True)
-    for column, (kind, record) in zip(axes.T, shown.items(), strict=True):
-        for ax in column[len(moments[kind]) :]:
+    for column, (one, record) in zip(axes.T, shown.items(), strict=True):
+        for ax in column[len(moments[one]) :]:
             ax.set_visible(False)
-        for ax, epoch in zip(column, moments[kind], strict=False):
+        for ax, epoch in zip(column, moments[one], strict=False):
             ax.grid(False)
-            image = draw(ax, kind, record, epoch)
-            ax.set_title(f"{figures.name(kind)}, epoch {epoch:,}", color=figures.colour(kind), fontsize=11)
+            image = draw(ax, one, record, epoch)
+            ax.set_title(f"{one.label}, epoch {epoch:,}", color=one.colour, fontsize=11)
             figure.colorbar(image, ax=ax, pad=0.01).ax.tick_params(labelsize=9)
-        column[len(moments[kind]) - 1].set_xlabel(x)
+        column[len(moments[one]) - 1].set_xlabel(x)
     for ax in axes[:, 0]:
         ax.set_ylabel("neuron")
-    figure.suptitle(f"{title}, MLP, seed {shown['base'].seed}", fontsize=11)
-    figures.sign(figure, settings)
+    figure.suptitle(f"{title}, MLP, seed {seed.seed}", fontsize=11)
+    chapter.sign(figure)
 
 
 def weights(side):
-    def draw(ax, kind, record, epoch):
-        table = at(record, side, epoch)[order[kind]]
+    def draw(ax, one, record, epoch):
+        table = at(record, side, epoch)[order[one]]
         top = np.abs(table).max() or 1
         return ax.imshow(table, cmap="RdBu_r", vmin=-top, vmax=top, aspect="auto", interpolation="none")
 
@@ -149,8 +140,8 @@ def weights(side):
 
 
 def spectra(side):
-    def draw(ax, kind, record, epoch):
-        table = fourier.amplitudes(at(record, side, epoch)[order[kind]])
+    def draw(ax, one, record, epoch):
+        table = fourier.amplitudes(at(record, side, epoch)[order[one]])
         extent = (0.5, half + 0.5, len(table) - 0.5, -0.5)
         return ax.imshow(table, cmap="Greys", vmin=0, aspect="auto", interpolation="none", extent=extent)
 
@@ -161,29 +152,28 @@ def waves(side, epoch):
     """All neurons of base and ticket as lines, with the frequency that each has at the end."""
     plt.rcParams.update(figures.STYLE)
     figure, axes = plt.subplots(2, 1, figsize=(6.4, 9), layout="constrained")
-    for ax, (kind, record) in zip(axes, shown.items(), strict=True):
-        table = at(record, side, epoch)[order[kind]]
-        figures.small_multiples(ax, table, kind, f"{figures.name(kind)}, seed {record.seed}, epoch {epoch:,}")
+    for ax, (one, record) in zip(axes, shown.items(), strict=True):
+        table = at(record, side, epoch)[order[one]]
+        figures.small_multiples(ax, table, one, f"{one.label}, seed {record.seed}, epoch {epoch:,}")
         rows = ax.get_ylim()[1]
-        live = fourier.live(at(record, "inputs", settings.epochs)[order[kind]])
-        for i, frequency in enumerate(tops[kind]):
+        live = fourier.live(at(record, "inputs", budget)[order[one]])
+        for i, frequency in enumerate(tops[one]):
             text = f"{frequency}" if live[i] else "–"
             ax.annotate(text, (i % 8 + 0.05, rows - i // 8 - 0.03), va="top", fontsize=9, color="0.25")
-    figures.sign(figure, settings)
+    chapter.sign(figure)
 
 
-# %% mystnb={"figure": {"caption": "Input-side weights of all 48 neurons at the end (after Fig. 17); in each panel the token runs from 0 to p \u2212 1 from left to right, and the weight is drawn upwards, on one scale for all panels of a net. The number is the neuron's top frequency on the input side at the end, a dash a neuron that is not live.", "name": "fig-waves-inputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens at the end of training."}} tags=["hide-input"]
-waves("inputs", settings.epochs)
+# %% mystnb={"figure": {"caption": "Input-side weights of all 48 neurons at the end (after Fig. 17); in each panel the token runs from 0 to p \u2212 1 from left to right, and the weight is drawn upwards, on one scale for all panels of a network. The number is the neuron's top frequency on the input side at the end, a dash a neuron that is not live.", "name": "fig-waves-inputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens at the end of training."}} tags=["hide-input"]
+waves("inputs", budget)
 
 # %% mystnb={"figure": {"caption": "The same neurons at a fifteenth of the budget (2,000 epochs at the paper's scale), where the paper finds waves in the ticket and none in the base. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-inputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens early in training."}} tags=["hide-input"]
 waves("inputs", early)
 
 # %% mystnb={"figure": {"caption": "Output-side weights of the same neurons at the end (after Fig. 18); from left to right the answer. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-outputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers at the end of training."}} tags=["hide-input"]
-waves("outputs", settings.epochs)
+waves("outputs", budget)
 
 # %% mystnb={"figure": {"caption": "Output-side weights at a fifteenth of the budget (2,000 epochs at the paper's scale).", "name": "fig-waves-outputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers early in training."}} tags=["hide-input"]
 waves("outputs", early)
-
 
 # %% [markdown]
 # ### Over training
@@ -192,27 +182,30 @@ waves("outputs", early)
 # scale, in the titles, changes from frame to frame. Everything is in this page, and no server is asked.
 
 # %% tags=["hide-input"]
+from IPython.display import HTML
+
+
 def animate(side, words):
     """A player of the 48 neurons of base and ticket, and what it weighs."""
     figure, axes = plt.subplots(2, 1, figsize=(6, 8), dpi=80)
     figure.subplots_adjust(0.02, 0.01, 0.98, 0.96, hspace=0.08)
     frames, labels = [], []
-    epochs = shown["base"].tables["epochs"]
+    epochs = seed["base"].probes["epochs"]
     for epoch in epochs:
         reached = {}
-        for ax, (kind, record) in zip(axes, shown.items(), strict=True):
-            figures.small_multiples(ax, at(record, side, epoch)[order[kind]], kind, f"{figures.name(kind)}, epoch {epoch:,}")
+        for ax, (one, record) in zip(axes, shown.items(), strict=True):
+            figures.small_multiples(ax, at(record, side, epoch)[order[one]], one, f"{one.label}, epoch {epoch:,}")
             last = np.searchsorted(record.epochs, epoch, side="right") - 1  # the last evaluation
-            reached[kind] = record.metrics["test_accuracy"][last]
+            reached[one.name] = record.metrics["test_accuracy"][last]
         frames.append(figures.small_png(figure, list(shown)))
-        accuracies = ", ".join(f"{kind} {value:.2f}" for kind, value in reached.items())
+        accuracies = ", ".join(f"{name} {value:.2f}" for name, value in reached.items())
         labels.append(f"{words}, epoch {epoch:,}; test accuracy: {accuracies}")
     plt.close(figure)
-    alt = f"{words} weights of all neurons of base (above) and ticket (below), MLP, seed {shown['base'].seed}, from epoch {epochs[0]:,} to {epochs[-1]:,}"
-    return report.player(frames, labels, alt)
+    alt = f"{words} weights of all neurons of base (above) and ticket (below), MLP, seed {seed.seed}, from epoch {epochs[0]:,} to {epochs[-1]:,}"
+    return tables.player(frames, labels, alt)
 
 
-players = [animate(side, words.capitalize()) for side, words in measures.SIDES.items()]
+players = [animate(side, words.capitalize()) for side, words in SIDES.items()]
 HTML("".join(players) + f"<p>Both animations together: {sum(map(len, players)) / 1e6:.1f} MB.</p>")
 
 # %% [markdown]
@@ -238,11 +231,11 @@ heat_maps(spectra("outputs"), "Output side, |F|", "frequency (periods over all a
 def over_epochs(measure, y, lines):
     """A measure of tables over epochs, systems by sides, with horizontal lines (height -> text)."""
     figure, axes = figures.panels(2, 2, height=3.2, sharey=True)
-    for row, (system, kinds) in zip(axes, results.records.items(), strict=True):
-        for ax, (side, words) in zip(row, measures.SIDES.items(), strict=True):
-            for kind, records in kinds.items():
-                epochs = records[0].tables["epochs"]
-                figures.over_seeds(ax, epochs, np.stack([measure(record.tables[side]) for record in records]), kind)
+    for row, comparison in zip(axes, chapter, strict=True):
+        for ax, (side, words) in zip(row, SIDES.items(), strict=True):
+            for one, records in comparison.arms.items():
+                epochs = records[0].probes["epochs"]
+                figures.over_seeds(ax, epochs, np.stack([measure(record.probes[side]) for record in records]), one)
             ax.set_xscale("symlog", linthresh=max(int(epochs[1]), 1))
             ax.set_xlim(0, epochs[-1])
             for height, text in lines.items():
@@ -251,12 +244,12 @@ def over_epochs(measure, y, lines):
                 ax.annotate(
                     text, (0.99 if place else 0.01, height), xycoords=("axes fraction", "data"), fontsize=9, color="0.35", va="bottom", **place
                 )
-            figures.label(ax, f"{figures.system(system)}, {words}", y)
+            figures.label(ax, f"{comparison.label}, {words}", y)
             ax.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:,.0f}")
     for ax in axes[:, 1]:
         ax.set_ylabel("")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=10)
-    figures.sign(figure, settings)
+    chapter.legend(figure, 2)
+    chapter.sign(figure)
 
 
 over_epochs(fourier.frequency_entropy, "frequency entropy (nats)", {fourier.noise_entropy(half): "white noise"})
@@ -265,45 +258,45 @@ over_epochs(fourier.frequency_entropy, "frequency entropy (nats)", {fourier.nois
 thresholds = {0.8: "0.8", 0.6: "0.6", 0.4: "0.4", fourier.noise_share(half): "white noise"}
 over_epochs(fourier.median_share, "share of the top frequency", thresholds)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 rows = []
-for system, kinds in results.records.items():
-    for kind, records in kinds.items():
+for comparison in chapter:
+    for one, records in comparison.arms.items():
         for record in records:
-            columns = {"epoch": record.tables["epochs"]}
-            for side, words in measures.SIDES.items():
-                table = record.tables[side]
+            columns = {"epoch": record.probes["epochs"]}
+            for side, words in SIDES.items():
+                table = record.probes[side]
                 columns |= {
                     f"entropy_{side}": fourier.frequency_entropy(table),
                     f"top_share_{side}": fourier.median_share(table),
                     f"live_{side}": fourier.live(table).sum(-1),
                 }
             for name in ("embedding", "inputs"):
-                columns[f"effective_rank_{name}"] = fourier.effective_rank(record.tables[f"singular_{name}"])
-            rows.append(pd.DataFrame(columns).assign(system=system, kind=kind, seed=record.seed))
+                columns[f"effective_rank_{name}"] = fourier.effective_rank(record.probes[f"singular_{name}"])
+            rows.append(pd.DataFrame(columns).assign(setting=comparison.label, arm=one.label, seed=record.seed))
 curves = pd.concat(rows, ignore_index=True)
 
 rows = []
-for kind, record in shown.items():
-    for side in measures.SIDES:
-        table = at(record, side, settings.epochs)
-        tokens = pd.DataFrame(table, columns=[f"token_{x}" for x in range(settings.prime)])
+for one, record in shown.items():
+    for side in SIDES:
+        table = at(record, side, budget)
+        tokens = pd.DataFrame(table, columns=[f"token_{x}" for x in range(prime)])
         tokens.insert(0, "top_frequency", fourier.top_frequency(table)[0])
-        rows.append(tokens.rename_axis("neuron").reset_index().assign(kind=kind, side=side, seed=record.seed))
-HTML(report.download(curves, "representations") + report.download(pd.concat(rows), "representations-neurons-at-the-end"))
+        rows.append(tokens.rename_axis("neuron").reset_index().assign(arm=one.name, side=side, seed=record.seed))
+neurons = pd.concat(rows)
 
 
 # %% [markdown]
 # ### Which frequencies, and do base and ticket agree?
 #
-# A net has *settled on* a frequency if it is the top frequency of at least two live neurons on the input side at the end; in
+# A network has *settled on* a frequency if it is the top frequency of at least two live neurons on the input side at the end; in
 # brackets, of how many. If the ticket's frequencies were drawn at random, $|B| |T| / 33$ of them would be among the base's. Neuron by neuron: of those
-# that are live in both nets, how many have the same top frequency, and how many would if the ticket's neurons traded places at random.
+# that are live in both networks, how many have the same top frequency, and how many would if the ticket's neurons traded places at random.
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def settled(record):
     """Top frequencies [live neurons], and how many neurons have each that at least two share."""
-    table = at(record, "inputs", settings.epochs)
+    table = at(record, "inputs", budget)
     top, live = fourier.top_frequency(table)[0], fourier.live(table)
     found, counts = np.unique(top[live], return_counts=True)
     return top, live, {int(f): int(n) for f, n in zip(found, counts, strict=True) if n > 1}
@@ -327,30 +320,20 @@ for base, ticket in zip(mlp["base"], mlp["ticket"], strict=True):
         }
     )
 agreement = pd.DataFrame(rows)
-HTML(report.table(agreement))
+chapter.table(agreement)
 
-# %% tags=["remove-input"]
-total = agreement.sum(numeric_only=True)
-counts = [[len(settled(record)[2]) for record in mlp[kind]] for kind in ("base", "ticket")]
-spans = [f"{min(n)} to {max(n)}" if min(n) < max(n) else f"{n[0]}" for n in counts]
-at_start = {}  # neurons live at the end: how many have their last top frequency at epoch 0, of how many
-for kind in ("base", "ticket"):
-    first = [fourier.top_frequency(at(record, "inputs", 0))[0] for record in mlp[kind]]
-    ends = [settled(record)[:2] for record in mlp[kind]]
-    at_start[kind] = [sum(int(n) for n in counts) for counts in zip(*(((a == b)[live].sum(), live.sum()) for a, (b, live) in zip(first, ends, strict=True)), strict=True)]
-kept = [row["seed"] for row in rows if row["shared"] == len(row["ticket"].split(", ")) and row["ticket"] != "none"]
-Markdown(
-    f"A base settles on {spans[0]} frequencies and its ticket on {spans[1]}. Over all seeds the pairs share "
-    f"{total['shared']:.0f} frequencies, where chance would give {total['shared at random']:.1f}. "
-    + (f"Every frequency of the ticket is one of its base's on {report.seeds_text(kept)}. " if kept else "On no seed are all of the ticket's frequencies among its base's. ")
-    + f"Of {total['neurons live in both']:.0f} neurons that are live in both, {total['of one frequency']:.0f} have the same top "
-    f"frequency in both; {total['of one frequency at random']:.1f} would by chance.\n\nBefore training, "
-    + report.listed(
-        f"{same} of the {live} live neurons of the {kind}s (where chance gives {live / half:.1f}) have the top frequency that they end with"
-        for kind, (same, live) in at_start.items()
-    )
-    + "."
-)
+# %% tags=["hide-input"]
+counts = {name: [len(settled(record)[2]) for record in mlp[name]] for name in ("base", "ticket")}
+rows = []
+for name, records in ((name, mlp[name]) for name in counts):
+    same = live = 0  # neurons live at the end that have their last top frequency at epoch 0, of how many
+    for record in records:
+        top, alive, _ = settled(record)
+        same += int((fourier.top_frequency(at(record, "inputs", 0))[0] == top)[alive].sum())
+        live += int(alive.sum())
+    start = {"live neurons at the end": live, "with their last frequency before training": same, "by chance": live / half}
+    rows.append({"arm": Arm(name).label, "frequencies settled on": tables.range_text(counts[name], ".0f"), **start})
+chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # ## The embedding
@@ -372,12 +355,12 @@ Markdown(
 # them before training.
 
 # %% mystnb={"figure": {"caption": "The embedding, base to the left and ticket to the right, on cosine and sine of a frequency, before training (top row, a control, with the strongest frequency of the end), then at the end with its three strongest; and on the first two principal components at the end. Colours run with the token; the grey line joins tokens in the order of k\u00b7a modulo p, and every eighth point along it has its token (below, every eighth token).", "name": "fig-circles"}, "image": {"alt": "Ten scatter plots of the tokens of base and ticket, four each on the cosine and sine of a frequency, the first before training, and one on the first two principal components."}} tags=["hide-input"]
-tokens = np.arange(settings.prime)
+tokens = np.arange(prime)
 
 
 def circle(embedding, k):
     """Coordinates [p, 2] of the rows of an embedding [p, d] on cosine and sine of a frequency, own rows left out."""
-    angle = 2 * np.pi * k * tokens / settings.prime
+    angle = 2 * np.pi * k * tokens / prime
     waves = np.column_stack([np.cos(angle), np.sin(angle)])
     lengths = np.maximum(np.linalg.norm(embedding.T @ waves, axis=0), 1e-30)
     products = embedding @ embedding.T
@@ -386,19 +369,19 @@ def circle(embedding, k):
 
 
 figure, axes = figures.panels(5, 2, height=3.6)
-figure.suptitle(f"Embedding, MLP, seed {shown['base'].seed}", fontsize=11)
-for column, (kind, record) in zip(axes.T, shown.items(), strict=True):
-    first, _, last = record.tables["embedding"].astype(float)
+figure.suptitle(f"Embedding, MLP, seed {seed.seed}", fontsize=11)
+for column, (one, record) in zip(axes.T, shown.items(), strict=True):
+    first, _, last = record.probes["embedding"].astype(float)
     powers = [(fourier.amplitudes(embedding.T) ** 2).sum(0) for embedding in (first, last)]
     best = [int(k) for k in np.argsort(-powers[1])[:3] + 1]
     views = []
-    for k, embedding, power, epoch in [(best[0], first, powers[0], 0), *((k, last, powers[1], settings.epochs) for k in best)]:
+    for k, embedding, power, epoch in [(best[0], first, powers[0], 0), *((k, last, powers[1], budget) for k in best)]:
         title = f"epoch {epoch:,}, k = {k}, {100 * power[k - 1] / power.sum():.0f} % of power"
         axis = [f"{wave} 2π·{k}a/p" for wave in ("cos", "sin")]
-        views.append((title, circle(embedding, k), axis, np.argsort(k * tokens % settings.prime)))
+        views.append((title, circle(embedding, k), axis, np.argsort(k * tokens % prime)))
     pca = PCA(2, random_state=0).fit(last)
     axis = [f"PC {i}: {100 * part:.0f} % of variance" for i, part in enumerate(pca.explained_variance_ratio_, 1)]
-    views.append((f"epoch {settings.epochs:,}, components", pca.transform(last), axis, None))
+    views.append((f"epoch {budget:,}, components", pca.transform(last), axis, None))
     for ax, (title, points, axis, path) in zip(column, views, strict=True):
         if path is not None:
             ax.plot(*points[[*path, path[0]]].T, color="0.75", linewidth=0.8, zorder=1)
@@ -408,119 +391,94 @@ for column, (kind, record) in zip(axes.T, shown.items(), strict=True):
             ax.annotate(str(a), points[a], xytext=away, textcoords="offset points", fontsize=9, ha="center", va="center")
         ax.margins(0.1)
         ax.set_aspect("equal", adjustable="datalim")
-        ax.set_title(f"{kind}, {title}", color=figures.colour(kind), fontsize=11)
+        ax.set_title(f"{one.name}, {title}", color=one.colour, fontsize=11)
         ax.set(xlabel=axis[0], ylabel=axis[1])
-figures.sign(figure, settings)
+chapter.sign(figure)
 
 # %% mystnb={"figure": {"caption": "Effective rank of the embedding (left) and of the input-side table (right) over epochs, that is exp of the entropy of their singular values ({cite:t}`roy2007`). Lines, bands and axis of epochs as in {numref}`fig-entropy`.", "name": "fig-rank"}, "image": {"alt": "Four panels of effective rank over epochs for base and ticket, MLP above and Transformer below, embedding to the left and input-side table to the right."}} tags=["hide-input"]
 matrices = {"singular_embedding": "$W_E$", "singular_inputs": "$W_{in} W_E$"}
 figure, axes = figures.panels(2, 2, height=3.2, sharey="row")
-for row, (system, kinds) in zip(axes, results.records.items(), strict=True):
+for row, comparison in zip(axes, chapter, strict=True):
     for ax, (name, words) in zip(row, matrices.items(), strict=True):
-        for kind, records in kinds.items():
-            snapshots = records[0].tables["epochs"]
-            ranks = np.stack([fourier.effective_rank(record.tables[name]) for record in records])
-            figures.over_seeds(ax, snapshots, ranks, kind)
+        for one, records in comparison.arms.items():
+            snapshots = records[0].probes["epochs"]
+            ranks = np.stack([fourier.effective_rank(record.probes[name]) for record in records])
+            figures.over_seeds(ax, snapshots, ranks, one)
         ax.set_xscale("symlog", linthresh=max(int(snapshots[1]), 1))
         ax.set_xlim(0, snapshots[-1])
-        figures.label(ax, f"{figures.system(system)}, {words}", "effective rank")
+        figures.label(ax, f"{comparison.label}, {words}", "effective rank")
         ax.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:,.0f}")
         ax.set_ylim(bottom=0)
 for ax in axes[:, 1]:
     ax.set_ylabel("")
-figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=10)
-figures.sign(figure, settings)
+chapter.legend(figure, 2)
+chapter.sign(figure)
 
 # %% mystnb={"figure": {"caption": "Singular values of the MLP's embedding (left) and input-side table (right), relative to the largest, at the start (dotted), at a fifteenth of the budget (dashed) and at the end (solid). Medians over seeds; the bands are the range at the end.", "name": "fig-singular"}, "image": {"alt": "Two panels of singular values in descending order for base and ticket at three epochs."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=3.4, sharey=True)
 for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
-    for kind, records in mlp.items():
-        for epoch, style in {0: ":", early: "--", settings.epochs: "-"}.items():
-            where = np.searchsorted(records[0].tables["epochs"], epoch)
-            values = np.stack([record.tables[name][where] / max(record.tables[name][where].max(), 1e-30) for record in records])
+    for one, records in mlp.arms.items():
+        for epoch, style in {0: ":", early: "--", budget: "-"}.items():
+            where = np.searchsorted(records[0].probes["epochs"], epoch)
+            values = np.stack([record.probes[name][where] / max(record.probes[name][where].max(), 1e-30) for record in records])
             index = np.arange(1, values.shape[1] + 1)
-            label = f"{figures.name(kind)}, epoch {epoch:,}"
-            ax.plot(index, np.median(values, 0), style, color=figures.colour(kind), label=label)
-            if epoch == settings.epochs:
-                ax.fill_between(index, values.min(0), values.max(0), color=figures.colour(kind), alpha=0.15, linewidth=0)
+            label = f"{one.label}, epoch {epoch:,}"
+            ax.plot(index, np.median(values, 0), style, color=one.colour, label=label)
+            if epoch == budget:
+                ax.fill_between(index, values.min(0), values.max(0), color=one.colour, alpha=0.15, linewidth=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figures.label(ax, f"MLP, {words}", "relative to the largest", x="singular value")
 axes[0, 1].set_ylabel("")
-figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=10)
-figures.sign(figure, settings)
-
+chapter.legend(figure, 2)
+chapter.sign(figure)
 
 # %% [markdown]
 # Median and range over seeds; effective ranks and live neurons (on the input side) at the start and at the end:
 
-# %% tags=["remove-input"]
-def spread(frame, name):
-    """Median and range of a column, in words."""
-    values = frame[name]
-    return f"{values.median():.2f} ({values.min():.2f} – {values.max():.2f})"
-
-
+# %% tags=["hide-input"]
+columns = {
+    "entropy, input side": "entropy_inputs",
+    "entropy, output side": "entropy_outputs",
+    "top share, input side": "top_share_inputs",
+    "top share, output side": "top_share_outputs",
+    "live neurons": "live_inputs",
+    "effective rank of W_E": "effective_rank_embedding",
+    "effective rank of W_in W_E": "effective_rank_inputs",
+}
 rows = []
-for (system, kind), frame in curves.groupby(["system", "kind"], sort=False):
-    for epoch in (0, early, settings.epochs):
+for (setting, one), frame in curves.groupby(["setting", "arm"], sort=False):
+    for epoch in (0, early, budget):
         here = frame[frame["epoch"] == epoch]
-        rows.append(
-            {
-                "system": figures.system(system),
-                "net": figures.name(kind),
-                "epoch": epoch,
-                "entropy, input side": spread(here, "entropy_inputs"),
-                "entropy, output side": spread(here, "entropy_outputs"),
-                "top share, input side": spread(here, "top_share_inputs"),
-                "top share, output side": spread(here, "top_share_outputs"),
-                "live neurons": spread(here, "live_inputs"),
-                "effective rank of W_E": spread(here, "effective_rank_embedding"),
-                "effective rank of W_in W_E": spread(here, "effective_rank_inputs"),
-            }
-        )
-HTML(report.table(pd.DataFrame(rows)))
+        texts = {name: tables.range_text(here[column], ".2f") for name, column in columns.items()}
+        rows.append({"setting": setting, "arm": one, "epoch": epoch, **texts})
+chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # ## Verdict
 
 # %% tags=["remove-input"]
-HTML("".join(report.verdict(judgement) for judgement in results.judgements))
+chapter.verdicts()
+
 
 # %% [markdown]
-# Seed by seed, where a number is on the wrong side of its threshold; and whether C25 depends on neurons that are hardly there:
+# Whether C25 depends on neurons that are hardly there: its ratio, with the entropy of live neurons alone:
 
-# %% tags=["remove-input"]
-lines = []
-for judgement in results.judgements:
-    for part in judgement.parts:
-        for seed, low, high in zip(judgement.verdict.seeds, part.measured.low, part.measured.high, strict=True):
-            above, below = part.rule.replicated_above, part.rule.replicated_below
-            if (above is not None and high <= above) or (below is not None and low >= below):
-                limit = f"not above {above:g}" if above is not None else f"not below {below:g}"
-                lines.append(f"* **{judgement.claim.id}**, seed {seed}: {part.measured.quantity} is {low:.2f}, {limit}.")
-            elif low < high and not ((above is not None and low > above) or (below is not None and high < below)):
-                lines.append(f"* **{judgement.claim.id}**, seed {seed}: {part.measured.quantity} is left open by the budget.")
-
-
+# %% tags=["hide-input"]
 def live_ratio(side, base, ticket):
     """The ratio of C25 with the neurons that are live alone; nan where either never gets half-way."""
-    only = [np.where(fourier.live(record.tables[side])[..., None], record.tables[side], 0) for record in (base, ticket)]
-    curves = [fourier.frequency_entropy(table) for table in only]
-    half_way = [fourier.half_way_epoch(base.tables["epochs"], curve, curves[0][-1]) for curve in curves]
-    if None in half_way or curves[0][0] <= curves[0][-1]:
+    only = [np.where(fourier.live(record.probes[side])[..., None], record.probes[side], 0) for record in (base, ticket)]
+    entropies = [fourier.frequency_entropy(table) for table in only]
+    half_way = [fourier.half_way_epoch(base.probes["epochs"], curve, entropies[0][-1]) for curve in entropies]
+    if None in half_way or entropies[0][0] <= entropies[0][-1]:
         return np.nan
-    return measures.ratio_bounds(*half_way, settings.epochs, int(base.tables["epochs"][1]))[0]
+    return ratio_bounds(*half_way, budget, int(base.probes["epochs"][1]))[0]
 
 
-for side, words in measures.SIDES.items():
-    ratios = [live_ratio(side, *pair) for pair in zip(mlp["base"], mlp["ticket"], strict=True)]
-    text = report.listed("not known" if np.isnan(ratio) else f"{ratio:.1f}" for ratio in ratios)
-    lines.append(f"* **C25** with the entropy of live neurons alone, {words}: the ratios are {text} for {report.seeds_text(settings.seeds)}.")
-missed = [line for line in lines if "live neurons alone" not in line]
-Markdown(("" if missed else "* Every seed is on the side of its threshold that each claim says.\n") + "\n".join(lines))
-
-# %% tags=["remove-input"]
-HTML(report.evidence(results.judgements))
+rows = [
+    {"seed": one.seed, **{words: live_ratio(side, one["base"], one["ticket"]) for side, words in SIDES.items()}}
+    for one in mlp.one_by_one()
+]
+chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # ## What differs from the paper
@@ -534,10 +492,7 @@ HTML(report.evidence(results.judgements))
 # * Weights are kept as 16-bit floats, with a relative error of at most 0.0005.
 # * The paper does not show the Transformer, the frequencies of several seeds, effective ranks, or circles of the ticket's embedding. Circles leave out each token's own row, since noise would draw one too.
 #
-# ## Rerun this chapter
+# ## Data and rerun
 
 # %% tags=["remove-input"]
-Markdown(f"```bash\n{report.rerun('representations')}\n```")
-
-# %% tags=["remove-input"]
-HTML(report.provenance(results, settings))
+chapter.close(over_training=curves, neurons_at_the_end=neurons)

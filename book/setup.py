@@ -29,21 +29,20 @@ train_fraction = 0.4
 epochs = 30000
 ticket_epoch = 28000
 pruning_rate = 0.6
-images = "mnist"
 device = "cpu"
 
 # %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Markdown
+from IPython.display import HTML
 
-from lib.book import figures, report
-from lib.experiments import chapters as experiments, parameters
-from lib.train.runs import EVALUATE_EVERY
+from lib.book import tables
+from lib.experiments import parameters
+from lib.experiments.settings import SETTINGS
 from lib.records.store import machine
 
-settings = parameters.check(globals())
-bases = {system: experiments.base(system, settings.seeds[0], settings) for system in experiments.MODELS}
+given = parameters.check(globals())
+bases = {name: SETTINGS[name].base(given.seeds[0], given) for name in ("mlp", "transformer")}
 
 # %% [markdown]
 # ## Task
@@ -57,10 +56,10 @@ bases = {system: experiments.base(system, settings.seeds[0], settings) for syste
 # As the sum does not depend on the order, each pair occurs once, with $a \le b$. The seed shuffles the pairs; a fixed share
 # of them is for training, the rest for testing.
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 data = bases["mlp"].task.data()
-counts = {"p": settings.prime, "pairs": len(data.labels), "training pairs": len(data.train), "test pairs": len(data.test)}
-HTML(report.table(pd.DataFrame([counts])))
+counts = {"p": given.prime, "pairs": len(data.labels), "training pairs": len(data.train), "test pairs": len(data.test)}
+HTML(tables.table(pd.DataFrame([counts])))
 
 # %% [markdown]
 # ## Networks
@@ -84,49 +83,45 @@ HTML(report.table(pd.DataFrame([counts])))
 #
 # There are no positions and no biases, as in the code; the paper's text has both, and a wider embedding.
 
-# %% tags=["remove-input"]
-rows = [
-    {
-        "network": figures.SYSTEMS[system],
-        "weights": sum(rows * columns for rows, columns in run.model.shapes(settings.prime).values()),
-        "matrices (rows × columns)": ", ".join(f"{name} {r}×{c}" for name, (r, c) in run.model.shapes(settings.prime).items()),
-    }
-    for system, run in bases.items()
-]
-HTML(report.table(pd.DataFrame(rows)))
+# %% tags=["hide-input"]
+rows = []
+for name, run in bases.items():
+    shapes = ", ".join(f"{matrix} {rows}×{columns}" for matrix, (rows, columns) in run.model.shapes(run.task).items())
+    rows.append({"network": SETTINGS[name].label, "weights": run.length, "matrices (rows × columns)": shapes})
+HTML(tables.table(pd.DataFrame(rows)))
 
 # %% [markdown]
 # $W_E$ and $W_U$ are stored with a row for each number. Each entry starts as an independent normal draw; the standard
 # deviations follow.
 
-# %% tags=["remove-input"]
-rows = []
-for system, run in bases.items():
-    weights, at = run.initial_weights(), 0
-    for name, (r, c) in run.model.shapes(settings.prime).items():
-        rows.append({"network": figures.SYSTEMS[system], "matrix": name, "standard deviation, drawn": float(np.std(weights[at : at + r * c]))})
-        at += r * c
-HTML(report.table(pd.DataFrame(rows).pivot(index="matrix", columns="network", values="standard deviation, drawn").rename_axis(columns=None).reset_index(), precision=4))
+# %% tags=["hide-input"]
+drawn = [
+    {"network": SETTINGS[name].label, "matrix": matrix, "deviation": float(np.std(weights))}
+    for name, run in bases.items()
+    for matrix, weights in run.split(run.initial_weights()).items()
+]
+by_matrix = pd.DataFrame(drawn).pivot(index="matrix", columns="network", values="deviation")
+HTML(tables.table(by_matrix.rename_axis(columns=None).reset_index(), precision=4))
 
 # %% [markdown]
 # ## Training
 #
 # Full-batch AdamW {cite:p}`loshchilov2019`, one step an epoch, on the mean cross-entropy over the training pairs.
 
-# %% tags=["remove-input"]
-optimizer = bases["mlp"].optimizer
+# %% tags=["hide-input"]
+run = bases["mlp"]
 rows = {
-    "learning rate": optimizer.learning_rate,
-    "betas": f"{optimizer.beta1}, {optimizer.beta2}",
-    "weight decay": optimizer.weight_decay,
-    "epochs": f"{settings.epochs:,}",
-    "evaluated every (epochs)": EVALUATE_EVERY,
-    "seeds": ", ".join(map(str, settings.seeds)),
+    "learning rate": run.optimizer.learning_rate,
+    "betas": f"{run.optimizer.beta1}, {run.optimizer.beta2}",
+    "weight decay": run.optimizer.weight_decay,
+    "epochs": f"{given.epochs:,}",
+    "evaluated every (epochs)": run.evaluate_every,
+    "seeds": ", ".join(map(str, given.seeds)),
 }
-HTML(report.table(pd.DataFrame({"setting": rows.keys(), "value": [str(value) for value in rows.values()]})))
+HTML(tables.table(pd.DataFrame({"parameter": rows.keys(), "value": [str(value) for value in rows.values()]})))
 
 # %% [markdown]
-# When a net is sure of a label, the loss is smaller than what single precision leaves of $1 - \operatorname{softmax}$, and
+# When a network is sure of a label, the loss is smaller than what single precision leaves of $1 - \operatorname{softmax}$, and
 # naive formulas give spikes or zeros. The authors compute the log-softmax in double precision. Here the loss is written so that
 # nothing is lost in single precision: with $s = \sum_{j \ne c} e^{z_j - z_c}$ over the wrong classes, it is $\log(1 + s)$,
 # and its gradient at the right class is $-s / (1 + s)$.
@@ -138,22 +133,22 @@ HTML(report.table(pd.DataFrame({"setting": rows.keys(), "value": [str(value) for
 # dense run's own initial weights, $\theta_0 \odot m$, and masked weights stay zero for ever: in every step the gradient is
 # multiplied by the mask.
 
-# %% tags=["remove-input"]
-Markdown(
-    f"Unless a chapter says otherwise, the mask is taken at epoch {settings.ticket_epoch:,} with a pruning rate of "
-    f"{settings.pruning_rate}. (In the authors' code, `sparsity = {1 - settings.pruning_rate:g}` is the share that is *kept*.)"
-)
+# %% tags=["hide-input"]
+masks = {"masks are cut at epoch": f"{given.ticket_epoch:,}", "pruning rate": f"{given.pruning_rate:g}"}
+masks["share kept (`sparsity` in the authors' code)"] = f"{1 - given.pruning_rate:g}"
+HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(), "": masks.values()})))
 
 # %% [markdown]
 # ## How a claim is judged
 #
-# Each claim has a criterion that was fixed before its runs existed.
+# Each claim has a criterion. Not all of them are older than the runs that they judge: the changelog at the head of
+# `book/claims.yml` says of each when its rule was written, and which were written when runs existed.
 #
 # * $t_{gen}$ is the first evaluated epoch at which test accuracy reaches the threshold τ. τ is the highest of 0.95, 0.90 and
-#   0.80 that *every base run* of the system reaches, so that no ticket has a say in it.
+#   0.80 that *every base run* of the setting reaches, so that no ticket has a say in it.
 # * A run that never gets there is *censored*: all that is known is that $t_{gen}$ lies beyond the budget. It enters as this
 #   bound and never as a number.
-# * The *speed-up* is $t_{gen}$ of the base over $t_{gen}$ of the other net from the same seed.
+# * The *speed-up* is $t_{gen}$ of the base over $t_{gen}$ of the other network from the same seed.
 # * Intervals are 95% percentile bootstrap intervals over seeds. With five seeds the interval of a median is the range from
 #   the lowest seed to the highest, so that one slow run is enough to leave a claim open.
 #
@@ -164,7 +159,8 @@ Markdown(
 # sums are taken in no fixed order, and two trainings of one run differ on the same machine too. There only the statistics over
 # seeds are promised. {doc}`deviations` compares two machines. Each chapter names the one that its records were made on.
 #
-# ## Rerun this chapter
+# ## Data and rerun
 
-# %% tags=["remove-input"]
-Markdown(f"```bash\n{report.rerun('setup')}\n```\n\nThis page was made on: {machine()}.")
+# %% tags=["hide-input"]
+command = 'papermill book/setup.md out.ipynb -p seeds "[7, 8, 9]"'
+HTML(f"<pre>{command}</pre><p>This page was made on: {machine()}.</p>")

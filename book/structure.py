@@ -64,42 +64,35 @@ train_fraction = 0.4
 epochs = 30000
 ticket_epoch = 28000
 pruning_rate = 0.6
-images = "mnist"
 device = "cpu"
 
 # %% tags=["hide-input"]
-import itertools
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Markdown
 from scipy.stats import pearsonr
 
 from lib.analysis import structure
-from lib.book import figures, report
-from lib.claims import judging as claims, measures
-from lib.experiments import chapters as experiments, parameters
+from lib.book import figures, tables
+from lib.book.chapter import Chapter
+from lib.claims.measures import accuracy_at_cuts, correlation, distances
+from lib.claims.statistics import MIN_SEEDS, bootstrap_median
+from lib.experiments.arms import Arm
 from lib.train import pruning
 
-settings = parameters.check(globals())
-results = experiments.results("structure", settings)
-grid = experiments.ticket_epochs(settings)
-taus = {system: measures.threshold(kinds["base"]) for system, kinds in results.records.items()}
-each = range(len(settings.seeds))
-masks = {s: [measures.cut_masks(kinds, i) for i in each] for s, kinds in results.records.items()}  # [S][T] of [n]
-distances = {s: np.stack([structure.jaccard_distances(one) for one in found]) for s, found in masks.items()}  # [S, T, T]
-runs = {system: [record.run for record in kinds["ticket"]] for system, kinds in results.records.items()}
-parts = {  # system -> matrix -> its masks [S, T, n of the matrix]
-    system: {name: np.stack([[m[place] for m in one] for one in masks[system]]) for name, place in of[0].parts().items()}
-    for system, of in runs.items()
+chapter = Chapter.open("structure", globals())
+grid = list(chapter["mlp"].family("epoch"))
+masks = {c.name: [[r.mask for r in seed.family("epoch").values()] for seed in c.one_by_one()] for c in chapter}  # [S][T] of [n]
+apart = {c.name: np.stack([distances(seed) for seed in c.one_by_one()]) for c in chapter}  # [S, T, T]
+parts = {  # setting -> matrix -> its masks [S, T, n of the matrix]
+    c.name: {name: np.stack([[m[place] for m in one] for one in masks[c.name]]) for name, place in c["base"][0].run.parts().items()}
+    for c in chapter
 }
-kept_share = 1 - settings.pruning_rate
+kept_share = 1 - chapter.parameters.pruning_rate
 independent = structure.expected_jaccard(kept_share, kept_share)
-Markdown(
-    f"Masks are cut at epochs {', '.join(f'{t:,}' for t in grid)} and keep a share of {kept_share:g} of the weights. Two independent "
-    f"masks of this size have a distance of {independent:.3f}. The grokked mask is that of the ticket, cut at {settings.ticket_epoch:,}."
-)
+facts = {"masks cut at epochs": ", ".join(f"{t:,}" for t in grid), "share kept": f"{kept_share:g}"}
+facts |= {"distance of independent masks": f"{independent:.3f}", "grokked mask cut at": f"{chapter.parameters.ticket_epoch:,}"}
+chapter.table(pd.DataFrame(facts.items(), columns=["", "value"]))
 
 # %% [markdown]
 # ## Results
@@ -107,46 +100,47 @@ Markdown(
 # %% mystnb={"figure": {"caption": "Jaccard distance between the masks of every two of 15 epochs, median over seeds, as in the paper's Fig. 22 (left). The line in the colour bar is the value of two independent masks of the same size.", "name": "fig-mask-distances"}, "image": {"alt": "Two heat maps, MLP and Transformer, with the epoch of one mask across and that of the other upwards; colour gives the Jaccard distance, which is zero on the diagonal."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.0, sharey=True)
 half = (grid[1] - grid[0]) / 2
-for ax, (system, found) in zip(axes[0], distances.items(), strict=True):
+for ax, comparison in zip(axes[0], chapter, strict=True):
     edges = (grid[0] - half, grid[-1] + half)
-    image = ax.imshow(np.median(found, 0), origin="lower", extent=edges * 2, vmin=0, vmax=0.8, cmap="viridis")
+    image = ax.imshow(np.median(apart[comparison.name], 0), origin="lower", extent=edges * 2, vmin=0, vmax=0.8, cmap="viridis")
     ax.grid(False)
-    figures.label(ax, figures.system(system), "epoch of the other mask")
+    figures.label(ax, comparison.label, "epoch of the other mask")
     ax.yaxis.set_major_formatter(ax.xaxis.get_major_formatter())
 axes[0, 1].set_ylabel("")
 bar = figure.colorbar(image, ax=axes, shrink=0.8, label="Jaccard distance (line: independent)")
 bar.ax.axhline(independent, color="black", linewidth=2)
-figures.sign(figure, settings)
+chapter.sign(figure)
 
 # %% mystnb={"figure": {"caption": "Jaccard distance to the final mask over the epoch of the cut, of all weights (top) and matrix by matrix (middle, medians), with test accuracy of the base (bottom), as in the paper's Fig. 22 (right). Thin lines are single seeds, bands their range. Dotted lines are independent masks; in the middle they keep as much of the matrix as the two masks do.", "name": "fig-distance-to-final"}, "image": {"alt": "Six panels, MLP and Transformer side by side. Above, the distance of each mask to the final one over the epoch of the cut; in the middle the same for each weight matrix; below, the test accuracy of the base over epochs."}} tags=["hide-input"]
 NAMES = ["W_E", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U"]
 TINTS = dict(zip(NAMES, plt.colormaps["tab10"].colors, strict=False))
 STYLES = {name: "--" if name in ("W_K", "W_O", "W_out", "W_U") else "-" for name in NAMES}  # pairs that lie close together
 shared = {  # distance to the final mask by matrix, and what independent masks of the same shares would have: [S, T]
-    system: {name: np.stack([structure.jaccard_distances(one)[-1] for one in found]) for name, found in matrices.items()}
-    for system, matrices in parts.items()
+    setting: {name: np.stack([structure.jaccard_distances(one)[-1] for one in found]) for name, found in matrices.items()}
+    for setting, matrices in parts.items()
 }
-shares = {system: {name: found.mean(2) for name, found in matrices.items()} for system, matrices in parts.items()}
+shares = {setting: {name: found.mean(2) for name, found in matrices.items()} for setting, matrices in parts.items()}
 chance = {
-    system: {
+    setting: {
         name: np.array([[structure.expected_jaccard(kept, row[-1]) for kept in row] for row in found])
         for name, found in matrices.items()
     }
-    for system, matrices in shares.items()
+    for setting, matrices in shares.items()
 }
 figure, axes = figures.panels(3, 2, height=2.6, sharex=True, sharey="row")
-for column, system in zip(axes.T, results.records, strict=True):
-    to_final, base = distances[system][:, -1], results.records[system]["base"]
+for column, comparison in zip(axes.T, chapter, strict=True):
+    setting = comparison.name
+    to_final = apart[setting][:, -1]
     column[0].plot(grid, to_final.T, color="0.2", linewidth=0.6, alpha=0.4)
     column[0].fill_between(grid, to_final.min(0), to_final.max(0), color="0.2", alpha=0.12, linewidth=0)
     column[0].plot(grid, np.median(to_final, 0), color="0.2", marker="o", markersize=3)
     column[0].axhline(independent, color="0.35", linewidth=1.2, linestyle=":")
     column[0].annotate("independent masks", (0.99, independent), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
-    for name, found in shared[system].items():
+    for name, found in shared[setting].items():
         column[1].plot(grid, np.median(found, 0), STYLES[name], color=TINTS[name], label=name)
-        column[1].plot(grid, np.median(chance[system][name], 0), ":", color=TINTS[name], linewidth=0.9)
-    figures.curve(column[2], base, "test_accuracy", "base")
-    figures.label(column[0], figures.system(system), "distance to final mask", x="")
+        column[1].plot(grid, np.median(chance[setting][name], 0), ":", color=TINTS[name], linewidth=0.9)
+    figures.curve(column[2], comparison, "base")
+    figures.label(column[0], comparison.label, "distance to final mask", x="")
     figures.label(column[1], "", "by matrix", x="")
     figures.label(column[2], "", "test accuracy of base")
 for row in axes:
@@ -155,31 +149,31 @@ for row in axes:
 axes[0, 0].set_ylim(top=0.87)
 handles = {label: handle for ax in axes[1] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
 figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", ncols=8, fontsize=10, columnspacing=1.0, handlelength=1.8)
-figures.sign(figure, settings)
+chapter.sign(figure)
 
 
 # %% mystnb={"figure": {"caption": "Share of each matrix that the mask keeps, by the epoch of the cut, median and range over seeds. At epoch 0, the mask that the same rule cuts from the initial weights; the dotted line is the share of all weights.", "name": "fig-kept"}, "image": {"alt": "Two panels, MLP and Transformer, with one line for each weight matrix; upwards the share of its weights that the mask keeps, across the epoch at which the mask was cut."}} tags=["hide-input"]
 def initial_shares(run):
     """What magnitude pruning keeps of each matrix before any training."""
-    mask = pruning.magnitude(run.initial_weights(), settings.pruning_rate)
+    mask = pruning.magnitude(run.initial_weights(), chapter.parameters.pruning_rate)
     return {name: matrix.mean() for name, matrix in run.split(mask).items()}
 
 
 figure, axes = figures.panels(1, 2, height=3.6, sharey=True)
-starts = {system: pd.DataFrame([initial_shares(run) for run in of]) for system, of in runs.items()}  # rows are seeds
-for ax, (system, matrices) in zip(axes[0], shares.items(), strict=True):
-    for name, found in matrices.items():
-        values = np.column_stack([starts[system][name], found])
+starts = {c.name: pd.DataFrame([initial_shares(record.run) for record in c["base"]]) for c in chapter}  # rows are seeds
+for ax, comparison in zip(axes[0], chapter, strict=True):
+    for name, found in shares[comparison.name].items():
+        values = np.column_stack([starts[comparison.name][name], found])
         ax.fill_between([0, *grid], values.min(0), values.max(0), color=TINTS[name], alpha=0.15, linewidth=0)
         ax.plot([0, *grid], np.median(values, 0), STYLES[name], color=TINTS[name], label=name)
     ax.axhline(kept_share, color="0.35", linewidth=1.2, linestyle=":")
-    figures.label(ax, figures.system(system), "share of weights kept", x="epoch")
+    figures.label(ax, comparison.label, "share of weights kept", x="epoch")
     ax.set_xlabel("epoch at which the mask was cut")
     ax.set_ylim(-0.03, 1.03)
 axes[0, 1].set_ylabel("")
 handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
 figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", ncols=8, fontsize=10, columnspacing=1.0, handlelength=1.8)
-figures.sign(figure, settings)
+chapter.sign(figure)
 
 
 # %% mystnb={"figure": {"caption": "Graph measures of the MLP's masks, one point for each seed, a bar at the median. The paper claims longer paths and less clustering for grokked masks. C28 is judged by average path length and bipartite clustering; the other panels are further definitions.", "name": "fig-graph"}, "image": {"alt": "Six panels with one row of points for each kind of mask, from memorization, transition and grokked to three kinds of random masks. Panels show average path length, its harmonic mean, bipartite clustering, square clustering, and clustering among neurons with dead neurons left out or counted as zero."}} tags=["hide-input"]
@@ -198,82 +192,87 @@ def measured(matrices):
 
 
 RANDOM = {"count": "random", "matrix": "random, by matrix", "neuron": "random, by node"}
-KINDS = ["memorization", "transition", "grokked", *RANDOM.values()]
-net = results.records["mlp"]
-t_gen = measures.generalization_epochs(net["base"], taus["mlp"])
-known = [t is not None and grid[0] < t <= settings.ticket_epoch for t in t_gen]
+MASKS = ["memorization", "transition", "grokked", *RANDOM.values()]
+mlp = chapter["mlp"]
+t_gen = mlp.t_gen("base")
+known = [t is not None and grid[0] < t <= chapter.parameters.ticket_epoch for t in t_gen]
 
 
-def masks_of(i):
-    """The masks of seed number i that are compared, by kind."""
-    grokked, run = net["ticket"][i].mask, net["ticket"][i].run
-    before = [mask for t, mask in zip(grid, masks["mlp"][i], strict=True) if t_gen[i] is not None and t < t_gen[i]]
-    found = {"memorization": masks["mlp"][i][0], "transition": before[-1] if before else None, "grokked": grokked}
-    return found | {kind: structure.random_mask_like(run, grokked, keep, run.seed) for keep, kind in RANDOM.items()}
+def masks_of(seed):
+    """The masks of a seed that are compared, by name."""
+    grokked, run, t = seed["ticket"].mask, seed["ticket"].run, seed.t_gen("base")
+    found = [record.mask for record in seed.family("epoch").values()]
+    before = [mask for epoch, mask in zip(grid, found, strict=True) if t is not None and epoch < t]
+    named = {"memorization": found[0], "transition": before[-1] if before else None, "grokked": grokked}
+    return named | {name: structure.random_mask_like(run, grokked, keep, run.seed) for keep, name in RANDOM.items()}
 
 
 graphs = pd.DataFrame(
     [
-        {"seed": net["base"][i].seed, "kind": kind} | measured(structure.chain(net["base"][i].run, mask))
-        for i in each
-        for kind, mask in masks_of(i).items()
+        {"seed": seed.seed, "mask": name} | measured(structure.chain(seed["base"].run, mask))
+        for seed in mlp.one_by_one()
+        for name, mask in masks_of(seed).items()
         if mask is not None
     ]
 )
-columns = [name for name in graphs if name not in ("seed", "kind", "nodes without edges")]
-tints = {"memorization": figures.shade(grid[0], grid[-1]), "transition": figures.shade(grid[4], grid[-1]), "grokked": figures.colour("ticket")}
+columns = [name for name in graphs if name not in ("seed", "mask", "nodes without edges")]
+tints = {"memorization": figures.shade(grid[0], grid[-1]), "transition": figures.shade(grid[4], grid[-1]), "grokked": Arm("ticket").colour}
 figure, axes = figures.panels(3, 2, height=2.5, sharey=True)
 for ax, name in zip(axes.flat, columns, strict=True):
-    for y, kind in enumerate(KINDS):
-        values = graphs.loc[graphs["kind"] == kind, name].dropna()
-        ax.scatter(values, np.full(len(values), y), color=tints.get(kind, figures.colour("random")), s=20, zorder=2)
+    for y, mask in enumerate(MASKS):
+        values = graphs.loc[graphs["mask"] == mask, name].dropna()
+        ax.scatter(values, np.full(len(values), y), color=tints.get(mask, Arm("random").colour), s=20, zorder=2)
         if len(values):
             ax.scatter(np.median(values), y, color="0.2", marker="|", s=180, zorder=3)
     ax.ticklabel_format(useOffset=False)
     ax.locator_params(axis="x", nbins=5)
     figures.label(ax, "", "", x=name)
-axes[0, 0].set_yticks(range(len(KINDS)), KINDS)
-axes[0, 0].set_ylim(len(KINDS) - 0.5, -0.5)
-figures.sign(figure, settings)
+axes[0, 0].set_yticks(range(len(MASKS)), MASKS)
+axes[0, 0].set_ylim(len(MASKS) - 0.5, -0.5)
+chapter.sign(figure)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
+epochs = range(len(grid))
 pairs = pd.DataFrame(
     [
-        {"system": s, "seed": settings.seeds[i], "epoch": grid[a], "other epoch": grid[b], "distance": found[i, a, b]}
-        for s, found in distances.items()
-        for i, (a, b) in itertools.product(each, itertools.combinations(range(len(grid)), 2))
+        {"setting": c.name, "seed": seed, "epoch": grid[a], "other epoch": grid[b], "distance": apart[c.name][i, a, b]}
+        for c in chapter
+        for i, seed in enumerate(c.seeds)
+        for a in epochs
+        for b in epochs[a + 1 :]
     ]
 )
 by_matrix = pd.DataFrame(
     [
-        {"system": s, "seed": settings.seeds[i], "epoch": t, "matrix": name, "distance to final": found[i, k], "independent": chance[s][name][i, k], "kept": shares[s][name][i, k]}
-        for s, matrices in shared.items()
-        for name, found in matrices.items()
-        for i, (k, t) in itertools.product(each, enumerate(grid))
+        {
+            "setting": c.name,
+            "seed": seed,
+            "epoch": grid[k],
+            "matrix": name,
+            "distance to final": shared[c.name][name][i, k],
+            "independent": chance[c.name][name][i, k],
+            "kept": shares[c.name][name][i, k],
+        }
+        for c in chapter
+        for name in shared[c.name]
+        for i, seed in enumerate(c.seeds)
+        for k in epochs
     ]
 )
-HTML(report.download(pairs, "structure-distances") + report.download(by_matrix, "structure-matrices") + report.download(graphs, "structure-graphs"))
-
 
 # %% [markdown]
 # Graph measures, median and range over seeds:
 
-# %% tags=["remove-input"]
-def span(values, form=".2f"):
-    """Median and range in words."""
-    values = np.asarray(values, dtype=float)
-    return f"{np.median(values):{form}} ({np.min(values):{form}} to {np.max(values):{form}})" if np.isfinite(values).any() else "–"
-
-
-text = graphs.groupby("kind")[columns].agg(lambda x: span(x, ".4f")).reindex(KINDS).dropna(how="all")
-isolated = graphs.groupby("kind")["nodes without edges"].agg(lambda x: span(x, ".0f"))
-HTML(report.table(text.join(isolated).reset_index().rename(columns={"kind": "mask"})))
+# %% tags=["hide-input"]
+text = graphs.groupby("mask")[columns].agg(lambda x: tables.range_text(x, ".4f")).reindex(MASKS).dropna(how="all")
+isolated = graphs.groupby("mask")["nodes without edges"].agg(lambda x: tables.range_text(x, ".0f"))
+chapter.table(text.join(isolated).reset_index())
 
 # %% [markdown]
 # ## Verdict
 
 # %% tags=["remove-input"]
-HTML("".join(report.verdict(judgement) for judgement in results.judgements))
+chapter.verdicts()
 
 # %% [markdown]
 # How steady is the change, and when is it fastest? *Fall* is the step of the grid in which the distance to the final mask falls most (without
@@ -281,136 +280,101 @@ HTML("".join(report.verdict(judgement) for judgement in results.judgements))
 # final mask. A distance that falls steadily would go with any accuracy that rises, so the correlation with the epoch itself stands
 # beside that with accuracy. The Transformer is shown for comparison; no claim is judged on it.
 
-# %% tags=["remove-input"]
-rows = []
-for system, kinds in results.records.items():
-    gaps = np.abs(np.subtract.outer(grid, grid))[np.triu_indices(len(grid), 1)]
-    for i, base in enumerate(kinds["base"]):
-        found, accuracy = distances[system][i], measures.accuracy_at_cuts(kinds, i)
-        to_final, time = found[-1], measures.generalization_epoch(base, taus[system])
+# %% tags=["hide-input"]
+rows, step = [], grid[1] - grid[0]
+for comparison in chapter:
+    for i, seed in enumerate(comparison.one_by_one()):
+        found, accuracy, time = apart[comparison.name][i], accuracy_at_cuts(seed), seed.t_gen("base")
+        to_final = found[-1]
         fall, change = int(np.argmin(np.diff(to_final[:-1]))), int(np.argmax(np.diagonal(found, 1)))
-        rows.append(
-            {
-                "system": figures.system(system), "seed": base.seed, "t_gen": time,
-                "fall": f"{grid[fall]:,} – {grid[fall + 1]:,}", "change": f"{grid[change]:,} – {grid[change + 1]:,}",
-                "fall off by": np.nan if time is None else max(grid[fall] - time, time - grid[fall + 1], 0),
-                "change off by": np.nan if time is None else max(grid[change] - time, time - grid[change + 1], 0),
-                "correlation with accuracy": measures.correlation(pearsonr, to_final[:-1], accuracy[:-1]),
-                "correlation with epoch": measures.correlation(pearsonr, to_final[:-1], grid[:-1]),
-                "first to final": to_final[0],
-            }
-        )  # fmt: skip
-course = pd.DataFrame(rows).astype({"t_gen": "Int64"})
-HTML(report.table(course.drop(columns=["fall off by", "change off by"])))
+        off = {}
+        for name, at in (("fall", fall), ("change", change)):
+            off[name] = f"{grid[at]:,} – {grid[at + 1]:,}"
+            off[f"{name} off by"] = None if time is None else max(grid[at] - time, time - grid[at + 1], 0)
+        with_accuracy, with_epoch = (correlation(pearsonr, to_final[:-1], x[:-1]) for x in (accuracy, grid))
+        correlations = {"correlation with accuracy": with_accuracy, "correlation with epoch": with_epoch}
+        rows.append({"setting": comparison.label, "seed": seed.seed, "t_gen": time, **off, **correlations, "first to final": to_final[0]})
+course = pd.DataFrame(rows).astype(dict.fromkeys(["t_gen", "fall off by", "change off by"], "Int64"))
+chapter.table(course)
 
-# %% tags=["remove-input"]
-lines, step = [], grid[1] - grid[0]
-for system, found in distances.items():
-    mine = course[course["system"] == figures.system(system)]
+# %% tags=["hide-input"]
+rows = []
+for comparison in chapter:
+    mine, setting = course[course["setting"] == comparison.label], comparison.name
     timed = mine.dropna(subset=["t_gen"])
-    text = f"* **{figures.system(system)}.** "
-    if len(timed):
-        text += (
-            f"t_gen lies within the step of the steepest fall on {(timed['fall off by'] == 0).sum()} of {len(timed)} seeds that generalize, and at most "
-            f"one step of {step:,} epochs from it on {(timed['fall off by'] <= step).sum()}; for the largest change these are "
-            f"{(timed['change off by'] == 0).sum()} and {(timed['change off by'] <= step).sum()}. "
-        )
-    else:
-        text += "No base run generalizes, so there is no t_gen to compare with. "
-    stronger = (mine["correlation with accuracy"] < mine["correlation with epoch"]).sum()
-    text += f"Accuracy goes with the distance more closely than the epoch does on {stronger} of {len(mine)} seeds. "
-    sizes = [p.stop - p.start for p in runs[system][0].parts().values()]
-    ends = np.stack([np.array([shares[system][name][:, k] for name in shares[system]]).T for k in (0, -1)])  # [2, S, matrices]
-    within = [structure.expected_jaccard(*ends[:, i], sizes) for i in each]
-    text += (
-        f"Between the first mask and the final one the distance is {span(mine['first to final'], '.3f')}; independent masks have {independent:.3f}, and "
-        f"{span(within, '.3f')} if each matrix keeps its share. "
-    )
-    ratio = {name: np.median(one[:, 0] / chance[system][name][:, 0]) for name, one in shared[system].items()}
+    within = {f"{name} within a step of t_gen": f"{int((timed[f'{name} off by'] <= step).sum())} of {len(timed)}" for name in ("fall", "change")}
+    stronger = int((mine["correlation with accuracy"] < mine["correlation with epoch"]).sum())
+    ratio = {name: np.median(one[:, 0] / chance[setting][name][:, 0]) for name, one in shared[setting].items()}
     closest, farthest = min(ratio, key=ratio.get), max(ratio, key=ratio.get)
-    text += (
-        f"By matrix, this distance over that of independent masks is smallest in {closest} ({ratio[closest]:.2f}) and largest in "
-        f"{farthest} ({ratio[farthest]:.2f})."
+    rows.append(
+        {
+            "setting": comparison.label,
+            **within,
+            "goes with accuracy more closely than with the epoch": f"{stronger} of {len(mine)}",
+            "first to final mask": tables.range_text(mine["first to final"]),
+            "closest matrix, over independent": f"{closest} ({ratio[closest]:.2f})",
+            "farthest matrix": f"{farthest} ({ratio[farthest]:.2f})",
+        }
     )
-    lines.append(text)
-Markdown("Median (range) over seeds:\n\n" + "\n".join(lines))
+chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
-# Which matrices the ticket prunes most:
+# What the ticket prunes of each matrix, beside what magnitude prunes before training and in the first mask:
 
-# %% tags=["remove-input"]
-lines = []
-for system, of in runs.items():
-    pruned = pd.DataFrame([{name: 1 - matrix.mean() for name, matrix in record.run.split(record.mask).items()} for record in results.records[system]["ticket"]])
-    before = {"before training": 1 - starts[system].median(), f"of epoch {grid[0]:,}": pd.Series({n: 1 - np.median(x[:, 0]) for n, x in shares[system].items()})}
-    order = pruned.median().sort_values(ascending=False).index
-    first = (pruned[order[0]] == pruned.max(axis=1)).sum()
-    words = "; ".join(f"{name} {span(pruned[name], '.3f')}" for name in order)
-    earlier = "; ".join(f"in the mask {when} the most pruned is {value.idxmax()} ({value.max():.3f})" for when, value in before.items())
-    lines.append(
-        f"* **{figures.system(system)}.** Share pruned, from most to least: {words}. No matrix is pruned more than {order[0]} on {first} of {len(pruned)} seeds; {earlier}."
-    )
-Markdown("\n".join(lines))
+# %% tags=["hide-input"]
+rows = []
+for comparison in chapter:
+    masks_of_ticket = [record.run.split(record.mask) for record in comparison["ticket"]]
+    for name in masks_of_ticket[0]:
+        pruned = {"ticket": [1 - mask[name].mean() for mask in masks_of_ticket]}
+        pruned |= {"before training": 1 - starts[comparison.name][name], f"mask of {grid[0]:,}": 1 - shares[comparison.name][name][:, 0]}
+        rows.append({"setting": comparison.label, "matrix": name, **{when: tables.range_text(x) for when, x in pruned.items()}})
+chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # Does the verdict on C28 depend on the definition? The percent by which grokked masks differ from the others, median and range over the seeds that
 # generalize between the first cut and the ticket's, with the outcome that the rule of C28 would give to this difference (for path
 # lengths a difference above zero, for clustering one below):
 
-# %% tags=["remove-input"]
-(judged,) = [j for j in results.judgements if j.claim.id == "C28"]
-longer, smaller = judged.claim.rules[0], judged.claim.rules[2]
-seen = graphs[graphs["seed"].isin([s for s, yes in zip(settings.seeds, known, strict=True) if yes])]
-wide = {kind: frame.set_index("seed")[columns] for kind, frame in seen.groupby("kind")}
+# %% tags=["hide-input"]
+(judged,) = [judgement for judgement in chapter.judgements if judgement.claim.id == "C28"]
+longer, smaller = judged.claim.parts[0].rule, judged.claim.parts[2].rule
+seen = graphs[graphs["seed"].isin([s for s, yes in zip(mlp.seeds, known, strict=True) if yes])]
+wide = {mask: frame.set_index("seed")[columns] for mask, frame in seen.groupby("mask")}
 outcomes, rows = {}, []
 for name in columns:
     row = {"measure": name}
-    for other in [kind for kind in KINDS if kind not in ("grokked", "transition")]:
-        if not len(seen):
-            row[other], outcomes[name, other] = "open", "inconclusive"
-            continue
-        percent = (100 * (wide["grokked"][name] / wide[other][name] - 1)).to_numpy()
+    for other in [mask for mask in MASKS if mask not in ("grokked", "transition")]:
+        percent = (100 * (wide["grokked"][name] / wide[other][name] - 1)).to_numpy() if len(seen) else np.empty(0)
+        enough = MIN_SEEDS <= len(percent) == len(mlp.seeds)
         rule = longer if "path" in name else smaller
-        enough = len(percent) >= claims.MIN_SEEDS and len(percent) == len(settings.seeds)
-        outcome = rule.outcome(*claims.bootstrap_median(percent, percent)[1:]) if enough else "inconclusive"
-        row[other], outcomes[name, other] = f"{span(percent, '+.3f')}: {outcome}", outcome
+        outcomes[name, other] = rule.outcome(*bootstrap_median(percent, percent)[1:]) if enough else "inconclusive"
+        row[other] = f"{tables.range_text(percent, '+.3f')}: {outcomes[name, other]}"
     rows.append(row)
-HTML(report.table(pd.DataFrame(rows)))
+chapter.table(pd.DataFrame(rows))
 
+# %% tags=["hide-input"]
+rows = []
+for path in columns[:2]:
+    for cluster in columns[2:]:
+        found = {outcomes[name, other] for name in (path, cluster) for other in ("memorization", "random")}
+        verdict = next((word for word in ("refuted", "inconclusive") if word in found), "replicated")
+        rows.append({"path length": path, "clustering": cluster, "C28 would be": verdict})
+chapter.table(pd.DataFrame(rows))
 
-# %% tags=["remove-input"]
-def verdict_with(path, cluster):
-    """The verdict on C28 by two definitions, against memorization and random masks of as many edges."""
-    found = {outcomes[name, other] for name in (path, cluster) for other in ("memorization", "random")}
-    return "refuted" if "refuted" in found else "inconclusive" if "inconclusive" in found else "replicated"
+# %% [markdown]
+# By pairs of definitions, the verdict on C28 stands above. How much of the difference between grokked masks and random ones (medians) is there
+# already in random masks with the same numbers of edges in each matrix, and at each node:
 
-
-combined = {(path, cluster): verdict_with(path, cluster) for path in columns[:2] for cluster in columns[2:]}
-lines = [f"{path} and {cluster}: {verdict}" for (path, cluster), verdict in combined.items()]
-alike = len(set(combined.values())) == 1
-text = (
-    f"By pairs of definitions, C28 would be: {'; '.join(lines)}. "
-    f"The verdict {'is the same for all of them' if alike else 'depends on the definition'}."
-)
-if len(seen):
-    middle = {kind: frame.median() for kind, frame in wide.items()}
-    explained = []
-    for name in columns:
-        whole = middle["grokked"][name] - middle["random"][name]
-        if whole:
-            kept = [(middle[kind][name] - middle["random"][name]) / whole for kind in ("random, by matrix", "random, by node")]
-            explained.append(f"{name} {kept[0]:.0%} and {kept[1]:.0%}")
-    lone = seen[seen["kind"] == "grokked"]["nodes without edges"]
-    hidden = [int((~matrices[1].any(0) & ~matrices[2].any(1)).sum()) for matrices in (structure.chain(r.run, r.mask) for r, yes in zip(net["ticket"], known, strict=True) if yes)]
-    text += (
-        "\n\nHow much of the difference between grokked masks and random ones (medians) is there already in random masks with the same numbers of edges "
-        f"in each matrix, and at each node: {'; '.join(explained)}. Grokked masks leave {span(lone, '.0f')} nodes without any edge, "
-        f"of which {span(hidden, '.0f')} are hidden neurons: the mean path leaves these out, the harmonic mean counts their missing paths."
-    )
-Markdown(text)
-
-# %% tags=["remove-input"]
-HTML(report.evidence(results.judgements, precision=4))
+# %% tags=["hide-input"]
+middle = {mask: frame.median() for mask, frame in wide.items()}
+rows = []
+for name in columns if len(seen) else []:
+    whole = middle["grokked"][name] - middle["random"][name]
+    for keep in ("random, by matrix", "random, by node"):
+        explained = (middle[keep][name] - middle["random"][name]) / whole if whole else np.nan
+        rows.append({"measure": name, "random masks": keep, "share of the difference": f"{explained:.0%}"})
+chapter.table(pd.DataFrame(rows).pivot(index="measure", columns="random masks", values="share of the difference").reset_index() if rows else pd.DataFrame({"": ["no seed generalizes"]}))
 
 # %% [markdown]
 # ## What differs from the paper
@@ -421,10 +385,7 @@ HTML(report.evidence(results.judgements, precision=4))
 # * Graph measures are those of the MLP. The Transformer adds what each layer computes to its input, so that its layers do not form a chain.
 # * Path lengths and clustering ignore the sizes of weights, as a mask does.
 #
-# ## Rerun this chapter
+# ## Data and rerun
 
 # %% tags=["remove-input"]
-Markdown(f"```bash\n{report.rerun('structure')}\n```")
-
-# %% tags=["remove-input"]
-HTML(report.provenance(results, settings))
+chapter.close(distances=pairs, matrices=by_matrix, graphs=graphs)

@@ -245,7 +245,7 @@ def small_multiples(axes: Axes, table: np.ndarray, where: Arm, title: str, colum
     axes.set(xlim=(0, columns), ylim=(0, rows))
     axes.add_collection(LineCollection(frame, colors="0.85", linewidths=0.8))
     axes.add_collection(LineCollection(waves, colors=where.colour, linewidths=0.9))
-    axes.set_title(f"{title}; each panel ± {top:.2g}", fontsize=10, color=colour(kind))
+    axes.set_title(f"{title}; each panel ± {top:.2g}", fontsize=10, color=where.colour)
 
 
 def small_png(figure: Figure, arms: Sequence[Arm]) -> bytes:
