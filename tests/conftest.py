@@ -1,7 +1,7 @@
 """What several test modules share."""
 
 import dataclasses
-import functools
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,12 @@ import pytest
 import reference
 import torch
 
-from lib.experiments import chapters as experiments
+from lib.experiments import settings
+from lib.files import read_all, write
 from lib.train import images
 from lib.train.models import MLP, ImageMLP, Transformer
 from lib.train.optim import AdamW
-from lib.train.runs import Run, Ticket
+from lib.train.runs import Origin, Run, Ticket
 from lib.records.store import Store
 from lib.train.tasks import ImageTask, ModularTask
 from lib.train.trainer import Trained, train
@@ -98,8 +99,8 @@ class Poisoned:
     def needs(self) -> list[tuple[Run, int]]:
         return []
 
-    def make(self, run: Run, weights_of: object) -> tuple[np.ndarray, None]:
-        return np.append(np.float32("nan"), run.initial_weights()[1:]), None
+    def make(self, run: Run, weights_of: object) -> Origin:
+        return Origin(np.append(np.float32("nan"), run.initial_weights()[1:]))
 
 
 def train_dense(
@@ -160,6 +161,24 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results", tmp_path / "cache")
 
 
+def forget(store: Store, *runs: Run) -> None:
+    """Takes the records of runs out of their files."""
+    for run in runs:
+        for path in store._places.pop(run.key, []):
+            rest = {key: content for key, content in read_all(path).items() if key != run.key}
+            write(path, rest)
+
+
+def damage(store: Store, run: Run) -> None:
+    """Damages the record of a run and leaves the others of its file alone."""
+    (path,) = store._places[run.key]
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, b"x" if name.startswith(f"{run.key}/metrics") else content)
+
+
 @pytest.fixture
 def double() -> Iterator[None]:
     """Whatever PyTorch makes is float64: what is compared then is algebra, not rounding."""
@@ -187,9 +206,10 @@ def tiny_chapter(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.delenv(images.VARIABLE, raising=False)
     monkeypatch.setattr(images, "load", load)
-    monkeypatch.setattr(experiments, "ImageTask", functools.partial(ImageTask, **counts))
-    monkeypatch.setattr(experiments, "ImageMLP", functools.partial(ImageMLP, width=4))
-    monkeypatch.setattr(experiments, "DIGITS_TASK", {"images": images.DIGITS} | counts)
+    monkeypatch.setattr(settings, "image_task", lambda name, seed: ImageTask(images=name, seed=seed, **counts))
+    for name, layers, where in (("", 2, None), ("/digits", 2, "digits"), ("/four-matrices", 3, None)):
+        small = settings.image(f"mnist-mlp{name}", name, ImageMLP(width=4, hidden_layers=layers), where)
+        monkeypatch.setitem(settings.SETTINGS, small.name, small)
     return loaded
 
 

@@ -5,22 +5,25 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 import yaml
 
+from made_up import BY_ID, judge
+
+from lib.analysis import times
+from lib.analysis.times import MeasureError
+from lib.book import tables
 from lib.claims import judging as c
-from lib.claims import measures
+from lib.claims import statistics as s
+from lib.claims.claims import CLAIMS, Claim, ClaimsError, Judged, load_claims
 from lib.train.models import MLP
 from lib.train.runs import Run
 from lib.train.tasks import ModularTask
 
-CLAIMS_FILE = Path(__file__).parents[1] / "book" / "claims.yml"
 EPOCHS = np.arange(0, 30_001, 100)
-BY_ID = {entry.id: entry for entry in c.load_claims(CLAIMS_FILE)}
 KEYS = ["id", "system", "verdict", "estimate", "low", "high", "unit", "seeds", "profile"]
 
 
@@ -51,46 +54,54 @@ def staged_norm(epochs=EPOCHS, start=50.0, peak=100.0, peak_at=2_000, fallen_at=
     return np.interp(epochs, [0, peak_at, fallen_at, epochs[-1]], [start, peak, end, end])
 
 
-def judge_norms(l1, l2=None, t_gen=12_000, epochs=EPOCHS, claim=BY_ID["C17"], seeds=5):
+def judge_norms(l1, l2=None, t_gen=12_000, epochs=EPOCHS, claim="C17", seeds=5):
     record = {"l1": l1, "l2": staged_norm(epochs) if l2 is None else l2}
     base = [grokking(t_gen, seed, epochs, **record) for seed in range(seeds)]
-    return c.judge(claim, "mlp", {"base": base}, "paper")
+    return judge(claim, {"base": base}, "mlp", "paper")
 
 
 # --- the file -----------------------------------------------------------------------------------------------------
 
 
 def test_every_claim_and_question_stands_in_the_file_once():
-    raw = Counter(entry["id"] for entry in yaml.safe_load(CLAIMS_FILE.read_text(encoding="utf-8")))
+    raw = Counter(entry["id"] for entry in yaml.safe_load(CLAIMS.read_text(encoding="utf-8")))
     wanted = [f"C{k:02d}" for k in [*range(1, 35), *range(40, 48)]] + [f"Q{k:02d}" for k in range(1, 8)]
     assert raw == Counter(wanted)
-    assert [entry.id for entry in c.load_claims(CLAIMS_FILE)] == wanted
+    assert [entry.id for entry in load_claims(CLAIMS)] == wanted
 
 
-def test_systems_are_named_once_a_claim():
-    assert all(len(set(e.systems)) == len(e.systems) for e in BY_ID.values() if isinstance(e, c.Claim))
-    assert BY_ID["C05"].systems == ["mlp", "transformer"]
+def systems(entry):
+    return [judged.system for judged in entry.judged]
+
+
+def test_no_two_judgements_share_a_name():
+    claims = [entry for entry in BY_ID.values() if isinstance(entry, Claim)]
+    assert all(len(set(systems(entry))) == len(entry.judged) for entry in claims)
+    assert systems(BY_ID["C05"]) == ["mlp", "transformer"]
+    named = {}  # one name means one thing in all claims
+    for judged in (judged for entry in claims for judged in entry.judged):
+        assert named.setdefault(judged.system, (judged.setting, judged.variant)) == (judged.setting, judged.variant)
 
 
 @pytest.mark.parametrize("claim_id", ["C01", "C02"])
 def test_the_speed_up_rule_is_the_one_in_the_criterion(claim_id):
-    rule = BY_ID[claim_id].rule
+    rule = BY_ID[claim_id].parts[0].rule
     assert (rule.replicated_above, rule.refuted_below) == (2, 1.2)
     assert (rule.replicated_below, rule.refuted_above) == (None, None)
 
 
 @pytest.mark.parametrize("claim_id", ["C17", "C18"])
 def test_the_norm_rule_is_the_one_in_the_criterion(claim_id):
-    rule = BY_ID[claim_id].rule
+    rule = BY_ID[claim_id].parts[0].rule
     assert (rule.replicated_at_least, rule.refuted_at_most) == (0.8, 0.5)
     limits = {"peak_before": 5000, "peak_after": 0, "flat_after": 5000, "of_budget": 30000, "drift_below": 0.05}
-    assert rule.limits.model_dump() == limits
+    assert BY_ID[claim_id].parts[0].arguments == limits
 
 
 def test_thresholds_in_rules_are_those_in_the_words():
     for entry in BY_ID.values():
-        for rule in getattr(entry, "rules", []):
-            if isinstance(rule, c.IntervalRule):
+        for rule in [part.rule for part in getattr(entry, "parts", [])]:
+            if isinstance(rule, s.IntervalRule):
                 numbers = {value for value in rule.model_dump(exclude={"kind", "by"}).values() if value}
                 assert all(f"{value:g}" in entry.criterion for value in numbers), entry.id
 
@@ -98,9 +109,9 @@ def test_thresholds_in_rules_are_those_in_the_words():
 def entry(**changes):
     """One valid claim as YAML; a change to None drops the field."""
     fields = {
-        "id": "C01", "title": "A title", "source": "§1", "chapter": "main-results", "systems": ["mlp"],
+        "id": "C01", "title": "A title", "source": "§1", "chapter": "main-results", "judged": ["mlp"],
         "claim": "It is so.", "measure": "Speed-up.", "criterion": "Above 2.",
-        "rule": {"kind": "interval", "replicated_above": 2, "refuted_below": 1.2},
+        "parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": 2, "refuted_below": 1.2}}],
     }  # fmt: skip
     return {key: value for key, value in (fields | changes).items() if value is not None}
 
@@ -108,11 +119,11 @@ def entry(**changes):
 def load(tmp_path, content):
     path = tmp_path / "claims.yml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
-    return c.load_claims(path)
+    return load_claims(path)
 
 
 def test_a_valid_entry_loads(tmp_path):
-    assert [loaded.id for loaded in load(tmp_path, [entry(), entry(id="C02", rule=None)])] == ["C01", "C02"]
+    assert [loaded.id for loaded in load(tmp_path, [entry(), entry(id="C02", parts=None)])] == ["C01", "C02"]
 
 
 @pytest.mark.parametrize(
@@ -121,24 +132,29 @@ def test_a_valid_entry_loads(tmp_path):
         ({"criterion": None}, "criterion"),
         ({"claim": ""}, "claim"),
         ({"speed": 1}, "speed"),
-        ({"systems": []}, "systems"),
-        ({"systems": ["mpl"]}, "systems.0"),
+        ({"judged": []}, "judged"),
+        ({"judged": ["mpl"]}, "judged.0"),
         ({"title": "one two three four five six seven eight nine"}, "title"),
         ({"id": "X01"}, "id"),
-        ({"rule": {"kind": "guess"}}, "rule"),
-        ({"rule": {"kind": "interval", "replicated_above": "2", "refuted_below": 1}}, "replicated_above"),
-        ({"rule": {"kind": "interval", "replicated_abov": 2, "refuted_below": 1}}, "replicated_abov"),
-        ({"rule": {"kind": "interval", "replicated_above": 2}}, "rule"),
-        ({"rule": {"kind": "interval", "replicated_above": 1, "refuted_below": 2}}, "rule"),
-        ({"rule": {"kind": "interval", "replicated_below": 2, "refuted_above": 1}}, "rule"),
-        ({"rule": {"kind": "interval"}}, "rule"),
-        ({"rule": {"kind": "share", "replicated_at_least": 0.5, "refuted_at_most": 0.8}}, "rule"),
-        ({"rule": {"kind": "share", "replicated_at_least": 80, "refuted_at_most": 0.5}}, "replicated_at_least"),
-        ({"rule": {"kind": "interval", "replicated_above": math.inf, "refuted_below": 1}}, "replicated_above"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "guess"}}]}, "rule"),
+        ({"parts": [{"speed_down": {}, "rule": {"kind": "guess"}}]}, "parts.0"),
+        ({"parts": [{"speed_up": {}, "choose": {"arm": {"best": {}}}, "rule": {"kind": "guess"}}]}, "choose"),
+        ({"judged": ["mlp", "mlp"]}, "judged"),
+        ({"judged": [{"setting": "mlp", "variant": "a-b"}]}, "judged"),
+        ({"judged": [{"setting": "mlp", "variant": "x", "with": [{}, {}]}]}, "judged"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": "2", "refuted_below": 1}}]}, "replicated_above"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_abov": 2, "refuted_below": 1}}]}, "replicated_abov"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": 2}}]}, "rule"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": 1, "refuted_below": 2}}]}, "rule"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_below": 2, "refuted_above": 1}}]}, "rule"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval"}}]}, "rule"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "share", "replicated_at_least": 0.5, "refuted_at_most": 0.8}}]}, "rule"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "share", "replicated_at_least": 80, "refuted_at_most": 0.5}}]}, "replicated_at_least"),
+        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": math.inf, "refuted_below": 1}}]}, "replicated_above"),
     ],
 )
 def test_a_bad_entry_is_named_with_its_field_in_one_line(tmp_path, changes, field):
-    with pytest.raises(c.ClaimsError) as caught:
+    with pytest.raises(ClaimsError) as caught:
         load(tmp_path, [entry(id="C09"), entry(**changes)])
     message = str(caught.value)
     assert f"claim {changes.get('id', 'C01')}, field '" in message and field in message.split("field ")[1]
@@ -158,14 +174,14 @@ def test_a_bad_entry_is_named_with_its_field_in_one_line(tmp_path, changes, fiel
     ],
 )
 def test_a_bad_file_is_one_sentence(tmp_path, content, words):
-    with pytest.raises(c.ClaimsError, match=words) as caught:
+    with pytest.raises(ClaimsError, match=words) as caught:
         load(tmp_path, content)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(c.ClaimsError, match="nothing.yml cannot be read"):
-        c.load_claims(tmp_path / "nothing.yml")
+    with pytest.raises(ClaimsError, match="nothing.yml cannot be read"):
+        load_claims(tmp_path / "nothing.yml")
 
 
 # --- tau, t_gen, censoring ----------------------------------------------------------------------------------------
@@ -183,53 +199,51 @@ def test_a_missing_file_is_named(tmp_path):
     ],
 )
 def test_tau_is_the_highest_that_every_base_run_reaches(best, tau):
-    assert c.threshold([grokking(5_000, after=accuracy) for accuracy in best]) == tau
+    assert times.threshold([grokking(5_000, after=accuracy) for accuracy in best]) == tau
 
 
 def test_tau_counts_an_accuracy_that_is_lost_again():
     record = grokking(5_000)
     record.metrics["test_accuracy"][100:] = 0.85
-    assert c.threshold([record]) == 0.95
+    assert times.threshold([record]) == 0.95
 
 
 def test_tau_needs_a_base_run():
-    with pytest.raises(c.ClaimsError, match="base"):
-        c.threshold([])
+    with pytest.raises(MeasureError, match="base"):
+        times.threshold([])
 
 
 def test_tau_is_from_the_base_alone():
     records = groups([5_000] * 3, [900] * 3)
     for record in records["ticket"]:
         record.metrics["test_accuracy"] = record.metrics["test_accuracy"] * 0.85
-    judgement = c.judge(BY_ID["C01"], "mlp", records, "paper")
+    judgement = judge("C01", records, "mlp", "paper")
     assert judgement.tau == 0.95
-    assert judgement.measured.table["t_gen ticket"].isna().all()
+    assert judgement.parts[0].table["t_gen, ticket"].isna().all()
 
 
 def test_t_gen_is_the_first_evaluation_at_tau_or_above():
     record = grokking(4_200, after=0.9)
-    assert measures.generalization_epoch(record, 0.9) == 4_200
-    assert measures.generalization_epoch(record, 0.8) == 4_200
-    assert measures.generalization_epoch(record, 0.95) is None
-    assert measures.generalization_epoch(grokking(0), 0.95) == 0
-    assert measures.generalization_epoch(grokking(30_000), 0.95) == 30_000
+    assert times.generalization_epoch(record, 0.9) == 4_200
+    assert times.generalization_epoch(record, 0.8) == 4_200
+    assert times.generalization_epoch(record, 0.95) is None
+    assert times.generalization_epoch(grokking(0), 0.95) == 0
+    assert times.generalization_epoch(grokking(30_000), 0.95) == 30_000
 
 
-def test_delay_is_counted_from_memorization():
-    assert measures.train_epoch(grokking(4_200), 0.95) == 300
-    assert measures.delay(grokking(4_200), 0.95) == 3_900
-    assert measures.delay(grokking(None), 0.95) is None
+def test_fitting_is_about_training_accuracy():
+    assert times.fitting_epoch(grokking(4_200), 0.95) == 300
     unfitted = grokking(4_200)
     unfitted.metrics["train_accuracy"] = unfitted.metrics["train_accuracy"] * 0.5
-    assert measures.train_epoch(unfitted, 0.95) is None and measures.delay(unfitted, 0.95) is None
+    assert times.fitting_epoch(unfitted, 0.95) is None
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_diverged_record_is_an_error_not_a_censored_one(bad):
     record = grokking(None, seed=7)
     record.metrics["test_accuracy"][50] = bad
-    with pytest.raises(c.ClaimsError, match="seed 7: test_accuracy"):
-        measures.generalization_epoch(record, 0.95)
+    with pytest.raises(MeasureError, match="seed 7: test_accuracy"):
+        times.generalization_epoch(record, 0.95)
 
 
 @pytest.mark.parametrize(
@@ -247,13 +261,13 @@ def test_a_diverged_record_is_an_error_not_a_censored_one(bad):
     ],
 )
 def test_ratio_in_every_combination_of_censoring(numerator, denominator, bounds):
-    assert measures.ratio_bounds(numerator, denominator, 30_000) == pytest.approx(bounds)
+    assert times.ratio_bounds(numerator, denominator, 30_000) == pytest.approx(bounds)
 
 
 def test_true_ratio_of_censored_runs_lies_within_the_bounds():
     rng = np.random.default_rng(1)
     for top, bottom in rng.integers(100, 90_000, size=(500, 2)):
-        low, high = measures.ratio_bounds(*(int(t) if t <= 30_000 else None for t in (top, bottom)), 30_000)
+        low, high = times.ratio_bounds(*(int(t) if t <= 30_000 else None for t in (top, bottom)), 30_000)
         assert low <= top / bottom <= high
 
 
@@ -269,14 +283,14 @@ def by_brute_force(values):
 @pytest.mark.parametrize("n", [3, 4, 5, 6])
 def test_exact_bootstrap_is_the_brute_force_one(n):
     values = np.random.default_rng(n).lognormal(size=n)
-    estimate, low, high = c.bootstrap_median(values, values)
+    estimate, low, high = s.bootstrap_median(values, values)
     assert estimate == pytest.approx(np.median(values))
     assert (low, high) == pytest.approx(by_brute_force(values))
 
 
 def test_exact_bootstrap_takes_each_end_from_its_own_bounds():
     low, high = np.array([1.0, 2, 3, 4, 5, 6]), np.array([1.5, 2.5, 9, 10, 11, 12])
-    assert c.bootstrap_median(low, high) == (None, by_brute_force(low)[0], by_brute_force(high)[1])
+    assert s.bootstrap_median(low, high) == (None, by_brute_force(low)[0], by_brute_force(high)[1])
 
 
 @pytest.mark.parametrize("n", [5, 9, 15, 25])  # for odd n the ends are order statistics: both must find the same ones
@@ -285,43 +299,43 @@ def test_bootstrap_agrees_with_scipy(n):
     theirs = scipy.stats.bootstrap(
         (values,), np.median, method="percentile", n_resamples=20_000, rng=np.random.default_rng(99)
     ).confidence_interval
-    _, low, high = c.bootstrap_median(values, values)
+    _, low, high = s.bootstrap_median(values, values)
     assert (low, high) == pytest.approx((theirs.low, theirs.high))
 
 
 def test_sampled_bootstrap_is_the_same_each_time():
     values = np.random.default_rng(0).normal(size=15)
-    assert len({c.bootstrap_median(values, values, resamples=3) for _ in range(20)}) == 1
-    assert len({c.bootstrap_median(values, values, resamples=3, seed=seed) for seed in range(20)}) > 1
+    assert len({s.bootstrap_median(values, values, resamples=3) for _ in range(20)}) == 1
+    assert len({s.bootstrap_median(values, values, resamples=3, seed=seed) for seed in range(20)}) > 1
 
 
 def test_an_interval_of_censored_values_contains_that_of_any_values_within_the_bounds():
     rng = np.random.default_rng(4)
     for _ in range(20):
         low, width = rng.lognormal(size=5), rng.choice([1, 2, np.inf], size=5)
-        _, low_end, high_end = c.bootstrap_median(low, low * width)
+        _, low_end, high_end = s.bootstrap_median(low, low * width)
         truth = low * rng.uniform(1, np.minimum(width, 50))
-        _, low_truth, high_truth = c.bootstrap_median(truth, truth)
+        _, low_truth, high_truth = s.bootstrap_median(truth, truth)
         assert low_end <= low_truth and (high_end is None or high_truth <= high_end)
 
 
 def test_unbounded_values_become_none_and_never_nan():
     inf = math.inf
-    assert c.bootstrap_median([4, 5, 6, 7, 8], [4, 5, 6, inf, inf]) == (6, 4, None)
-    assert c.bootstrap_median([4, 5, 6, 7, 8], [4, 5, inf, inf, inf]) == (None, 4, None)
-    assert c.bootstrap_median([0] * 5, [inf] * 5) == (None, 0, None)
-    assert c.bootstrap_median([4, 5, 6, 7], [4, 5, inf, inf]) == (None, 4, None)
+    assert s.bootstrap_median([4, 5, 6, 7, 8], [4, 5, 6, inf, inf]) == (6, 4, None)
+    assert s.bootstrap_median([4, 5, 6, 7, 8], [4, 5, inf, inf, inf]) == (None, 4, None)
+    assert s.bootstrap_median([0] * 5, [inf] * 5) == (None, 0, None)
+    assert s.bootstrap_median([4, 5, 6, 7], [4, 5, inf, inf]) == (None, 4, None)
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_fewer_than_three_seeds_have_no_interval(n):
-    assert c.bootstrap_median([5.0] * n, [5.0] * n) == (5, None, None)
+    assert s.bootstrap_median([5.0] * n, [5.0] * n) == (5, None, None)
 
 
 @pytest.mark.parametrize(("low", "high"), [([], []), ([1], [1, 2]), ([2], [1]), ([math.nan], [1]), ([[1]], [[1]])])
 def test_bad_bounds_are_an_error(low, high):
     with pytest.raises(ValueError, match="bounds"):
-        c.bootstrap_median(low, high)
+        s.bootstrap_median(low, high)
 
 
 def wilson(k, n, z=1.959963984540054):
@@ -335,7 +349,7 @@ def wilson(k, n, z=1.959963984540054):
 )
 def test_share_interval_is_wilsons_widened_by_undecided_seeds(held, undecided, n):
     expected = wilson(held, n)[0], wilson(held + undecided, n)[1]
-    assert c.share_interval(held, undecided, n) == pytest.approx(expected, abs=1e-12)
+    assert s.share_interval(held, undecided, n) == pytest.approx(expected, abs=1e-12)
 
 
 # --- rules at their edges -----------------------------------------------------------------------------------------
@@ -356,7 +370,7 @@ def test_share_interval_is_wilsons_widened_by_undecided_seeds(held, undecided, n
     ],
 )
 def test_speed_up_rule(low, high, outcome):
-    assert BY_ID["C01"].rule.outcome(low, high) == outcome
+    assert BY_ID["C01"].parts[0].rule.outcome(low, high) == outcome
 
 
 @pytest.mark.parametrize(
@@ -375,7 +389,7 @@ def test_speed_up_rule(low, high, outcome):
     ],
 )
 def test_rules_with_an_upper_threshold(claim_id, low, high, outcome):
-    assert BY_ID[claim_id].rule.outcome(low, high) == outcome
+    assert BY_ID[claim_id].parts[0].rule.outcome(low, high) == outcome
 
 
 @pytest.mark.parametrize(
@@ -393,7 +407,7 @@ def test_rules_with_an_upper_threshold(claim_id, low, high, outcome):
     ],
 )
 def test_share_rule(held, undecided, n, outcome):
-    assert BY_ID["C17"].rule.outcome(held / n, (held + undecided) / n) == outcome
+    assert BY_ID["C17"].parts[0].rule.outcome(held / n, (held + undecided) / n) == outcome
 
 
 # --- C01 and C02 --------------------------------------------------------------------------------------------------
@@ -401,76 +415,74 @@ def test_share_rule(held, undecided, n, outcome):
 
 def test_speed_up_replicated():
     records = groups([9_000, 12_000, 10_000, 15_000, 20_000], [3_000] * 5)
-    judgement = c.judge(BY_ID["C02"], "transformer", records, "paper")
-    values = ["C02", "transformer", "replicated", 4.0, 3.0, 20_000 / 3_000, "times", [0, 1, 2, 3, 4], "paper"]
+    judgement = judge("C02", records, "transformer", "paper")
+    values = ["C02", "transformer", "replicated", 4.0, 3.0, 6.66667, "times", [0, 1, 2, 3, 4], "paper"]
     assert judgement.verdict.model_dump() == dict(zip(KEYS, values, strict=True))
-    assert judgement.measured.table["low"].tolist() == pytest.approx([3, 4, 10 / 3, 5, 20 / 3])
+    assert judgement.parts[0].table["at least"].tolist() == pytest.approx([3, 4, 10 / 3, 5, 20 / 3])
 
 
 def test_speed_up_is_paired_by_seed():
     base, ticket = [4_000, 8_000, 16_000], [1_000, 2_000, 4_000]
-    assert c.judge(BY_ID["C01"], "mlp", groups(base, ticket), "paper").verdict.low == 4
+    assert judge("C01", groups(base, ticket), "mlp", "paper").verdict.low == 4
 
 
 def test_a_base_that_never_generalizes_is_a_bound():
-    judgement = c.judge(BY_ID["C01"], "mlp", groups([None] * 3 + [12_000] * 2, [3_000] * 5), "paper")
+    judgement = judge("C01", groups([None] * 3 + [12_000] * 2, [3_000] * 5), "mlp", "paper")
     verdict = judgement.verdict
     assert judgement.tau == 0.80
     assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("replicated", None, 4, None)
-    assert "3 of 5 runs of the base" in c.sentence(judgement) and "30,000" in c.sentence(judgement)
-    assert "at least 10.00" in c.sentence(judgement) and "at least 4.00" in c.sentence(judgement)
+    assert judgement.parts[0].open_seeds == 3
+    assert "at least 10.00" in tables.verdict(judgement) and "at least 4.00" in tables.verdict(judgement)
 
 
 def test_a_ticket_that_never_generalizes_refutes():
-    verdict = c.judge(BY_ID["C01"], "mlp", groups([12_000] * 5, [None] * 5), "paper").verdict
+    verdict = judge("C01", groups([12_000] * 5, [None] * 5), "mlp", "paper").verdict
     assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("refuted", None, 0, 0.4)
 
 
 def test_neither_generalizing_is_inconclusive():
-    verdict = c.judge(BY_ID["C01"], "mlp", groups([None] * 5, [None] * 5), "paper").verdict
+    verdict = judge("C01", groups([None] * 5, [None] * 5), "mlp", "paper").verdict
     assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("inconclusive", None, 0, None)
 
 
 def test_one_slow_seed_of_five_keeps_it_inconclusive():
-    verdict = c.judge(BY_ID["C01"], "mlp", groups([12_000] * 5, [3_000] * 4 + [8_000]), "paper").verdict
+    verdict = judge("C01", groups([12_000] * 5, [3_000] * 4 + [8_000]), "mlp", "paper").verdict
     assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("inconclusive", 4, 1.5, 4)
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_two_seeds_are_never_a_verdict(n):
-    judgement = c.judge(BY_ID["C01"], "mlp", groups([12_000] * n, [1_000] * n), "smoke")
+    judgement = judge("C01", groups([12_000] * n, [1_000] * n), "mlp", "smoke")
     assert (judgement.verdict.verdict, judgement.verdict.estimate, judgement.verdict.low) == ("inconclusive", 12, None)
-    assert "fewer than 3 seeds" in c.sentence(judgement)
+    assert "fewer than 3 seeds" in tables.verdict(judgement)
     assert judge_norms(staged_norm(), seeds=n).verdict.verdict == "inconclusive"
 
 
 def test_the_evaluation_interval_and_the_budget_come_from_the_records():
-    judgement = c.judge(BY_ID["C01"], "mlp", groups([None] * 3, [0] * 3, epochs=np.arange(0, 2_001, 50)), "smoke")
+    judgement = judge("C01", groups([None] * 3, [0] * 3, epochs=np.arange(0, 2_001, 50)), "mlp", "smoke")
     assert judgement.verdict.low == 40  # 2,000 epochs over one interval of 50
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda g: g["ticket"].reverse(), "ticket records are not of the base's seeds"),
-        (lambda g: g["ticket"].pop(), "ticket records are not of the base's seeds"),
+        (lambda g: g["ticket"].reverse(), "records of arm ticket are not of the base's seeds"),
+        (lambda g: g["ticket"].pop(), "records of arm ticket are not of the base's seeds"),
         (lambda g: g.update(base=[g["base"][0]] * 3), "different seeds"),
         (lambda g: g.pop("base"), "base records"),
-        (lambda g: g["ticket"].__setitem__(1, grokking(100, 1, EPOCHS[:-1])), "ticket record is evaluated at other"),
+        (lambda g: g["ticket"].__setitem__(1, grokking(100, 1, EPOCHS[:-1])), "a record of arm ticket is evaluated at other"),
     ],
 )
 def test_groups_that_do_not_pair_are_an_error(spoil, words):
     records = groups([9_000] * 3, [3_000] * 3)
     spoil(records)
-    with pytest.raises(c.ClaimsError, match=words):
-        c.judge(BY_ID["C01"], "mlp", records, "paper")
+    with pytest.raises(MeasureError, match=words):
+        judge("C01", records, "mlp", "paper")
 
 
 def test_judging_what_cannot_be_judged_is_an_error():
-    with pytest.raises(c.ClaimsError, match="C33 has no measure"):
-        c.judge(BY_ID["C33"], "mlp", groups([1] * 3, [1] * 3), "paper")
-    with pytest.raises(c.ClaimsError, match="about mlp, not about transformer"):
-        c.judge(BY_ID["C01"], "transformer", groups([1] * 3, [1] * 3), "paper")
+    with pytest.raises(ClaimsError, match="C33 has no measure"):
+        judge("C33", groups([1] * 3, [1] * 3), "mlp", "paper")
 
 
 # --- C17 and C18: each part broken alone --------------------------------------------------------------------------
@@ -479,8 +491,8 @@ def test_judging_what_cannot_be_judged_is_an_error():
 def test_norms_that_satisfy_every_part():
     judgement = judge_norms(staged_norm())
     assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("replicated", 1)
-    assert judgement.measured.table["holds"].tolist() == ["yes"] * 5
-    assert judgement.measured.table["l1 peak epoch"].tolist() == [2_000] * 5
+    assert judgement.parts[0].table["holds"].tolist() == ["yes"] * 5
+    assert judgement.parts[0].table["l1 peak epoch"].tolist() == [2_000] * 5
 
 
 def level_from(epoch, change):
@@ -507,13 +519,13 @@ def test_norms_one_part_at_a_time(case, which):
     norm, holds = BROKEN[case]
     l1, l2 = norm if which != "l2" else staged_norm(), norm if which != "l1" else staged_norm()
     judgement = judge_norms(l1, l2)
-    assert judgement.measured.table["holds"].tolist() == [holds] * 5
+    assert judgement.parts[0].table["holds"].tolist() == [holds] * 5
     assert judgement.verdict.verdict == {"yes": "replicated", "no": "refuted"}[holds]
 
 
 def test_norm_at_t_gen_must_be_below_the_peak():
     flat = np.interp(EPOCHS, [0, 2_000, 30_000], [50, 100, 100])  # level after its peak, so nothing else fails
-    table = judge_norms(flat).measured.table
+    table = judge_norms(flat).parts[0].table
     assert (table["l1 moves by"] == 0).all() and (table["l1 peak epoch"] == 2_000).all()
     assert table["holds"].tolist() == ["no"] * 5
 
@@ -521,84 +533,60 @@ def test_norm_at_t_gen_must_be_below_the_peak():
 @pytest.mark.parametrize("t_gen", [None, 25_100, 25_000])
 def test_too_little_budget_leaves_a_seed_undecided(t_gen):
     judgement = judge_norms(staged_norm(), t_gen=t_gen)
-    assert judgement.measured.table["holds"].tolist() == ["undecided"] * 5
+    assert judgement.parts[0].table["holds"].tolist() == ["undecided"] * 5
     assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("inconclusive", None)
     assert (judgement.verdict.low, judgement.verdict.high) == pytest.approx((0, 1))
-    assert "5 of 5 seeds undecided" in c.sentence(judgement)
+    assert judgement.parts[0].open_seeds == 5
 
 
 @pytest.mark.parametrize("t_gen", [None, 27_000])
 def test_a_part_that_can_be_decided_still_fails(t_gen):
-    assert judge_norms(staged_norm(peak_at=6_000), t_gen=t_gen).measured.table["holds"].tolist() == ["no"] * 5
+    assert judge_norms(staged_norm(peak_at=6_000), t_gen=t_gen).parts[0].table["holds"].tolist() == ["no"] * 5
 
 
 def test_the_last_evaluations_are_enough():
-    assert judge_norms(staged_norm(), t_gen=24_900).measured.table["holds"].tolist() == ["yes"] * 5
+    assert judge_norms(staged_norm(), t_gen=24_900).parts[0].table["holds"].tolist() == ["yes"] * 5
 
 
 @pytest.mark.parametrize(("peak_at", "holds"), [(490, "yes"), (500, "no")])
 def test_epochs_scale_with_the_budget(peak_at, holds):
     epochs = np.arange(0, 3_001, 10)
     norm = staged_norm(epochs, peak_at=peak_at, fallen_at=1_400)
-    table = judge_norms(norm, norm, t_gen=1_200, epochs=epochs).measured.table
+    table = judge_norms(norm, norm, t_gen=1_200, epochs=epochs).parts[0].table
     assert table["holds"].tolist() == [holds] * 5
     norm[epochs == 1_690] *= 2  # not yet 500 epochs after t_gen
-    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).measured.table["holds"].tolist() == [holds] * 5
+    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).parts[0].table["holds"].tolist() == [holds] * 5
     norm[epochs == 1_710] *= 2
-    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).measured.table["holds"].tolist() == ["no"] * 5
+    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).parts[0].table["holds"].tolist() == ["no"] * 5
 
 
 def test_undecided_seeds_are_counted_both_ways():
     good = {"l1": staged_norm(), "l2": staged_norm()}
     base = [grokking(t, seed, **good) for seed, t in enumerate([12_000, 12_000, 12_000, None, 27_000])]
-    judgement = c.judge(BY_ID["C18"], "transformer", {"base": base}, "paper")
+    judgement = judge("C18", {"base": base}, "transformer", "paper")
     verdict = judgement.verdict
     assert (verdict.verdict, verdict.estimate, verdict.unit) == ("inconclusive", None, "share of seeds")
-    assert (verdict.low, verdict.high) == pytest.approx((wilson(3, 5)[0], 1))
-    assert "3 to 5 of 5 seeds" in c.sentence(judgement)
+    assert (verdict.low, verdict.high) == pytest.approx((wilson(3, 5)[0], 1), rel=1e-5)
+    assert tables.part_rows(judgement).loc[0, "share of seeds"] == "0.60 to 1.00"
 
 
 # --- words and tables ---------------------------------------------------------------------------------------------
 
 
-def test_sentence_replicated():
+def test_a_box_says_claim_criterion_numbers_and_outcome():
     records = groups([9_000, 12_000, 10_000, 15_000, 20_000], [3_000] * 5)
-    words = c.sentence(c.judge(BY_ID["C01"], "mlp", records, "paper"))
-    assert words.startswith("Replicated: over 5 seeds the median speed-up of the ticket over the base is 4.00 times")
-    for part in ("3.00 to 6.67", "above 2", "below 1.2", "0.95", "0, 1, 2, 3, 4", "paper"):
-        assert part in words
+    box = tables.verdict(judge("C01", records))
+    for part in ("C01", "MLP", "replicated", "speed-up of ticket over base", "4.00", "3.00 to 6.67", "0.95", "0, 1, 2, 3, 4"):
+        assert part in box
+    assert box.count("<tr>") == 6  # a row for the part, one for each seed
+    assert "nan" not in box and "inf" not in box
 
 
-def test_sentence_refuted():
-    words = c.sentence(c.judge(BY_ID["C01"], "mlp", groups([3_000, 3_100, 3_300], [3_000] * 3), "paper"))
-    assert words.startswith("Refuted: ") and "1.03 times" in words and "1.00 to 1.10" in words
-    assert "censored" not in words
-
-
-def test_sentence_inconclusive():
-    words = c.sentence(c.judge(BY_ID["C01"], "mlp", groups([4_500, 4_800, 9_000], [3_000] * 3), "paper"))
-    assert words.startswith("Inconclusive: ") and "1.60 times" in words and "1.50 to 3.00" in words
-
-
-def test_sentence_without_any_bound():
-    words = c.sentence(c.judge(BY_ID["C01"], "mlp", groups([None] * 3, [None] * 3), "paper"))
-    assert "is not known (95% interval not known)" in words
-    assert (
-        "3 of 3 runs of the base and 3 of 3 runs of the ticket" in words and "nan" not in words and "inf" not in words
-    )
-
-
-def test_sentence_of_a_share():
-    words = c.sentence(judge_norms(staged_norm()))
-    low = wilson(5, 5)[0]
-    for part in ("Replicated: ", "5 of 5 seeds", "share of 1.00", f"{low:.2f} to 1.00", "80%", "50%", "0.95", "paper"):
-        assert part in words
-
-
-def test_sentence_not_run():
-    judgement = c.not_run(BY_ID["C02"], "transformer", "paper")
-    assert judgement.verdict.verdict == "not run"
-    assert c.sentence(judgement) == "Not run: there are no records for C02 on the transformer in the paper profile."
+def test_a_box_without_any_bound_or_run():
+    box = tables.verdict(judge("C01", groups([None] * 3, [None] * 3)))
+    assert "not known" in box and "nan" not in box and "inf<" not in box
+    judgement = c.not_run(BY_ID["C02"], Judged(setting="transformer"), "paper")
+    assert judgement.verdict.verdict == "not run" and "Not run" in tables.verdict(judgement)
 
 
 @pytest.mark.parametrize(
@@ -616,7 +604,7 @@ def test_sentence_not_run():
     ],
 )
 def test_between(low, high, words):
-    assert c.between(low, high) == words
+    assert s.between(low, high) == words
 
 
 VERDICTS = [
@@ -645,21 +633,22 @@ VERDICTS = [
 def test_scorecard_has_every_claim_and_system_in_order():
     entries = list(BY_ID.values())
     card = c.scorecard(entries, VERDICTS)
-    rows = [(e.id, s) for e in entries for s in getattr(e, "systems", [""])]
-    assert list(zip(card["id"], card["system"], strict=True)) == rows
+    rows = [(e.id, j.label) for e in entries for j in getattr(e, "judged", [])]
+    questions = sum(not hasattr(e, "judged") for e in entries)
+    assert [row for row in zip(card["id"], card["system"], strict=True) if row[1]] == rows
     judged = card.set_index(["id", "system"])
-    assert judged.loc[("C01", "mlp"), "result"] == "6.20 times (interval at least 3.30)"
-    assert judged.loc[("C05", "transformer"), "result"] == "not known (interval -0.10 to 0.20)"
-    assert judged.loc[("C05", "mlp"), "verdict"] == "not run"
-    assert Counter(card["verdict"]) == {"replicated": 1, "refuted": 1, "not run": len(rows) - 9, "open": 7}
+    assert judged.loc[("C01", "MLP"), "result"] == "6.20 times (interval at least 3.30)"
+    assert judged.loc[("C05", "Transformer"), "result"] == "not known (interval -0.10 to 0.20)"
+    assert judged.loc[("C05", "MLP"), "verdict"] == "not run"
+    assert Counter(card["verdict"]) == {"replicated": 1, "refuted": 1, "not run": len(rows) - 2, "open": questions}
     assert (card["title"].str.len() > 0).all() and (card["claim"].str.len() > 0).all()
 
 
 def test_scorecard_refuses_what_it_cannot_place():
     stray = c.Verdict(id="C99", system="mlp", verdict="refuted", profile="paper")
-    with pytest.raises(c.ClaimsError, match="C99 on mlp"):
+    with pytest.raises(ClaimsError, match="C99 on mlp"):
         c.scorecard(BY_ID.values(), [stray])
-    with pytest.raises(c.ClaimsError, match="two verdicts for claim C01 on mlp"):
+    with pytest.raises(ClaimsError, match="two verdicts for claim C01 on mlp"):
         c.scorecard(BY_ID.values(), VERDICTS[:1] * 2)
 
 
@@ -686,9 +675,9 @@ def test_verdicts_round_trip_as_strict_json(tmp_path):
 
 def test_every_kind_of_judgement_can_be_written(tmp_path):
     judgements = [
-        c.judge(BY_ID["C01"], "mlp", groups([None] * 3, [None] * 3), "paper"),
+        judge("C01", groups([None] * 3, [None] * 3), "mlp", "paper"),
         judge_norms(staged_norm(), t_gen=None),
-        c.not_run(BY_ID["C02"], "transformer", "paper"),
+        c.not_run(BY_ID["C02"], Judged(setting="transformer"), "paper"),
     ]
     c.write_verdicts(tmp_path / "v.json", [j.verdict for j in judgements])
     assert [row["verdict"] for row in strictly(tmp_path / "v.json")] == ["inconclusive", "inconclusive", "not run"]
@@ -716,6 +705,6 @@ def test_no_file_means_no_verdicts(tmp_path):
 def test_a_damaged_file_is_one_sentence(tmp_path, content):
     path = tmp_path / "verdicts.json"
     path.write_bytes(content)
-    with pytest.raises(c.ClaimsError, match=r"verdicts\.json is damaged") as caught:
+    with pytest.raises(ClaimsError, match=r"verdicts\.json is damaged") as caught:
         c.read_verdicts(path)
     assert "\n" not in str(caught.value)

@@ -10,10 +10,14 @@ import torch
 import lib.__main__ as command
 import lib.train.runs
 import lib.records.store
-from lib.claims import judging as claims
-from lib.experiments import chapters as experiments
+from conftest import damage, forget
+
+from lib.claims import judging
+from lib.claims.claims import Claim, load_claims
+from lib.experiments.arms import Arm
+from lib.experiments.chapters import wanted
 from lib.train import images
-from lib.files import ROOT, StoreError
+from lib.files import ROOT, StoreError, keys
 from lib.experiments.parameters import load
 from lib.records.store import Store
 
@@ -32,8 +36,7 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "Store", open_store)
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(command, "CACHE", tmp_path / ".cache")
-    monkeypatch.setattr(experiments, "ROOT", tmp_path)
-    monkeypatch.setattr(experiments, "VERDICTS", tmp_path / "results" / "verdicts.json")
+    monkeypatch.setattr(judging, "VERDICTS", tmp_path / "results" / "verdicts.json")
     monkeypatch.setattr(
         command.parameters, "load", lambda profile: PROFILES[profile] if profile in PROFILES else load(profile)
     )
@@ -47,7 +50,14 @@ def run(capsys, *arguments):
 
 
 def records(folder):
-    return sorted(path.name for path in folder.rglob("records/*"))
+    """The keys of all records below a folder."""
+    return sorted(key for path in folder.rglob("records/*") if path.is_file() for key in keys(path))
+
+
+def pair():
+    """Base and ticket of the MLP."""
+    found = wanted(SMOKE, ["main-results"]).by_arm["main-results"]["mlp"]
+    return found[Arm("base")][0], found[Arm("ticket")][0]
 
 
 def test_help_as_typed():
@@ -92,7 +102,7 @@ def test_what_is_no_command_is_status_2(arguments, capsys):
 
 def test_status_of_an_empty_store_says_what_training_would_do(store, capsys, tmp_path):
     status, out, err = run(capsys, "status", *ONE_CHAPTER)
-    assert (status, err) == (0, "")
+    assert (status, err) == (1, "")
     lines = out.splitlines()
     assert lines[0] == "smoke profile, 4 runs: 4 missing"
     assert lines[1] == "  missing      MLP, Dense on a+b mod 11, seed 0, 200 epochs"
@@ -102,7 +112,7 @@ def test_status_of_an_empty_store_says_what_training_would_do(store, capsys, tmp
 
 
 def test_without_a_chapter_every_chapters_runs_are_meant(store, capsys):
-    n = len(experiments.runs_of(SMOKE))
+    n = len(wanted(SMOKE).runs)
     assert n > 100
     assert run(capsys, "status", "--profile", "smoke")[1].startswith(f"smoke profile, {n} runs: {n} missing\n")
 
@@ -126,35 +136,44 @@ def test_train_then_status_then_train_again(trained, capsys, tmp_path):
 
 
 def test_status_gives_the_reason_for_each_run(trained, capsys, monkeypatch):
-    [base], [ticket] = experiments.main_results(SMOKE)["mlp"].values()
-    path = trained.write_to / f"{base.key}.npz"
-    path.write_bytes(b"x")
-    (trained.write_to / f"{ticket.key}.npz").unlink()
+    base, ticket = pair()
+    damage(trained, base)
+    forget(trained, ticket)
     (trained.write_to / "notes.txt").write_text("hello")
-    for checkpoint in trained.checkpoints.rglob("*.npz"):
+    for checkpoint in trained.checkpoints.rglob("*.zip"):
         checkpoint.unlink()
-    _, out, _ = run(capsys, "status", *ONE_CHAPTER)
-    assert out.splitlines()[0] == "smoke profile, 4 runs: 1 damaged, 1 missing, 2 recorded"
-    assert f"  damaged      {base}\n               would be trained for 200 epochs: damaged: {path} is damaged" in out
-    assert f"  foreign file {trained.write_to / 'notes.txt'}: not a record of this project, left alone\n" in out
-    path.unlink()
+    status, out, _ = run(capsys, "status", *ONE_CHAPTER)
+    assert status == 1
+    assert out.splitlines()[0] == "smoke profile, 4 runs: 1 damaged, 1 missing, 2 recorded, 1 unreadable files"
+    assert f"  damaged      {base}\n               would be trained for 200 epochs: damaged: record {base.key} in " in out
+    assert f"  {trained.write_to / 'notes.txt'} is damaged or not a file of records" in out
+    assert run(capsys, "train", *ONE_CHAPTER)[0] == 0
     for module in (lib.train.runs, lib.records.store):
         monkeypatch.setattr(module, "NUMERICS", 2001)
-    _, out, _ = run(capsys, "status", *ONE_CHAPTER)
-    assert "2 out of date" in out.splitlines()[0]
-    assert "would be trained for 200 epochs: out of date: recorded with numerics " in out
+    status, out, _ = run(capsys, "status", *ONE_CHAPTER)
+    assert (status, out.splitlines()[0]) == (0, "smoke profile, 4 runs: 4 out of date, 1 unreadable files")
+    assert run(capsys, "train", *ONE_CHAPTER)[1] == "smoke profile: 4 runs recorded, 0 trained just now\n"
+    assert run(capsys, "train", *ONE_CHAPTER, "--renew")[1] == "smoke profile: 4 runs recorded, 4 trained just now\n"
+    assert run(capsys, "status", *ONE_CHAPTER)[1].startswith("smoke profile, 4 runs: 4 recorded")
 
 
 def test_status_tells_a_checkpoint_that_would_be_made_again(trained, capsys):
-    [base], [ticket] = experiments.main_results(SMOKE)["mlp"].values()
-    (trained.write_to / f"{ticket.key}.npz").unlink()
-    for checkpoint in trained.checkpoints.rglob("*.npz"):
+    base, ticket = pair()
+    forget(trained, ticket)
+    for checkpoint in trained.checkpoints.rglob("*.zip"):
         checkpoint.unlink()
     _, out, _ = run(capsys, "status", *ONE_CHAPTER)
     assert (
         f"  checkpoint   {base}\n               would be trained for 100 epochs: its weights at epoch 100 are needed by: {ticket}"
         in out
     )
+
+
+def test_pack_leaves_fewer_files_and_the_same_records(trained, capsys, tmp_path):
+    before = records(tmp_path / ".cache")
+    assert run(capsys, "pack", "--profile", "smoke")[:2] == (0, "3 files fewer\n")
+    assert records(tmp_path / ".cache") == before
+    assert run(capsys, "status", *ONE_CHAPTER)[0] == 0
 
 
 def test_one_chapter_alone(store, capsys, tmp_path):
@@ -177,12 +196,12 @@ def test_the_paper_profile_commits_its_records(store, capsys, tmp_path):
 def test_judge_writes_a_verdict_for_every_claim_and_trains_nothing(store, capsys, tmp_path, profile, path):
     status, out, err = run(capsys, "judge", "--profile", profile)
     assert (status, err) == (0, "")
-    wanted = [
-        (c.id, s) for c in claims.load_claims(experiments.CLAIMS) if isinstance(c, claims.Claim) for s in c.systems
+    every = [
+        (claim.id, judged.system) for claim in load_claims() if isinstance(claim, Claim) for judged in claim.judged
     ]
-    assert out == f"{path}: {len(wanted)} verdicts, {len(wanted)} not run\n"
+    assert out == f"{path}: {len(every)} verdicts, {len(every)} not run\n"
     text = (tmp_path / path).read_text()
-    assert all(claim in text and system in text for claim, system in wanted)
+    assert all(claim in text and system in text for claim, system in every)
     json.loads(text)
     assert records(tmp_path) == []
 
@@ -190,6 +209,33 @@ def test_judge_writes_a_verdict_for_every_claim_and_trains_nothing(store, capsys
 def test_judge_uses_what_is_recorded(trained, capsys):
     _, out, _ = run(capsys, "judge", "--profile", "smoke")
     assert "not run" in out and " inconclusive" in out  # one seed is too few for any other verdict
+
+
+def test_judge_stops_at_a_damaged_record_names_it_and_leaves_the_verdicts_alone(trained, capsys, tmp_path):
+    assert run(capsys, "judge", "--profile", "smoke")[0] == 0
+    before = (tmp_path / ".cache" / "verdicts-smoke.json").read_bytes()
+    base, _ = pair()
+    damage(trained, base)
+    status, out, err = run(capsys, "judge", "--profile", "smoke")
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error: record {base.key} in ") and err.count("\n") == 1
+    assert f"that of: {base}" in err and "`python -m lib train --profile smoke` makes it anew" in err
+    assert (tmp_path / ".cache" / "verdicts-smoke.json").read_bytes() == before
+    assert run(capsys, "train", *ONE_CHAPTER)[0] == 0
+    assert run(capsys, "judge", "--profile", "smoke")[0] == 0
+    assert (tmp_path / ".cache" / "verdicts-smoke.json").read_bytes() == before
+
+
+def test_judge_does_not_trade_verdicts_for_missing_records(trained, capsys, tmp_path):
+    assert run(capsys, "judge", "--profile", "smoke")[0] == 0
+    path = tmp_path / ".cache" / "verdicts-smoke.json"
+    before = path.read_bytes()
+    forget(trained, pair()[1])
+    status, out, err = run(capsys, "judge", "--profile", "smoke")
+    assert (status, out, path.read_bytes()) == (1, "", before)
+    assert "so that C01 on mlp and 1 others would lose their verdicts" in err
+    path.unlink()
+    assert run(capsys, "judge", "--profile", "smoke")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -219,7 +265,7 @@ def test_results_are_written_to_a_folder_of_ones_own_and_none_are_read_elsewhere
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     other = tmp_path / "other"
     assert run(capsys, *arguments, "--results", str(other))[:2] == (0, f"{counts}4 trained just now\n")
-    assert len(list((other / "records").iterdir())) == 4
+    assert len(records(other)) == 4
     assert all(path.read_bytes() == content for path, content in before.items())
     assert records(tmp_path / "other") == records(tmp_path / ("results" if profile == "paper" else ".cache"))
     assert run(capsys, *arguments, "--results", str(other))[:2] == (0, f"{counts}0 trained just now\n")

@@ -8,7 +8,8 @@ import pytest
 from distributed import Client
 
 from lib.records import plan
-from lib.experiments.chapters import base, ticket
+from lib.experiments.arms import Arm
+from lib.experiments.settings import SETTINGS
 from lib.experiments.parameters import load
 from lib.records.store import Store
 
@@ -16,8 +17,8 @@ from lib.records.store import Store
 @pytest.fixture
 def runs():
     settings = load("smoke").model_copy(update={"seeds": [0, 1, 2]})
-    bases = [base("mlp", seed, settings) for seed in settings.seeds]
-    return bases + [ticket(run, settings) for run in bases]
+    bases = [SETTINGS["mlp"].base(seed, settings) for seed in settings.seeds]
+    return bases + [Arm("ticket").run(base, settings) for base in bases]
 
 
 # A worker that is killed leaves its sockets open: the warnings are Dask's own.

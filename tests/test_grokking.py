@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lib.claims.measures import generalization_epoch, train_epoch
+from lib.analysis.times import fitting_epoch, generalization_epoch
 from lib.train.models import MLP
 from lib.records.plan import obtain
 from lib.train.runs import Run, Ticket
@@ -36,7 +36,7 @@ def records(tmp_path_factory):
 def test_every_base_groks(records):
     """It fits its training pairs at once, knows nothing of the others then, and all of them long after."""
     for record in records["base"]:
-        fitted, generalized = train_epoch(record, 0.99), generalization_epoch(record, TAU)
+        fitted, generalized = fitting_epoch(record, 0.99), generalization_epoch(record, TAU)
         assert fitted is not None and generalized is not None, f"seed {record.seed}"
         assert generalized >= 10 * fitted
         assert record.metrics["test_accuracy"][record.epochs == fitted] < 0.2

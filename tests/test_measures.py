@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from lib.claims import judging as claims, measures
-from lib.experiments.chapters import CLAIMS
+from made_up import BY_ID, judge
+
+from lib.analysis.times import fully_generalizes, threshold
+from lib.book import tables
+from lib.claims.measures import CHOICES, MEASURES, killed
 from lib.train.models import MLP, ImageMLP
 from lib.train.runs import Run
 from lib.train.tasks import ImageTask, ModularTask
 
 EPOCHS = np.arange(0, 30_001, 100)
-BY_ID = {entry.id: entry for entry in claims.load_claims(CLAIMS)}
 
 
 @dataclass
@@ -41,10 +43,6 @@ def ending(*ends):
     return nets([0] * len(ends), list(ends))
 
 
-def judge(claim, groups, system=None):
-    return claims.judge(BY_ID[claim], system or BY_ID[claim].systems[0], groups, "paper")
-
-
 def outcome(claim, groups, system=None):
     return judge(claim, groups, system).verdict.verdict
 
@@ -56,7 +54,7 @@ TICKET = nets([500] * 5)
 def by_epoch(first=20_000, fifth=3_000, **changed):
     """Tickets of 15 epochs; all but those named are as fast as the last."""
     times = {2000 * i: [500] * 5 for i in range(1, 16)} | {2000: [first] * 5, 10_000: [fifth] * 5}
-    return {"base": BASE, "ticket": TICKET} | {f"epoch {e}": nets(t) for e, t in times.items()} | changed
+    return {"base": BASE, "ticket": TICKET} | {("epoch", e): nets(t) for e, t in times.items()} | changed
 
 
 def test_early_tickets_must_come_late_on_every_seed():
@@ -65,45 +63,45 @@ def test_early_tickets_must_come_late_on_every_seed():
     assert outcome("C04", by_epoch(first=11_900)) == "refuted"  # before the base
     assert outcome("C04", by_epoch(first=12_000)) == "replicated"  # not before it
     assert outcome("C04", by_epoch(fifth=500)) == "refuted"  # as fast as the late ticket
-    one_fails = {"epoch 10000": nets([3000] * 4 + [500])}
-    assert outcome("C04", by_epoch(**one_fails)) == "inconclusive"
+    one_fails = {("epoch", 10_000): nets([3000] * 4 + [500])}
+    assert outcome("C04", by_epoch() | one_fails) == "inconclusive"
     lost = by_epoch(first=None, fifth=None) | {"base": nets([12_000] * 4 + [None]), "ticket": nets([500] * 4 + [None])}
     judgement = judge("C04", lost)
-    assert judgement.measured.table["holds"].tolist() == ["yes"] * 4 + ["undecided"]
+    assert judgement.parts[0].table["holds"].tolist() == ["yes"] * 4 + ["undecided"]
     assert judgement.verdict.verdict == "inconclusive"
 
 
 def test_accuracy_by_epoch_is_a_rank_correlation():
     from scipy.stats import kendalltau
 
-    grid = {f"epoch {2000 * i}": ending(*([0.05 * i**0.5] * 5)) for i in range(1, 16)}
+    grid = {("epoch", 2000 * i): ending(*([0.05 * i**0.5] * 5)) for i in range(1, 16)}
     judgement = judge("C05", {"base": BASE, "ticket": TICKET} | grid)
     assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("replicated", pytest.approx(1))
     rng = np.random.default_rng(0)
     ends = rng.random((15, 5))
-    groups = {"base": BASE} | {f"epoch {2000 * i}": ending(*ends[i - 1]) for i in range(1, 16)}
-    for value, column in zip(judge("C05", groups).measured.low, ends.T, strict=True):
+    groups = {"base": BASE} | {("epoch", 2000 * i): ending(*ends[i - 1]) for i in range(1, 16)}
+    for value, column in zip(judge("C05", groups).parts[0].low, ends.T, strict=True):
         ranks = column.argsort().argsort()
         assert value == pytest.approx(1 - 6 * ((ranks - np.arange(15)) ** 2).sum() / (15 * (15**2 - 1)))
         assert np.sign(round(value, 1)) in (0, np.sign(kendalltau(ranks, np.arange(15)).statistic))
 
 
 def test_accuracies_that_are_all_alike_say_nothing_of_their_order():
-    groups = {"base": BASE} | {f"epoch {2000 * i}": ending(*[1.0] * 5) for i in range(1, 16)}
+    groups = {"base": BASE} | {("epoch", 2000 * i): ending(*[1.0] * 5) for i in range(1, 16)}
     judgement = judge("C05", groups)
     assert judgement.verdict.verdict == "inconclusive"
-    assert (judgement.measured.low, judgement.measured.high) == ([-1] * 5, [1] * 5)
+    assert (judgement.parts[0].low, judgement.parts[0].high) == ([-1] * 5, [1] * 5)
 
 
 def test_transition_ticket_must_pass_and_be_near():
     assert outcome("C06", by_epoch(fifth=1_400)) == "replicated"
     assert outcome("C06", by_epoch(fifth=1_600)) == "refuted"  # more than 3 times 500
-    below = {"epoch 10000": nets([1_400] * 5, 0.949)}
-    assert [part.outcome for part in judge("C06", by_epoch(**below)).parts][0] == "refuted"
+    below = {("epoch", 10_000): nets([1_400] * 5, 0.949)}
+    assert [part.outcome for part in judge("C06", by_epoch() | below).parts][0] == "refuted"
 
 
 def by_rate(times, ends=1.0, **more):
-    rates = {f"rate 0.{i}": nets([t] * 5, ends) for i, t in enumerate(times, 1)}
+    rates = {("rate", i / 10): nets([t] * 5, ends) for i, t in enumerate(times, 1)}
     return {"base": BASE, "ticket": TICKET} | rates | more
 
 
@@ -121,25 +119,25 @@ def test_the_best_rate_lies_in_between(times, wanted):
 
 
 def test_the_highest_rate_must_be_slower_on_every_seed():
-    groups = by_rate([9000, 6000, 2000, 900, 500, 400, 400, 600, None]) | {"rate 0.9": nets([None] * 4 + [300])}
+    groups = by_rate([9000, 6000, 2000, 900, 500, 400, 400, 600, None]) | {("rate", 0.9): nets([None] * 4 + [300])}
     assert outcome("C07", groups) == "inconclusive"
 
 
 def test_fully_generalizes_is_near_the_base_or_near_one():
     (half,) = ending(0.5)
-    assert measures.fully_generalizes(*ending(0.495, 0.5))
-    assert not measures.fully_generalizes(*ending(0.485, 0.5))
-    assert measures.fully_generalizes(*ending(0.99, 1.0))
-    assert not measures.fully_generalizes(half, *ending(1.0))
+    assert fully_generalizes(*ending(0.495, 0.5))
+    assert not fully_generalizes(*ending(0.485, 0.5))
+    assert fully_generalizes(*ending(0.99, 1.0))
+    assert not fully_generalizes(half, *ending(1.0))
 
 
 def test_one_rate_serves_and_another_does_not():
     dense = {"base": nets([12_000] * 5, 0.95)}
-    ends = {f"rate 0.{i}": ending(*([0.95] * 5)) for i in range(1, 9)}
-    assert outcome("C08", dense | ends | {"rate 0.9": ending(*[0.5] * 5)}) == "replicated"
-    assert outcome("C08", dense | ends | {"rate 0.9": ending(*[0.94] * 5)}) == "refuted"  # all serve
-    assert outcome("C08", dense | {kind: ending(*[0.5] * 5) for kind in ends}) == "refuted"  # none does
-    assert outcome("C08", dense | ends | {"rate 0.9": ending(0.5, 0.5, 0.5, 0.95, 0.95)}) == "inconclusive"
+    ends = {("rate", i / 10): ending(*([0.95] * 5)) for i in range(1, 9)}
+    assert outcome("C08", dense | ends | {("rate", 0.9): ending(*[0.5] * 5)}) == "replicated"
+    assert outcome("C08", dense | ends | {("rate", 0.9): ending(*[0.94] * 5)}) == "refuted"  # all serve
+    assert outcome("C08", dense | {one: ending(*[0.5] * 5) for one in ends}) == "refuted"  # none does
+    assert outcome("C08", dense | ends | {("rate", 0.9): ending(0.5, 0.5, 0.5, 0.95, 0.95)}) == "inconclusive"
 
 
 def test_norm_must_fail_in_both_ways_and_by_the_way_that_is_judged():
@@ -150,8 +148,8 @@ def test_norm_must_fail_in_both_ways_and_by_the_way_that_is_judged():
 
 
 def no_decay(ends_by_rate, dense):
-    return {"base": BASE, "ticket": TICKET, "dense, no decay": ending(*[dense] * 5)} | {
-        f"rate {rate}": ending(*(ends if isinstance(ends, list) else [ends] * 5)) for rate, ends in ends_by_rate.items()
+    return {"base": BASE, "ticket": TICKET, "base-no-decay": ending(*[dense] * 5)} | {
+        ("rate-no-decay", rate): ending(*(ends if isinstance(ends, list) else [ends] * 5)) for rate, ends in ends_by_rate.items()
     }
 
 
@@ -181,14 +179,14 @@ def test_no_rate_may_suffice_and_the_highest_ends_below_the_best():
 
 def test_accuracy_must_last_after_decay_is_switched_off():
     groups = no_decay({0.7: 0.995, 0.9: 0.2}, 0.01)
-    assert outcome("C14", groups | {"ticket, switched off": nets([500] * 5)}) == "replicated"
+    assert outcome("C14", groups | {"ticket-switched-off": nets([500] * 5)}) == "replicated"
     falls = nets([500] * 5)
     for record in falls:
         record.metrics["test_accuracy"][-1] = 0.98
-    assert outcome("C14", groups | {"ticket, switched off": falls}) == "refuted"
+    assert outcome("C14", groups | {"ticket-switched-off": falls}) == "refuted"
     never = nets([500] * 3 + [None] * 2)
-    judgement = judge("C14", groups | {"ticket, switched off": never})
-    assert judgement.parts[2].measured.table["holds"].tolist() == ["yes"] * 3 + ["undecided"] * 2
+    judgement = judge("C14", groups | {"ticket-switched-off": never})
+    assert judgement.parts[2].table["holds"].tolist() == ["yes"] * 3 + ["undecided"] * 2
     assert judgement.verdict.verdict == "inconclusive"
 
 
@@ -218,16 +216,16 @@ def test_dead_neurons_are_counted_in_the_mask():
         made = nets([12_000])[0]
         return Made(seed, made.metrics, mask, run)
 
-    assert measures.killed(record(0, 3)) == 3
-    groups = {"base": BASE, "kill 0.05": [record(i, 1) for i in range(5)], "kill 0.2": [record(i, 0) for i in range(5)]}
+    assert killed(record(0, 3)) == 3
+    groups = {"base": BASE, ("kill", 0.05): [record(i, 1) for i in range(5)], ("kill", 0.2): [record(i, 0) for i in range(5)]}
     assert outcome("C30", groups, "mlp") == "replicated"
     assert outcome("C30", groups, "mlp/0.2") == "refuted"
 
 
 def test_killing_and_reviving_are_compared_with_base_and_ticket():
-    groups = {"base": BASE, "ticket": TICKET, "kill 0.05": nets([12_000] * 5), "revive 0.05": nets([600] * 5)}
+    groups = {"base": BASE, "ticket": TICKET, ("kill", 0.05): nets([12_000] * 5), ("revive", 0.05): nets([600] * 5)}
     assert (outcome("C31", groups, "mlp"), outcome("C32", groups, "mlp")) == ("replicated", "replicated")
-    groups |= {"kill 0.05": nets([6_000] * 5), "revive 0.05": nets([1_500] * 5)}
+    groups |= {("kill", 0.05): nets([6_000] * 5), ("revive", 0.05): nets([1_500] * 5)}
     assert (outcome("C31", groups, "mlp"), outcome("C32", groups, "mlp")) == ("refuted", "refuted")
 
 
@@ -241,14 +239,16 @@ def test_the_deciding_part_is_the_first_of_the_worst_outcome():
     assert [part.outcome for part in judgement.parts] == ["refuted", "replicated"]
     assert judgement.deciding is judgement.parts[0]
     assert judgement.verdict.estimate == judgement.parts[0].estimate == 0
-    words = claims.sentence(judgement)
-    assert words.startswith("Refuted: (1) full generalization without weight decay at the best rate")
-    assert "(2) no full generalization of the dense net" in words
+    assert [part.words for part in judgement.parts] == [
+        "full generalization of ticket, rate 0.5, no weight decay",
+        "no full generalization of dense, no weight decay",
+    ]
 
 
-def test_every_measure_has_a_rule_and_a_known_claim():
-    for claim, _ in measures.MEASURES.items():
-        assert BY_ID[claim].rules, claim
+def test_every_measure_and_every_choice_is_used_by_a_claim():
+    parts = [part for entry in BY_ID.values() for part in getattr(entry, "parts", [])]
+    assert {part.measure for part in parts} - {None} == set(MEASURES)
+    assert {name for part in parts for choice in part.choose.values() for name in choice} == set(CHOICES)
 
 
 # --- image classifiers ------------------------------------------------------------------------------------------------
@@ -273,17 +273,17 @@ def c03(base, ticket, part=""):
 @pytest.mark.parametrize("best", [1.0, 0.96, 0.91, 0.81, 0.5])
 def test_an_image_classifier_has_generalized_at_080_whatever_its_base_reaches(best):
     base = stairs([best] * 5, (100, 1.0))
-    assert measures.threshold(base) == 0.8
+    assert threshold(base) == 0.8
     pairs = [Made(record.seed, record.metrics) for record in base]
-    assert measures.threshold(pairs) == next((tau for tau in (0.95, 0.9) if best >= tau), 0.8)
+    assert threshold(pairs) == next((tau for tau in (0.95, 0.9) if best >= tau), 0.8)
 
 
 def test_the_speed_up_of_an_image_classifier_is_that_to_080():
     base = stairs([1.0] * 5, (5_000, 0.79), (12_000, 0.8), (20_000, 0.95))
     judgement = c03(base, stairs([1.0] * 5, (500, 0.79), (600, 0.8), (19_000, 0.95)))
     assert (judgement.tau, judgement.verdict.verdict, judgement.verdict.estimate) == (0.8, "replicated", 20)
-    assert judgement.measured.table["t_gen base"].tolist() == [12_000] * 5
-    assert "a net has generalized at test accuracy 0.80." in claims.sentence(judgement)
+    assert judgement.parts[0].table["t_gen, base (dense)"].tolist() == [12_000] * 5
+    assert "Generalized: test accuracy 0.80." in tables.verdict(judgement)
     for t_gen, wanted in ((6_100, "inconclusive"), (10_100, "refuted")):
         assert c03(base, stairs([1.0] * 5, (t_gen, 0.8))).verdict.verdict == wanted
 
@@ -291,7 +291,7 @@ def test_the_speed_up_of_an_image_classifier_is_that_to_080():
 def test_an_image_classifier_that_never_reaches_080_is_censored():
     judgement = c03(stairs([0.79] * 5, (12_000, 1.0)), stairs([1.0] * 5, (1_000, 1.0)))
     assert (judgement.verdict.verdict, judgement.verdict.low) == ("replicated", 30)
-    assert "Not generalized within 30,000 epochs, so censored: 5 of 5 runs of the base." in claims.sentence(judgement)
+    assert judgement.parts[0].open_seeds == 5
 
 
 BESTS = [0.9, 0.8, 0.7, 0.6, 0.5]
@@ -302,34 +302,22 @@ def test_of_best_takes_095_of_what_each_seeds_own_base_reaches():
     base = stairs(BESTS, (100, 0.94), (12_000, 0.96), (20_000, 1.0), (25_000, 0.2))
     ticket = stairs(BESTS, (200, 0.94), (600, 0.96), (1_000, 1.9))
     judgement = c03(base, ticket, "/of-best")
-    table = judgement.measured.table
+    table = judgement.parts[0].table
     assert table["τ"].tolist() == pytest.approx([0.95 * best for best in BESTS])
-    assert table["t_gen base"].tolist() == [12_000] * 5
-    assert table["t_gen ticket"].tolist() == [600] * 5
-    assert (judgement.measured.low, judgement.measured.high) == ([20.0] * 5, [20.0] * 5)
+    assert table["t_gen, base (dense)"].tolist() == [12_000] * 5
+    assert table["t_gen, ticket"].tolist() == [600] * 5
+    assert (judgement.parts[0].low, judgement.parts[0].high) == ([20.0] * 5, [20.0] * 5)
     assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("replicated", 20)
-    sentence = claims.sentence(judgement)
-    assert "a net has generalized at 0.95 of the best test accuracy of its seed's base." in sentence
-    assert "test accuracy 0.80" not in sentence
+    box = tables.verdict(judgement)
+    assert "Generalized: test accuracy 0.95 of the best of its seed's base." in box
+    assert "test accuracy 0.80" not in box
     for part in ("", "/digits", "/four-matrices"):
-        assert c03(base, ticket, part).measured.low != judgement.measured.low
+        assert c03(base, ticket, part).parts[0].low != judgement.parts[0].low
 
 
 def test_of_best_leaves_a_ticket_that_stays_below_its_base_open():
     base = stairs(BESTS, (12_000, 1.0))
     judgement = c03(base, stairs(BESTS, (600, 0.94)), "/of-best")
-    assert judgement.measured.table["t_gen ticket"].isna().all()
+    assert judgement.parts[0].table["t_gen, ticket"].isna().all()
     assert judgement.verdict.verdict == "refuted"  # at most 12,000 / 30,000
-    assert judgement.measured.high == [0.4] * 5
-
-
-def test_a_verdict_on_images_says_how_many_of_which_set():
-    def sentence(**task):
-        records = stairs(BESTS, (600, 1.0))
-        for record in records:
-            record.run = Run(task=ImageTask(**task, seed=record.seed), model=ImageMLP(), seed=record.seed)
-        return claims.sentence(c03(records, records))
-
-    assert "Images: 1,000 to train on and 9,000 to test on, of MNIST." in sentence()
-    words = sentence(images="digits", pixels=64, train_count=200, test_count=1597)
-    assert "Images: 200 to train on and 1,597 to test on, of scikit-learn's 8×8 digits, not MNIST." in words
+    assert judgement.parts[0].high == [0.4] * 5

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib.experiments.chapters import runs_of
+from lib.experiments.chapters import wanted
 from lib.files import ROOT
 from lib.experiments.parameters import ParameterError, Parameters, check, load, validate
 
@@ -39,7 +39,7 @@ def test_profiles_are_valid_and_bear_the_name_of_their_file(path):
     parameters = load(path.stem)
     assert parameters.profile == path.stem
     assert set(yaml.safe_load(path.read_text())) == set(Parameters.model_fields)
-    assert runs_of(parameters)
+    assert wanted(parameters).runs
 
 
 def test_smoke_and_paper_are_there():
@@ -102,13 +102,13 @@ def test_numbers_may_come_as_text(name, text, value):
         ({"train_fraction": 1.5}, "mine.yml: train_fraction is 1.5; input should be less than 1 (share of the pairs to train on, such as 0.4)"),
         ({"train_fraction": 0}, "mine.yml: train_fraction is 0; input should be greater than 0 (share"),
         ({"train_fraction": float("nan")}, "mine.yml: train_fraction is nan; "),
-        ({"pruning_rate": 1.0}, "mine.yml: pruning_rate is 1.0; input should be less than 1 (share of the weights that a ticket lacks, such as 0.6)"),
+        ({"pruning_rate": 1.0}, "mine.yml: pruning_rate is 1.0; input should be less than or equal to 0.99 (share of the weights that a ticket lacks, such as 0.6;"),
         ({"pruning_rate": -0.1}, "mine.yml: pruning_rate is -0.1; input should be greater than or equal to 0 (share"),
         ({"pruning_rate": True}, "mine.yml: pruning_rate is True; input should be a valid number (share"),
-        ({"seeds": [1, 2, 1]}, "mine.yml: seeds is [1, 2, 1]; seeds must be different whole numbers, 0 or more (one run"),
-        ({"seeds": [-1]}, "mine.yml: seeds is [-1]; seeds must be different whole numbers, 0 or more (one run"),
-        ({"seeds": []}, "mine.yml: seeds is []; list should have at least 1 item"),
-        ({"seeds": [0.5]}, "mine.yml: seeds is [0.5]; input should be a valid integer (one run of each kind for each seed, such as [0, 1, 2])"),
+        ({"seeds": [1, 2, 1]}, "mine.yml: seeds is [1, 2, 1]; seeds must be different whole numbers from 0 to 4,294,967,295 (one run"),
+        ({"seeds": [-1]}, "mine.yml: seeds is [-1]; seeds must be different whole numbers from 0 to 4,294,967,295 (one run"),
+        ({"seeds": []}, "mine.yml: seeds is []; name at least one seed (one run of each arm"),
+        ({"seeds": [0.5]}, "mine.yml: seeds is [0.5]; input should be a valid integer (one run of each arm for each seed, such as [0, 1, 2])"),
         ({"seeds": "seven"}, "mine.yml: seeds is 'seven'; input should be a valid list (one run"),
         ({"seeds": "[7"}, "mine.yml: seeds is '[7'; input should be a valid list (one run"),
         ({"prime": 15}, "mine.yml: prime is 15; must be a prime number, such as 67 (the modulus p, a prime number)"),
@@ -122,6 +122,10 @@ def test_numbers_may_come_as_text(name, text, value):
         ({"ticket_epoch": -1}, "mine.yml: ticket_epoch is -1; input should be greater than or equal to 0 (epoch of the base"),
         ({"device": "tpu"}, "mine.yml: device is 'tpu'; must be cpu or cuda (cpu or cuda)"),
         ({"profile": 3}, "mine.yml: profile is 3; input should be a valid string (the name of the set, shown on every figure)"),
+        ({"prime": 100_003}, "mine.yml: prime is 100003; a run would need 6,000,540 GB of memory; at most 1100 fits into 8 GB (the"),
+        ({"train_fraction": 0.0001}, "mine.yml: train_fraction is 0.0001; of the 66 pairs a <= b it leaves none to train or to test on; it must be at least 0.0152 and below 1"),
+        ({"pruning_rate": 0.9999}, "mine.yml: pruning_rate is 0.9999; input should be less than or equal to 0.99 (share"),
+        ({"seeds": [2**32]}, "mine.yml: seeds is [4294967296]; seeds must be different whole numbers from 0 to 4,294,967,295 (one run"),
         ({"sedes": [1]}, "mine.yml: unknown parameter sedes; the parameters are profile, seeds, prime, train_fraction, epochs,"),
     ],
     ids=lambda value: str(value)[:30] if isinstance(value, dict) else "",
@@ -130,10 +134,26 @@ def test_a_wrong_value_is_named_with_what_would_be_right(change, message):
     assert refusal(GOOD | change).startswith(message)
 
 
-@pytest.mark.parametrize("name", sorted(set(GOOD) - {"device"}))
+@pytest.mark.parametrize("name", sorted(set(GOOD) - {"device", "images"}))
 def test_a_missing_parameter_is_named_and_explained(name):
     message = refusal({key: value for key, value in GOOD.items() if key != name})
     assert message == f"mine.yml: {name} is missing ({Parameters.model_fields[name].description})"
+
+
+@pytest.mark.parametrize(
+    ("change", "label", "is_paper"),
+    [
+        ({}, "paper", True),
+        ({"seeds": [7, 8]}, "paper", True),
+        ({"prime": 11}, "paper, changed: prime 11", False),
+        ({"epochs": 30_001, "train_fraction": 0.5}, "paper, changed: train_fraction 0.5, epochs 30001", False),
+        ({"images": "digits"}, "paper, changed: images digits", False),
+    ],
+)
+def test_only_the_papers_values_are_called_paper(change, label, is_paper):
+    parameters = validate(dict(load("paper")) | change, "x")
+    assert (parameters.label, parameters.is_paper) == (label, is_paper)
+    assert validate(dict(load("smoke")), "x").is_paper is False
 
 
 def test_cuda_where_there_is_none(monkeypatch):

@@ -5,8 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import Poisoned, assert_same, ticket_of, tiny_run
+from conftest import Poisoned, assert_same, damage, forget, ticket_of, tiny_run
 
+import lib.records.store
+import lib.train.runs
 from lib.records import plan
 from lib.train.models import MLP
 from lib.records.plan import STACK, Job, execute, make_plan, obtain, stacks, starts_of
@@ -32,14 +34,6 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(plan, "train", listen)
     return calls
-
-
-def record_path(store, run):
-    return store.write_to / f"{run.key}.npz"
-
-
-def damage(path):
-    path.write_bytes(path.read_bytes()[:-20])
 
 
 def metrics(record):
@@ -148,11 +142,10 @@ def test_interrupted_work_goes_on_with_the_stack_it_was_at(store, calls, monkeyp
 def test_a_damaged_record_is_trained_again_alone(store, calls):
     first = obtain(RUNS, store, progress=False)
     for run in (TICKETS[0], BASES[1]):
-        path = record_path(store, run)
-        damage(path)
+        damage(store, run)
         calls.clear()
         [[job]] = make_plan(RUNS, store)
-        assert job.run == run and job.why.startswith(f"damaged: {path} is damaged")
+        assert job.run == run and job.why.startswith(f"damaged: record {run.key} in ")
         again = obtain(RUNS, store, progress=False)
         assert calls == [[(run, 230)]]
         assert [metrics(record) for record in again] == [metrics(record) for record in first]
@@ -165,24 +158,23 @@ def test_a_damaged_record_is_trained_again_alone(store, calls):
 @pytest.mark.parametrize("loss", ["deleted", "damaged"])
 def test_a_lost_checkpoint_is_made_again_and_the_ticket_is_the_same_bit_for_bit(store, calls, loss):
     first = obtain(RUNS, store, progress=False)
-    record_path(store, TICKETS[0]).unlink()
+    forget(store, TICKETS[0])
     if loss == "deleted":
         shutil.rmtree(store.checkpoints)
     else:
-        for path in store.checkpoints.rglob("*.npz"):
-            damage(path)
-    before = record_path(store, BASES[0]).read_bytes()
+        for path in store.checkpoints.rglob("*.zip"):
+            path.write_bytes(path.read_bytes()[:-20])
+    before = store.load(BASES[0]).provenance
     calls.clear()
     again = obtain(RUNS, store, progress=False)
     assert calls == [[(BASES[0], 150)], [(TICKETS[0], 230)]]  # the base only as far as the ticket needs it
-    assert record_path(store, BASES[0]).read_bytes() == before
+    assert store.load(BASES[0]).provenance == before
     assert [metrics(record) for record in again] == [metrics(record) for record in first]
 
 
 def test_a_checkpoint_that_is_there_spares_the_base(store, calls):
     obtain(RUNS, store, progress=False)
-    for run in RUNS[:2]:
-        record_path(store, run).unlink()
+    forget(store, *RUNS[:2])
     calls.clear()
     obtain(RUNS, store, progress=False)
     assert {run for stack in calls for run, _ in stack} == set(TICKETS)
@@ -287,6 +279,37 @@ def test_records_are_the_same_beside_a_diverged_run(tmp_path):
     with pytest.raises(Diverged):
         obtain([dataclasses.replace(tiny_run(seed=5), start=Poisoned()), *RUNS], beside, progress=False)
     assert [metrics(beside.load(run)) for run in RUNS] == [metrics(record) for record in wanted]
+
+
+# --- masks, probes, what is out of date -----------------------------------------------------------------------------------------
+
+
+def test_a_mask_that_is_wanted_and_was_not_kept_is_made_again(store, calls):
+    obtain(RUNS, store, progress=False)
+    [[job]] = make_plan(RUNS, store, masked=[TICKETS[0], BASES[0]])  # a base holds no mask: there is none to keep
+    assert (job.run, job.why, job.masked) == (TICKETS[0], "its mask is missing", True)
+    assert obtain(TICKETS[:1], store, masked=TICKETS[:1], progress=False)[0].mask is not None
+    assert make_plan(RUNS, store, masked=RUNS[:1]) == []
+
+
+def test_probes_that_are_wanted_and_were_not_kept_are_made_again(store):
+    obtain(BASES, store, progress=False)
+    [[job]] = make_plan(BASES, store, probed=BASES[:1])
+    assert (job.run, job.why, job.probed) == (BASES[0], "its probes are missing", True)
+    assert obtain(BASES[:1], store, probed=BASES[:1], progress=False)[0].probes is not None
+    assert make_plan(BASES, store, probed=BASES[:1]) == []
+
+
+def test_a_record_that_is_out_of_date_will_do_unless_it_is_to_be_renewed(store, calls, monkeypatch):
+    obtain(RUNS, store, progress=False)
+    for module in (lib.train.runs, lib.records.store):
+        monkeypatch.setattr(module, "NUMERICS", 2001)
+    store = Store(store.folders[0].parent, store.folders[1].parent)
+    assert make_plan(RUNS, store) == []
+    levels = make_plan(RUNS, store, renew=True)
+    assert [{job.run for job in level} for level in levels] == [set(BASES), set(TICKETS)]
+    execute(levels, store, progress=False)
+    assert make_plan(RUNS, store, renew=True) == []
 
 
 # --- odds and ends ------------------------------------------------------------------------------------------------------------

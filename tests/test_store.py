@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import resource
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -19,15 +21,17 @@ from conftest import random_mask, ticket_of, tiny_run, train_dense
 import lib.files
 import lib.train.runs
 import lib.records.store
-from lib.files import StoreError, read, sweep, write
+from lib.files import Content, StoreError, keys, read, sweep, write
 from lib.train.models import MLP
-from lib.train.runs import Run, Scored
-from lib.records.store import Store
+from lib.train.optim import AdamW
+from lib.train.runs import Dense, Run, Scored
+from lib.records.store import Kept, Store
 from lib.train.tasks import ModularTask
 from lib.train.trainer import METRICS
 
 ARRAYS = {"a": np.arange(5, dtype=np.float32), "b": np.random.default_rng(0).random((3, 4))}
 NOTE = {"numerics": 1, "run": {"seed": 0}}
+CONTENT = Content(ARRAYS, NOTE)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +44,21 @@ def trained():
 @pytest.fixture
 def path(tmp_path):
     """A file of the store."""
-    write(tmp_path / "file.npz", ARRAYS, NOTE)
-    return tmp_path / "file.npz"
+    write(tmp_path / "file.zip", {"one": CONTENT})
+    return tmp_path / "file.zip"
 
 
-def record_path(store, run):
-    return store.write_to / f"{run.key}.npz"
+def save(store, *trained, seconds=1, **kept):
+    """Saves runs together, with all that was kept of them."""
+    for one in trained:
+        store.save_checkpoints(one, one.snapshots)
+    store.save([Kept(one, masked=True, **kept) for one in trained], seconds)
+
+
+def file_of(store):
+    """The only file of records."""
+    (path,) = [path for path in store.write_to.iterdir() if not path.name.startswith(".")]
+    return path
 
 
 def left_in(folder):
@@ -53,14 +66,14 @@ def left_in(folder):
 
 
 def same(arrays, note):
-    return note == NOTE and list(arrays) == list(ARRAYS) and all(np.array_equal(arrays[n], ARRAYS[n]) for n in ARRAYS)
+    return note == NOTE and sorted(arrays) == list(ARRAYS) and all(np.array_equal(arrays[n], ARRAYS[n]) for n in ARRAYS)
 
 
 # --- what goes in comes out -----------------------------------------------------------------------------------------------
 
 
 def test_round_trip(store, trained):
-    store.save(trained, 12.345)
+    save(store, trained, seconds=12.345)
     record = store.load(trained.run)
     assert record.run == trained.run
     assert record.mask is None
@@ -80,7 +93,7 @@ def test_the_mask_that_was_held_comes_back_bit_for_bit(store, prime, model, n):
     runs = [dataclasses.replace(tiny_run(seed=seed, prime=prime, epochs=1), model=model) for seed in range(4)]
     masks = [random_mask(runs[0], 0), random_mask(runs[1], 1, kept=0.9), np.ones(n, bool), None]
     for one in train_dense(runs, masks):
-        store.save(one, 1)
+        save(store, one)
     for run, mask in zip(runs, masks, strict=True):
         found = store.load(run).mask
         if mask is None:
@@ -93,7 +106,7 @@ def test_the_mask_that_was_held_comes_back_bit_for_bit(store, prime, model, n):
 def test_a_records_seed_is_that_of_its_split(store):
     """A ticket with new initial weights is still compared with the base that shares its split."""
     run = dataclasses.replace(tiny_run(seed=3, epochs=1), seed=1003)
-    store.save(train_dense([run])[0], 1)
+    save(store, train_dense([run])[0])
     assert store.load(run).seed == run.task.seed == 3
 
 
@@ -111,7 +124,7 @@ def test_what_is_not_there_is_none(store):
 
 
 def test_runs_do_not_share_a_record(store, trained):
-    store.save(trained, 1)
+    save(store, trained)
     for other in (tiny_run(seed=1), tiny_run(epochs=231), tiny_run("transformer"), ticket_of(tiny_run())):
         assert store.load(other) is None
 
@@ -126,14 +139,14 @@ def test_same_run_same_key_and_other_runs_other_keys():
 
 
 def test_committed_records_go_to_results_and_checkpoints_never(tmp_path, trained):
-    Store(tmp_path / "results", tmp_path / "cache", commit=True).save(trained, 1)
-    assert left_in(tmp_path / "results") == [f"{trained.run.key}.npz"]
-    assert left_in(tmp_path / "cache") == ["000150.npz", "000230.npz"]
+    save(Store(tmp_path / "results", tmp_path / "cache", commit=True), trained)
+    assert len(left_in(tmp_path / "results")) == 1
+    assert left_in(tmp_path / "cache") == ["000150.zip", "000230.zip"]
     assert Store(tmp_path / "results", tmp_path / "cache").load(trained.run) is not None
 
 
 def test_provenance_says_what_made_the_record(store, trained):
-    store.save(trained, 12.345)
+    save(store, trained, seconds=12.345)
     provenance = store.load(trained.run).provenance
     assert provenance["run"] == json.loads(trained.run.canonical())
     assert provenance["run"]["seed"] == trained.run.seed
@@ -155,8 +168,8 @@ def test_a_truncated_file_is_refused_at_any_length(path):
     whole = path.read_bytes()
     for length in {*range(0, len(whole), 13), len(whole) - 1}:
         path.write_bytes(whole[:length])
-        with pytest.raises(StoreError, match="is damaged or not a record of this project"):
-            read(path)
+        with pytest.raises(StoreError, match="is damaged"):
+            read(path, "one")
 
 
 def test_a_flipped_byte_is_noticed_or_harmless(path):
@@ -167,7 +180,7 @@ def test_a_flipped_byte_is_noticed_or_harmless(path):
         damaged[place] ^= int(rng.integers(1, 256))
         path.write_bytes(damaged)
         try:
-            assert same(*read(path)), f"byte {place}"
+            assert same(*read(path, "one")), f"byte {place}"
         except StoreError:
             noticed += 1
     assert noticed > len(whole) / 2
@@ -179,23 +192,34 @@ def test_a_compression_that_is_not_ours_is_refused(path, compression):
     damaged = bytearray(path.read_bytes())
     damaged[damaged.index(b"PK\x01\x02") + 10] = compression
     path.write_bytes(damaged)
-    with pytest.raises(StoreError, match="is damaged or not a record"):
-        read(path)
+    with pytest.raises(StoreError, match="is damaged"):
+        read(path, "one")
+
+
+def rewritten(path, change):
+    """The same zip file with one member changed: name -> content."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (members | change(members)).items():
+            archive.writestr(name, content)
 
 
 def test_content_that_does_not_fit_its_checksum_is_refused(path):
-    with np.load(path) as file:
-        parts = dict(file)
-    np.savez(path, **parts | {"a": parts["a"] + 1})
+    def swapped(members):
+        note = json.loads(members["one/note.json"])
+        return {"one/note.json": json.dumps(note | {"note": note["note"] | {"numerics": 2}})}
+
+    rewritten(path, swapped)
     with pytest.raises(StoreError, match="checksum does not match"):
-        read(path)
+        read(path, "one")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"not a record\n", b"\x93NUMPY\x01\x00", b"\x80\x04N.", bytes(5000)])
 def test_a_foreign_file_is_refused(path, content):
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="is damaged or not a record of this project"):
-        read(path)
+    with pytest.raises(StoreError, match="is damaged"):
+        read(path, "one")
 
 
 class Evil:
@@ -209,20 +233,19 @@ class Evil:
 
 
 def test_nothing_is_unpickled(path, tmp_path):
-    np.savez(path, note=np.array("{}"), checksum=np.array([Evil(tmp_path / "pwned")], dtype=object))
-    with pytest.raises(StoreError, match="allow_pickle=False"):
-        read(path)
-    np.save(tmp_path / "plain.npy", np.array([Evil(tmp_path / "pwned")], dtype=object))
-    with pytest.raises(StoreError):
-        read(tmp_path / "plain.npy")
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([Evil(tmp_path / "pwned")], dtype=object), allow_pickle=True)
+    rewritten(path, lambda members: {"one/a.npy": buffer.getvalue()})
+    with pytest.raises(StoreError, match="is damaged"):
+        read(path, "one")
     assert not (tmp_path / "pwned").exists()
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(StoreError, match="does not exist"):
-        read(tmp_path / "absent.npz")
-    with pytest.raises(StoreError, match="is damaged or not a record"):
-        read(tmp_path)
+        read(tmp_path / "absent.zip", "one")
+    with pytest.raises(StoreError, match="is damaged"):
+        read(tmp_path, "one")
 
 
 # --- writers that end badly -------------------------------------------------------------------------------------------------
@@ -232,7 +255,7 @@ KILLED_WRITERS = """
     import os, signal, sys, zipfile
     from pathlib import Path
     import numpy as np
-    from lib.files import write
+    from lib.files import Content, write
 
     def die(*arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -244,18 +267,18 @@ KILLED_WRITERS = """
             child = os.fork()
             if child == 0:
                 setattr(place, name, die)
-                write(target, {"a": np.zeros(10_000)}, {})
+                write(target, {"one": Content({"a": np.zeros(10_000)}, {})})
                 os._exit(1)
             print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
 def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_none(path):
-    new = path.with_name("new.npz")
+    new = path.with_name("new.zip")
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(KILLED_WRITERS), str(path), str(new)]
     done = subprocess.run(command, cwd=lib.files.ROOT, capture_output=True, text=True)
     assert done.stdout.split() == [str(-signal.SIGKILL.value)] * 8, done.stderr
-    assert same(*read(path))
+    assert same(*read(path, "one"))
     assert not new.exists()
     leftovers = [p for p in path.parent.iterdir() if p != path]
     assert leftovers and all(p.name.endswith(".part") for p in leftovers)
@@ -264,15 +287,15 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_none(path):
     for leftover in leftovers:
         os.utime(leftover, (time.time() - 7200,) * 2)
     sweep(path.parent)
-    assert left_in(path.parent) == ["file.npz"]
+    assert left_in(path.parent) == ["file.zip"]
 
 
 def test_opening_the_store_sweeps(tmp_path, trained):
     store = Store(tmp_path / "results", tmp_path / "cache")
-    store.save(trained, 1)
+    save(store, trained)
     before = left_in(tmp_path)
     for folder in (store.write_to, store.checkpoints / trained.run.key):
-        leftover = folder / ".x.npz.123.part"
+        leftover = folder / ".x.zip.123.part"
         leftover.write_text("half")
         os.utime(leftover, (0, 0))
     Store(tmp_path / "results", tmp_path / "cache")
@@ -292,19 +315,19 @@ def room_for(n):
 
 @pytest.mark.parametrize("n", [0, 1, 100, 700, 1000])
 def test_a_full_disk_is_one_sentence_and_loses_nothing(path, n):
-    new = path.with_name("new.npz")
+    new = path.with_name("new.zip")
     for target in (path, new):
         with room_for(n), pytest.raises(StoreError) as caught:
-            write(target, {"a": np.random.default_rng(0).random(1000)}, {})
+            write(target, {"one": Content({"a": np.random.default_rng(0).random(1000)}, {})})
         assert str(caught.value) == f"cannot write {target}: File too large; free some space or check the folder"
-    assert left_in(path.parent) == ["file.npz"]
-    assert same(*read(path))
+    assert left_in(path.parent) == ["file.zip"]
+    assert same(*read(path, "one"))
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(path):
-    with pytest.raises(StoreError, match=f"^cannot write {path}/x.npz: .*; free some space or check the folder$"):
-        write(path / "x.npz", ARRAYS, NOTE)
-    assert same(*read(path))
+    with pytest.raises(StoreError, match=f"^cannot write {path}/x.zip: .*; free some space or check the folder$"):
+        write(path / "x.zip", {"one": CONTENT})
+    assert same(*read(path, "one"))
 
 
 def test_an_interrupt_while_writing_leaves_nothing(path, monkeypatch):
@@ -313,9 +336,9 @@ def test_an_interrupt_while_writing_leaves_nothing(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write(path, {}, {})
-    assert left_in(path.parent) == ["file.npz"]
-    assert same(*read(path))
+        write(path, {"one": CONTENT})
+    assert left_in(path.parent) == ["file.zip"]
+    assert same(*read(path, "one"))
 
 
 def test_two_processes_may_write_the_same_file(path):
@@ -323,20 +346,20 @@ def test_two_processes_may_write_the_same_file(path):
         import sys
         from pathlib import Path
         import numpy as np
-        from lib.files import write
+        from lib.files import Content, write
 
         for i in range(40):
-            write(Path(sys.argv[1]), {"a": np.full(5_000, i)}, {"writer": sys.argv[2]})
+            write(Path(sys.argv[1]), {"one": Content({"a": np.full(5_000, i)}, {"writer": sys.argv[2]})})
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(path)]
     writers = [subprocess.Popen([*command, name], cwd=lib.files.ROOT) for name in "xy"]
     while any(writer.poll() is None for writer in writers):
-        read(path)  # whole at any time
+        read(path, "one")  # whole at any time
     assert [writer.returncode for writer in writers] == [0, 0]
-    arrays, note = read(path)
+    arrays, note = read(path, "one")
     assert note["writer"] in "xy"
     assert (arrays["a"] == 39).all()
-    assert left_in(path.parent) == ["file.npz"]
+    assert left_in(path.parent) == ["file.zip"]
 
 
 def test_two_threads_may_write_the_same_file(path):
@@ -345,7 +368,7 @@ def test_two_threads_may_write_the_same_file(path):
     def work():
         try:
             for _ in range(30):
-                write(path, {"a": np.zeros(5000)}, {})
+                write(path, {"one": Content({"a": np.zeros(5000)}, {})})
         except Exception as error:
             errors.append(error)
 
@@ -355,8 +378,78 @@ def test_two_threads_may_write_the_same_file(path):
     for thread in threads:
         thread.join()
     assert errors == []
-    read(path)
-    assert left_in(path.parent) == ["file.npz"]
+    read(path, "one")
+    assert left_in(path.parent) == ["file.zip"]
+
+
+# --- many records in a file -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(store):
+    """Three runs that were saved together."""
+    trained = train_dense([tiny_run(seed=seed) for seed in range(3)])
+    save(store, *trained)
+    return trained
+
+
+def test_runs_that_were_trained_together_share_a_file(store, three):
+    assert sorted(keys(file_of(store))) == sorted(one.run.key for one in three)
+    for one in three:
+        assert np.array_equal(store.load(one.run).metrics["l2"], one.metrics["l2"].astype(np.float32))
+
+
+def test_floats_are_packed_and_come_back_bit_for_bit(tmp_path):
+    rng, special = np.random.default_rng(0), [0.0, -0.0, np.nan, np.inf, -np.inf, 1e-7, 3e4]
+    for dtype in (np.float16, np.float32, np.float64):
+        for array in (np.array(special).astype(dtype), rng.standard_normal((5, 2, 3)).astype(dtype), np.zeros(0, dtype)):
+            write(tmp_path / "x.zip", {"one": Content({"a": array}, {})})
+            back = read(tmp_path / "x.zip", "one").arrays["a"]
+            assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
+
+
+def test_damage_to_one_record_leaves_the_others_of_its_file_alone(store, three):
+    path, lost = file_of(store), three[1].run
+    rewritten(path, lambda members: {f"{lost.key}/metrics.planes.npy": b"nothing"})
+    store = Store(store.folders[0].parent, store.folders[1].parent)
+    assert [store.status(one.run).state for one in three] == ["recorded", "damaged", "recorded"]
+    assert f"record {lost.key} in {path} is damaged" in store.status(lost).why
+
+
+def test_of_two_records_of_a_run_the_newer_numerics_count_and_then_the_newer(store, three, monkeypatch):
+    one = three[0]
+    monkeypatch.setattr(lib.records.store, "NUMERICS", 2)
+    save(store, one, seconds=7)
+    assert store.load(one.run).provenance["seconds"] == 1
+    monkeypatch.setattr(lib.records.store, "NUMERICS", 2001)
+    save(store, one, seconds=9)
+    assert store.load(one.run).provenance["seconds"] == 9
+
+
+def test_pack_merges_small_files_and_loses_nothing(store):
+    trained = train_dense([tiny_run(seed=seed) for seed in range(5)])
+    for one in trained:
+        save(store, one)
+    before = {one.run: store.load(one.run).metrics["l2"].tobytes() for one in trained}
+    (store.write_to / "notes.txt").write_text("hello")
+    assert store.pack() == 4
+    assert len(left_in(store.write_to)) == 2
+    store = Store(store.folders[0].parent, store.folders[1].parent)
+    assert {run: store.load(run).metrics["l2"].tobytes() for run in before} == before
+    assert store.pack() == 0
+
+
+def test_masks_and_probes_are_kept_where_they_are_wanted(store):
+    run = tiny_run(epochs=30)
+    snapshots = {run: set(lib.records.store.summarize.__globals__["snapshot_epochs"](run))}
+    [trained] = train_dense([run], [random_mask(run)], snapshots=snapshots)
+    store.save([Kept(trained)], 1)
+    record = store.load(run)
+    assert (record.mask, record.probes, record.provenance["masked"]) == (None, None, True)
+    store.save([Kept(trained, masked=True, probed=True)], 1)
+    record = Store(store.folders[0].parent, store.folders[1].parent).load(run)
+    assert record.mask.tolist() == trained.mask.tolist()
+    assert record.probes["inputs"].shape[1:] == (8, 7)
 
 
 # --- status -----------------------------------------------------------------------------------------------------------------
@@ -365,43 +458,45 @@ def test_two_threads_may_write_the_same_file(path):
 def test_status_of_a_recorded_run_says_where(tmp_path, trained):
     for commit, folder in ((False, "cache"), (True, "results")):
         store = Store(tmp_path / "results", tmp_path / "cache", commit=commit)
-        store.save(trained, 1)
+        save(store, trained)
         status = store.status(trained.run)
-        assert (status.state, status.why) == ("recorded", f"in {folder}/")
+        assert status.state == "recorded"
+        assert folder in str(file_of(store))
 
 
 def test_status_of_a_missing_run(store, trained):
-    store.save(trained, 1)
+    save(store, trained)
     status = store.status(tiny_run(seed=1))
     assert (status.state, status.why) == ("missing", "no record of this run")
 
 
 def test_status_of_a_run_recorded_with_older_arithmetic(store, trained, monkeypatch):
-    store.save(trained, 1)
+    save(store, trained)
     monkeypatch.setattr(lib.train.runs, "NUMERICS", 2001)
     monkeypatch.setattr(lib.records.store, "NUMERICS", 2001)
     status = store.status(trained.run)
     assert status.state == "out of date"
     assert status.why.startswith("recorded with numerics ") and status.why.endswith(", the trainer is at 2001")
-    assert store.load(trained.run) is None
-    assert store.weights(trained.run, 150) is None  # checkpoints are out of date as well
+    assert not store.load(trained.run).is_current  # and still to be had
+    assert Store(store.folders[0].parent, store.folders[1].parent).weights(trained.run, 150) is None  # but no checkpoint
     assert store.status(tiny_run(seed=1)).state == "missing"
 
 
 def test_status_of_a_damaged_record(store, trained):
-    store.save(trained, 1)
-    path = record_path(store, trained.run)
+    save(store, trained)
+    path = file_of(store)
     path.write_bytes(path.read_bytes()[:500])
     status = store.status(trained.run)
     assert status.state == "damaged"
-    assert status.why.startswith(f"{path} is damaged or not a record of this project")
+    assert status.why.startswith(f"{path} is damaged or not a file of records")
     assert store.load(trained.run) is None
 
 
 def test_the_record_of_another_run_under_this_ones_name_is_not_believed(store, trained):
-    store.save(trained, 1)
-    other = tiny_run(seed=1)
-    record_path(store, trained.run).rename(record_path(store, other))
+    save(store, trained)
+    other, content = tiny_run(seed=1), read(file_of(store), trained.run.key)
+    write(file_of(store), {other.key: content})
+    store = Store(store.folders[0].parent, store.folders[1].parent)
     assert store.status(other).state == "damaged"
     assert store.load(other) is None
 
@@ -409,13 +504,11 @@ def test_the_record_of_another_run_under_this_ones_name_is_not_believed(store, t
 @pytest.mark.parametrize("change", ["a metric is missing", "an evaluation is missing"])
 def test_a_record_that_lacks_something_is_not_believed(store, trained, change):
     """Status and load agree: else a run would count as recorded that cannot be read."""
-    store.save(trained, 1)
-    arrays, note = read(record_path(store, trained.run))
-    if change == "a metric is missing":
-        del arrays["l2"]
-    else:
-        arrays["l2"] = arrays["l2"][:-1]
-    write(record_path(store, trained.run), arrays, note)
+    save(store, trained)
+    arrays, note = read(file_of(store), trained.run.key)
+    metrics = arrays["metrics"]  # [T, metrics]
+    arrays = {"metrics": metrics[:, :-1] if change == "a metric is missing" else metrics[:-1]}
+    write(file_of(store), {trained.run.key: Content(arrays, note)})
     assert store.status(trained.run).state == "damaged"
     assert store.load(trained.run) is None
 
@@ -423,31 +516,43 @@ def test_a_record_that_lacks_something_is_not_believed(store, trained, change):
 def test_a_damaged_committed_record_does_not_hide_a_sound_one_in_the_cache(tmp_path, trained):
     for commit in (False, True):
         store = Store(tmp_path / "results", tmp_path / "cache", commit=commit)
-        store.save(trained, 1)
-    record_path(store, trained.run).write_bytes(b"x")
+        save(store, trained)
+    file_of(store).write_bytes(b"x")
     assert store.status(trained.run).state == "recorded"
     assert store.load(trained.run) is not None
 
 
 def test_a_damaged_checkpoint_counts_as_gone(store, trained):
-    store.save(trained, 1)
-    path = next(store.checkpoints.rglob("000150.npz"))
+    save(store, trained)
+    path = next(store.checkpoints.rglob("000150.zip"))
     path.write_bytes(path.read_bytes()[:-1])
     assert store.weights(trained.run, 150) is None
 
 
-def test_foreign_files_are_listed_and_records_are_not(store, trained):
-    store.save(trained, 1)
-    assert store.foreign() == []
-    strangers = [store.write_to / name for name in ("notes.txt", f"{'0' * 20}.npz")]
-    strangers[0].write_text("hello")
-    strangers[1].write_bytes(record_path(store, trained.run).read_bytes())
-    assert sorted(store.foreign()) == sorted(strangers)
+def test_foreign_and_unreadable_files_are_named_and_left_alone(store, trained):
+    save(store, trained)
+    assert store.unreadable() == []
+    (store.write_to / "notes.txt").write_text("hello")
+    other = Store(store.folders[0].parent, store.folders[1].parent)
+    assert [f"{store.write_to / 'notes.txt'} is damaged or not a file of records" in one for one in other.unreadable()] == [True]
+    assert other.status(trained.run).state == "recorded"
 
 
 def test_the_run_of_a_record_can_be_told_from_its_file_alone(store, trained):
     """Canonical JSON survives the note's round trip: numbers such as 0.4 and 1e-3 come back as they were."""
     run = trained.run
     assert json.dumps(json.loads(run.canonical()), sort_keys=True, separators=(",", ":")) == run.canonical()
-    paper = Run(task=ModularTask(seed=0), model=run.model, seed=0)
-    assert json.loads(paper.canonical())["optimizer"]["learning_rate"] == 0.001
+    paper = Run(task=ModularTask(seed=0), model=run.model, optimizer=AdamW(learning_rate=0.0003), seed=0)
+    assert json.loads(paper.canonical())["optimizer"] == {"kind": "AdamW", "learning_rate": 0.0003}
+
+
+def test_keys_are_what_they_were():
+    """A default that changes would silently give old records to new runs: settings at their default stand in no key."""
+    base = Run(task=ModularTask(seed=0), model=MLP(), seed=0)
+    assert base.canonical() == '{"kind":"Run","model":{"kind":"MLP"},"seed":0,"task":{"kind":"ModularTask","seed":0}}'
+    defaults = {"epochs": 30_000, "evaluate_every": 100, "optimizer": AdamW(), "start": Dense()}
+    assert all(getattr(base, name) == value for name, value in defaults.items())
+    assert base.task == ModularTask(operation="a+b", prime=67, pairs="unordered", train_fraction=0.4, seed=0)
+    assert base.model == MLP(width=500, hidden=48, hidden_layers=1)
+    o = AdamW(learning_rate=0.001, beta1=0.9, beta2=0.98, weight_decay=1.0, decay_until=None)
+    assert base.optimizer == o

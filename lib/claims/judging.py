@@ -16,8 +16,8 @@ from lib.analysis.times import Record
 from lib.claims.claims import Claim, ClaimsError, Judged, Part, Question, first_error, load_claims
 from lib.claims.measures import CHOICES, MEASURES
 from lib.claims.statistics import MIN_SEEDS, Outcome, ShareRule, between, bootstrap_median, share_interval
-from lib.experiments.arms import Arm, arm
-from lib.experiments.chapters import CHAPTERS, wanted
+from lib.experiments.arms import arm
+from lib.experiments.chapters import CHAPTERS, Wanted, wanted
 from lib.experiments.comparison import Comparison, compare
 from lib.experiments.parameters import Parameters
 from lib.files import ROOT
@@ -188,9 +188,14 @@ def judgements(
 def verdicts(parameters: Parameters, load: Callable[[Run], Record | None], profile: str) -> list[Verdict]:
     """A verdict for every claim and system, from what is recorded; nothing is trained, the rest is "not run"."""
     load, claims, found = cache(load), load_claims(), {}  # most chapters share bases and tickets
-    by_arm: dict[str, dict[str, dict[Arm, list[Run]]]] = wanted(parameters).by_arm
     for chapter in CHAPTERS:
-        for judgement in judgements(chapter, compare(by_arm[chapter], load), profile, claims):
+        of = wanted(parameters, [chapter])
+
+        def complete(run: Run, of: Wanted = of) -> Record | None:
+            record = load(run)
+            return None if record is None or of.lacks(run, record) else record
+
+        for judgement in judgements(chapter, compare(of.by_arm[chapter], complete), profile, claims):
             found[judgement.verdict.id, judgement.verdict.system] = judgement.verdict
     return [
         found.get((claim.id, judged.system)) or not_run(claim, judged, profile).verdict

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from lib.experiments.arms import Arm, arm, family
+from lib.analysis.times import Record
+from lib.experiments.arms import Arm, family
 from lib.experiments.parameters import Parameters
-from lib.experiments.settings import MODELS, SETTINGS, TASKS, Setting
+from lib.experiments.settings import MODELS, SETTINGS, TASKS
 from lib.train import images
 from lib.train.runs import Run
 
@@ -126,6 +127,12 @@ class Wanted:
         """Those whose masks are wanted."""
         return {run for c, setting, _, runs in self._rows() if setting in CHAPTERS[c].masked for run in runs}
 
+    def lacks(self, run: Run, record: Record) -> str:
+        """What is wanted of a run and not in its record: "probes", "mask", or "" if it is complete."""
+        if run in self.probed and record.probes is None:
+            return "probes"
+        return "mask" if run in self.masked and record.provenance.get("masked") and record.mask is None else ""
+
     def _rows(self) -> Iterable[tuple[str, str, Arm, list[Run]]]:
         for chapter, settings in self.by_arm.items():
             for setting, arms in settings.items():
@@ -136,6 +143,3 @@ class Wanted:
 def wanted(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> Wanted:
     """The runs of the chapters."""
     return Wanted(tuple(chapters), parameters)
-
-
-__all__ = ["CHAPTERS", "Chapter", "Setting", "Wanted", "arm", "ticket_epochs", "wanted"]

@@ -98,11 +98,11 @@ class Parameters(BaseModel):
 
     @model_validator(mode="after")
     def _leaves_pairs_on_both_sides(self) -> "Parameters":
-        pairs = (self.prime - 1) * (self.prime - 2) // 2  # of a - b, which has the fewest
+        pairs = self.prime * (self.prime + 1) // 2
         if not 0 < int(self.train_fraction * pairs) < pairs:
             least = math.ceil(1e4 / pairs) / 1e4
             raise ValueError(
-                f"train_fraction is {self.train_fraction}; of the {pairs:,} pairs of a - b mod {self.prime} it leaves none to "
+                f"train_fraction is {self.train_fraction}; of the {pairs:,} pairs a <= b it leaves none to "
                 f"train or to test on; it must be at least {least:g} and below 1"
             )
         return self

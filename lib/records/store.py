@@ -177,7 +177,7 @@ class Store:
 
     def load(self, run: Run) -> Record | None:
         """The run's best record, or None where it has to be trained (`status` says why)."""
-        return max(self._found(run)[0], key=lambda record: _worth(record.provenance), default=None)
+        return max(self._found(run)[0], key=_record_worth, default=None)
 
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
         """The run's weights [n] after `epoch` epochs, or None where they have to be made again."""
@@ -193,7 +193,7 @@ class Store:
     def status(self, run: Run) -> Status:
         """Whether the run is recorded, and if not, why it would be trained."""
         records, problems = self._found(run)
-        record = max(records, key=lambda record: _worth(record.provenance), default=None)
+        record = max(records, key=_record_worth, default=None)
         if record is None:
             return Status("damaged", problems[0]) if problems else Status("missing", "no record of this run")
         if record.is_current:
@@ -209,7 +209,7 @@ class Store:
     def _found(self, run: Run) -> tuple[list[Record], list[str]]:
         """All readable records of a run, and what is wrong with the others."""
         records, problems = [], []
-        for path in self._places.get(run.key, []):
+        for path in filter(Path.exists, self._places.get(run.key, [])):
             try:
                 records.append(_record(run, path))
             except StoreError as error:
@@ -238,10 +238,15 @@ class Store:
         return places
 
 
-def _worth(record: Content | Mapping[str, Any]) -> tuple[int, str]:
-    """Of several records of a run the one of the highest numerics counts, of these the newest."""
-    note = record.note if isinstance(record, Content) else record
-    return int(note.get("numerics", 0)), str(note.get("recorded", ""))
+def _worth(content: Content) -> tuple[int, int, str]:
+    """Of several records of a run the one of the highest numerics counts, of these the one that keeps most, of these the
+    newest."""
+    return int(content.note.get("numerics", 0)), len(content.arrays), str(content.note.get("recorded", ""))
+
+
+def _record_worth(record: Record) -> tuple[int, int, str]:
+    kept = (record.packed_mask is not None) + (record.probes is not None)
+    return int(record.provenance.get("numerics", 0)), kept, str(record.provenance.get("recorded", ""))
 
 
 def _record(run: Run, path: Path) -> Record:
