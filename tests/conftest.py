@@ -167,10 +167,12 @@ def forget(store: Store, *runs: Run) -> None:
         for path in store._places.pop(run.key, []):
             rest = {key: content for key, content in read_all(path).items() if key != run.key}
             write(path, rest)
+    store._statuses.clear()
 
 
 def damage(store: Store, run: Run) -> None:
     """Damages the record of a run and leaves the others of its file alone."""
+    store._statuses.clear()
     (path,) = store._places[run.key]
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

@@ -11,9 +11,12 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from lib.analysis import fourier
-from lib.book import figures, report
+from lib.book import figures, tables
 from lib.claims import measures
-from lib.experiments import chapters as experiments, parameters
+from lib.experiments import parameters
+from lib.experiments.arms import Arm
+from lib.experiments.comparison import Comparison
+from lib.experiments.settings import SETTINGS
 from lib.records.store import Store
 
 P, HALF = 67, 33
@@ -184,7 +187,7 @@ def test_half_way_epoch(values, last, epoch):
 
 
 EPOCHS = np.array([0, 100, 200, 1_000, 2_000, 4_000, 6_000, 8_000, 10_000])
-RUN = SimpleNamespace(epochs=30_000)
+RUN = SimpleNamespace(epochs=30_000, task=None)
 
 
 def net(kinds, t_gen=9_000, seed=0, outputs=None):
@@ -196,51 +199,58 @@ def net(kinds, t_gen=9_000, seed=0, outputs=None):
 
     epochs = np.arange(0, 10_001, 100)
     accuracy = (epochs >= (np.inf if t_gen is None else t_gen)) * 1.0
-    tables = {"epochs": EPOCHS, "inputs": table(kinds), "outputs": table(outputs or kinds)}
+    probes = {"epochs": EPOCHS, "inputs": table(kinds), "outputs": table(outputs or kinds)}
     metrics = {"test_accuracy": accuracy, "train_accuracy": accuracy}
-    return SimpleNamespace(seed=seed, epochs=epochs, metrics=metrics, mask=None, tables=tables, run=RUN)
+    return SimpleNamespace(seed=seed, epochs=epochs, metrics=metrics, mask=None, probes=probes, run=RUN)
+
+
+def seed_of(base, ticket=None):
+    """What a measure sees of these records."""
+    arms = {Arm("base"): [base]} | ({} if ticket is None else {Arm("ticket"): [ticket]})
+    return next(Comparison("mlp", arms).one_by_one())
 
 
 def test_memorizing_is_the_last_snapshot_before_half_of_t_gen():
-    assert measures.memorizing_epoch(net("nnnnnnnnw", 9_000), 0.95) == 4_000
-    assert measures.memorizing_epoch(net("nnnnnnnnw", 8_000), 0.95) == 2_000  # 4,000 is not before it
-    assert measures.memorizing_epoch(net("nnnnnnnnw", 0), 0.95) == 0
-    assert measures.memorizing_epoch(net("nnnnnnnnw", None), 0.95) is None
+    assert measures.memorizing_epoch(net("nnnnnnnnw"), 9_000) == 4_000
+    assert measures.memorizing_epoch(net("nnnnnnnnw"), 8_000) == 2_000  # 4,000 is not before it
+    assert measures.memorizing_epoch(net("nnnnnnnnw"), 0) == 0
+    assert measures.memorizing_epoch(net("nnnnnnnnw"), None) is None
+
+
+MOMENTS = "after generalization", "at the start", "while memorizing"
 
 
 def test_c23_takes_end_start_and_half_of_t_gen_on_each_side():
-    base = net("nnnnnwwww", 9_000, outputs="nnnnnnnnw")
-    shares = [part.low[0] for part in measures.single_frequencies({"base": [base]}, 0.95)]
+    seed = seed_of(net("nnnnnwwww", 9_000, outputs="nnnnnnnnw"))
+    shares = [measures.top_share(seed, side, moment).low for side in ("inputs", "outputs") for moment in MOMENTS]
     assert [share > 0.8 for share in shares] == [True, False, True, True, False, False]
     assert all(share < 0.4 for share in np.array(shares)[[1, 4, 5]])
 
 
 def test_c23_is_open_where_the_base_never_generalizes():
-    parts = measures.single_frequencies({"base": [net("nnnnnnnnn", None)]}, 0.95)
-    assert [(part.low[0], part.high[0]) == (0, 1) for part in parts] == [True, False, True] * 2
-    assert [bool(part.note) for part in parts] == [True, False, True] * 2
+    seed = seed_of(net("nnnnnnnnn", None))
+    found = [measures.top_share(seed, "inputs", moment) for moment in MOMENTS]
+    assert [(one.low, one.high) == (0, 1) for one in found] == [True, False, True]
 
 
-def test_c24_takes_2000_epochs_of_ticket_then_base():
-    groups = {"base": [net("nnnnnnnnw")], "ticket": [net("nnnnwwwww")]}
-    assert [part.low[0] > 0.6 for part in measures.periodic_early(groups, 0.95)] == [True, True, False, False]
+def test_c24_takes_2000_epochs_of_ticket_and_base():
+    seed = seed_of(net("nnnnnnnnw"), net("nnnnwwwww"))
+    assert [measures.top_share(seed, "inputs", "early", arm).low > 0.6 for arm in ("ticket", "base")] == [True, False]
 
 
 def test_c25_is_the_ratio_of_half_way_epochs():
-    groups = {"base": [net("nnnnnnnww")], "ticket": [net("nnnwwwwww")]}
-    for part in measures.entropy_falls(groups, 0.95):
-        assert part.low == part.high
-        assert part.low[0] == pytest.approx(7_000 / 600)  # both half-way between two snapshots
+    for side in ("inputs", "outputs"):
+        found = measures.entropy_falls(seed_of(net("nnnnnnnww"), net("nnnwwwwww")), side)
+        assert found.low == found.high == pytest.approx(7_000 / 600)  # both half-way between two snapshots
 
 
 def test_c25_leaves_open_what_it_cannot_know():
-    never = measures.entropy_falls({"base": [net("nnnnnnnnw")], "ticket": [net("nnnnnnnnn")]}, 0.95)[0]
-    assert (never.low[0], never.high[0]) == (0, pytest.approx(0.9))
-    assert "1 of 2 runs" in never.note
-    flat = measures.entropy_falls({"base": [net("nnnnnnnnn")], "ticket": [net("nnnwwwwww")]}, 0.95)[0]
-    assert (flat.low[0], flat.high[0]) == (0, np.inf)
-    at_once = measures.entropy_falls({"base": [net("nnnnnnnww")], "ticket": [net("wwwwwwwww")]}, 0.95)[0]
-    assert at_once.low[0] == pytest.approx(7_000 / 100)  # epoch 0 counts as an evaluation
+    never = measures.entropy_falls(seed_of(net("nnnnnnnnw"), net("nnnnnnnnn")), "inputs")
+    assert (never.low, never.high) == (0, pytest.approx(0.9))
+    flat = measures.entropy_falls(seed_of(net("nnnnnnnnn"), net("nnnwwwwww")), "inputs")
+    assert (flat.low, flat.high) == (0, np.inf)
+    at_once = measures.entropy_falls(seed_of(net("nnnnnnnww"), net("wwwwwwwww")), "inputs")
+    assert at_once.low == pytest.approx(7_000 / 100)  # epoch 0 counts as an evaluation
 
 
 # --- tables of a real net -----------------------------------------------------------------------------------------
@@ -248,7 +258,7 @@ def test_c25_leaves_open_what_it_cannot_know():
 
 @pytest.mark.parametrize("system", ["mlp", "transformer"])
 def test_tables_are_the_products_of_the_equations(system):
-    run = experiments.base(system, 0, parameters.load("smoke"))
+    run = SETTINGS[system].base(0, parameters.load("smoke"))
     weights = run.initial_weights()
     W = run.split(weights)
     inputs, outputs = fourier.tables(run, weights)
@@ -258,21 +268,18 @@ def test_tables_are_the_products_of_the_equations(system):
 
 
 def test_kept_singular_values_are_those_of_the_kept_tables():
-    settings = parameters.load("paper")
-    tables = Store().tables(experiments.base("mlp", 0, settings))
-    if tables is None:
-        pytest.skip("no tables of the paper's profile here")
-    found = np.linalg.svd(tables["inputs"][-1].astype(float), compute_uv=False)
-    np.testing.assert_allclose(tables["singular_inputs"][-1][:10], found[:10], rtol=1e-2)
-    found = np.linalg.svd(tables["embedding"][-1].astype(float), compute_uv=False)
-    np.testing.assert_allclose(tables["singular_embedding"][-1][:10], found[:10], rtol=1e-2)
+    probes = Store().load(SETTINGS["mlp"].base(0, parameters.load("paper"))).probes
+    found = np.linalg.svd(probes["inputs"][-1].astype(float), compute_uv=False)
+    np.testing.assert_allclose(probes["singular_inputs"][-1][:10], found[:10], rtol=1e-2)
+    found = np.linalg.svd(probes["embedding"][-1].astype(float), compute_uv=False)
+    np.testing.assert_allclose(probes["singular_embedding"][-1][:10], found[:10], rtol=1e-2)
 
 
 # --- pictures -----------------------------------------------------------------------------------------------------
 
 
 def test_a_player_holds_all_frames_and_asks_nobody():
-    page = report.player([b"first", b"second", b"third"], ["a </script>", "b", "c"], 'neurons "all"')
+    page = tables.player([b"first", b"second", b"third"], ["a </script>", "b", "c"], 'neurons "all"')
     assert page.count("<script>") == page.count("</script>") == 1
     assert "://" not in page
     assert "src=" in page
@@ -281,16 +288,16 @@ def test_a_player_holds_all_frames_and_asks_nobody():
     assert 'max="2"' in page
     assert 'aria-label="neurons &quot;all&quot;"' in page
     assert page.split('id="')[1].split('"')[0] in page.partition("<script>")[2]
-    assert report.player([b"x"], [""], "") != report.player([b"y"], [""], "")  # two players have two ids
+    assert tables.player([b"x"], [""], "") != tables.player([b"y"], [""], "")  # two players have two ids
 
 
 def test_small_multiples_draw_every_neuron_and_zeros():
     figure, axes = plt.subplots(figsize=(4, 4))
     for table in (NOISE[:10], np.zeros((10, P))):
-        figures.small_multiples(axes, table, "base", "net")
+        figures.small_multiples(axes, table, Arm("base"), "network")
         assert len(axes.collections[-1].get_segments()) == 10
-        image = Image.open(io.BytesIO(figures.small_png(figure, ["base", "ticket"])))
+        image = Image.open(io.BytesIO(figures.small_png(figure, [Arm("base"), Arm("ticket")])))
         assert image.mode == "P"
-        blue = tuple(round(255 * c) for c in to_rgb(figures.colour("base")))
+        blue = tuple(round(255 * c) for c in to_rgb(Arm("base").colour))
         assert {(255, 255, 255), blue} <= {colour for _, colour in image.convert("RGB").getcolors()}
     plt.close(figure)

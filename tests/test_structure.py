@@ -8,16 +8,17 @@ import networkx as nx
 import numpy as np
 import pytest
 from conftest import tiny_run
+from made_up import judge
 from networkx.algorithms import bipartite
 from sklearn.metrics import jaccard_score
 
 from lib.analysis import structure
-from lib.claims import judging as claims, measures
-from lib.experiments import chapters as experiments
+from lib.claims import measures
+from lib.experiments.arms import arm
+from lib.experiments.comparison import Comparison
 from lib.train.models import MLP, Transformer
 from lib.train.runs import Ticket
 
-CLAIMS = {entry.id: entry for entry in claims.load_claims(experiments.CLAIMS)}
 MODEL = MLP(width=6, hidden=4)
 
 
@@ -259,7 +260,7 @@ def groups_of(run, masks, accuracy, seeds=5):
     out = {"base": [record(base, None, accuracy) for base in bases]}
     out["ticket"] = [record(ticket, masks[13], accuracy) for ticket in tickets]
     for cut, mask in zip(CUTS, masks, strict=True):
-        out[f"epoch {cut}"] = [record(ticket, mask, accuracy) for ticket in tickets]
+        out["epoch", cut] = [record(ticket, mask, accuracy) for ticket in tickets]
     return out
 
 
@@ -271,37 +272,34 @@ def drifting(n, kept=40, step=2):
 RISING = np.clip(EPOCHS / 20_000, 0, 1)
 
 
-def verdict(claim_id, groups):
-    return claims.judge(CLAIMS[claim_id], "mlp", groups, "paper")
-
-
 def test_masks_that_drift_are_acquired_gradually(run):
     n = len(run.initial_weights())
-    steady = verdict("C26", groups_of(run, drifting(n), RISING))
+    steady = judge("C26", groups_of(run, drifting(n), RISING))
     assert steady.verdict.verdict == "replicated"
     assert steady.verdict.estimate == pytest.approx(1)
     rng = np.random.default_rng(0)
-    loose = verdict("C26", groups_of(run, [rng.random(n) < 0.4 for _ in CUTS], RISING))
+    loose = judge("C26", groups_of(run, [rng.random(n) < 0.4 for _ in CUTS], RISING))
     assert loose.verdict.verdict == "refuted"
-    same = verdict("C26", groups_of(run, [drifting(n)[0]] * 15, RISING))
-    assert same.verdict.verdict == "inconclusive" and "left open, on 5 of 5" in same.measured.note
+    same = judge("C26", groups_of(run, [drifting(n)[0]] * 15, RISING))
+    assert same.verdict.verdict == "inconclusive" and same.parts[0].open_seeds == 5
 
 
 def test_distance_to_the_final_mask_leaves_the_final_mask_out(run):
     masks = drifting(len(run.initial_weights()))
-    found = verdict("C27", groups_of(run, masks, EPOCHS / 30_000))
+    found = judge("C27", groups_of(run, masks, EPOCHS / 30_000))
     to_final = [structure.jaccard_distance(mask, masks[-1]) for mask in masks[:-1]]
     assert found.verdict.estimate == pytest.approx(np.corrcoef(to_final, CUTS[:-1])[0, 1])
     assert found.verdict.verdict == "replicated"
-    assert verdict("C27", groups_of(run, masks, 1 - EPOCHS / 30_000)).verdict.verdict == "refuted"
-    flat = verdict("C27", groups_of(run, masks, np.zeros(len(EPOCHS))))
-    assert flat.verdict.verdict == "inconclusive" and "left open, on 5 of 5" in flat.measured.note
+    assert judge("C27", groups_of(run, masks, 1 - EPOCHS / 30_000)).verdict.verdict == "refuted"
+    flat = judge("C27", groups_of(run, masks, np.zeros(len(EPOCHS))))
+    assert flat.verdict.verdict == "inconclusive" and flat.parts[0].open_seeds == 5
 
 
 def test_accuracy_at_a_cut_lies_between_evaluations(run):
     groups = groups_of(run, drifting(len(run.initial_weights())), RISING)
-    moved = {f"epoch {cut + 50}" if cut == 2_000 else f"epoch {cut}": groups[f"epoch {cut}"] for cut in CUTS}
-    found = measures.accuracy_at_cuts({"base": groups["base"], **moved}, 0)
+    moved = {("epoch", cut + 50 if cut == 2_000 else cut): groups["epoch", cut] for cut in CUTS}
+    comparison = Comparison("mlp", {arm(one): found for one, found in {"base": groups["base"], **moved}.items()})
+    found = measures.accuracy_at_cuts(next(comparison.one_by_one()))
     assert found[:2] == pytest.approx([2_050 / 20_000, 4_000 / 20_000])
 
 
@@ -314,8 +312,8 @@ def test_graph_differences_have_the_sign_of_the_claim(run, early, late, outcome)
     thin = np.random.default_rng(1).random(n) < 0.5
     masks = {"full": np.ones(n, bool), "sparse": thin}
     groups = groups_of(run, [masks[early]] * 7 + [masks[late]] * 8, RISING)
-    parts = verdict("C28", groups).parts
-    names = [part.measured.quantity for part in parts]
+    parts = judge("C28", groups).parts
+    names = [part.words for part in parts]
     assert ["path" in name for name in names] == [True, True, False, False]
     assert ["memorization" in name for name in names] == [True, False, True, False]
     assert [part.outcome for part in parts][::2] == [outcome, outcome]
@@ -327,16 +325,16 @@ def test_graph_differences_have_the_sign_of_the_claim(run, early, late, outcome)
 @pytest.mark.parametrize("t_gen", [None, 1_000, 2_000, 29_000])
 def test_a_seed_without_a_grokked_mask_is_open(run, t_gen):
     accuracy = (EPOCHS >= (np.inf if t_gen is None else t_gen)) * 1.0
-    found = verdict("C28", groups_of(run, drifting(len(run.initial_weights())), accuracy))
+    found = judge("C28", groups_of(run, drifting(len(run.initial_weights())), accuracy))
     assert found.verdict.verdict == "inconclusive"
-    assert "left open: 5 of 5 seeds" in found.measured.note
+    assert found.parts[0].open_seeds == 5
 
 
 def test_random_masks_of_c28_have_as_many_edges_in_all(run):
     masks = drifting(len(run.initial_weights()))
-    found = verdict("C28", groups_of(run, masks, RISING)).parts[1].measured.table
+    found = judge("C28", groups_of(run, masks, RISING)).parts[1].table
     expected = [
         structure.average_path_length(structure.chain(run, structure.random_mask_like(run, masks[13], "count", seed)))
         for seed in range(5)
     ]
-    assert found["other"].tolist() == pytest.approx(expected)
+    assert found["random"].tolist() == pytest.approx(expected)

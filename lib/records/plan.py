@@ -72,13 +72,12 @@ def make_plan(
             job.until = max(job.until, epoch)
 
     for run in dict.fromkeys(runs):
-        record = store.load(run)
-        if record is None or (renew and not record.is_current):
-            status = store.status(run)
+        status = store.status(run)
+        if status.state in ("missing", "damaged") or (renew and status.state != "recorded"):
             add(run, f"{status.state}: {status.why}")
-        elif run in probed and record.probes is None:
+        elif run in probed and not status.has_probes:
             add(run, "its probes are missing")
-        elif run in masked and record.packed_mask is None and record.provenance.get("masked"):
+        elif run in masked and not status.has_mask:
             add(run, "its mask is missing")
     for run, job in jobs.items():
         job.masked, job.probed = run in masked, run in probed

@@ -63,10 +63,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Status:
-    """state: "recorded", "missing", "out of date" or "damaged"; why: a sentence on it."""
+    """state: "recorded", "missing", "out of date" or "damaged"; why: a sentence on it. has_probes, has_mask: what its record
+    keeps; a run that held no mask has all there is."""
 
     state: str
     why: str
+    has_probes: bool = False
+    has_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class Store:
         self.folders = [results / "records", cache / "records"]
         self.write_to = self.folders[0 if commit else 1]
         self.checkpoints = cache / "checkpoints" / f"numerics-{NUMERICS}"
+        self._statuses: dict[Run, Status] = {}
         for folder in {self.write_to, self.checkpoints}:
             sweep(folder)
 
@@ -136,6 +140,7 @@ class Store:
         name = hashlib.sha256(json.dumps({key: x.note for key, x in records.items()}, sort_keys=True).encode())
         path = self.write_to / f"{name.hexdigest()[:16]}.zip"
         write(path, records)
+        self._statuses.clear()
         for key in records:
             self._places.setdefault(key, []).append(path)
         return path
@@ -192,14 +197,20 @@ class Store:
 
     def status(self, run: Run) -> Status:
         """Whether the run is recorded, and if not, why it would be trained."""
+        if run not in self._statuses:
+            self._statuses[run] = self._status(run)
+        return self._statuses[run]
+
+    def _status(self, run: Run) -> Status:
         records, problems = self._found(run)
         record = max(records, key=_record_worth, default=None)
         if record is None:
             return Status("damaged", problems[0]) if problems else Status("missing", "no record of this run")
+        kept = record.probes is not None, record.packed_mask is not None or not record.provenance.get("masked")
         if record.is_current:
-            return Status("recorded", "")
+            return Status("recorded", "", *kept)
         numerics = record.provenance.get("numerics")
-        return Status("out of date", f"recorded with numerics {numerics}, the trainer is at {NUMERICS}")
+        return Status("out of date", f"recorded with numerics {numerics}, the trainer is at {NUMERICS}", *kept)
 
     def unreadable(self) -> list[str]:
         """A sentence on each file among the records that is damaged or foreign."""
