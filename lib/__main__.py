@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.claims import judging
-from lib.claims.claims import ClaimsError
 from lib.experiments import chapters, parameters
 from lib.experiments.images import with_images_at_hand
 from lib.files import CACHE, RESULTS, StoreError
@@ -29,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = options.command(options)
         sys.stdout.flush()
         return code
-    except (parameters.ParameterError, ClaimsError, StoreError, Diverged, ValueError) as error:
+    except (StoreError, Diverged, ValueError) as error:  # ParameterError and ClaimsError are ValueErrors
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
@@ -147,6 +145,8 @@ def pack(options: argparse.Namespace) -> int:
 
 def judge(options: argparse.Namespace) -> int:
     """Writes the verdicts, unless records are damaged or verdicts would be lost."""
+    from lib.claims import judging  # SciPy's statistics take a while to import, and `status` is to be quick
+
     settings, store = parameters.load(options.profile), Store()
     path = judging.VERDICTS if options.profile == "paper" else CACHE / f"verdicts-{options.profile}.json"
     states = {run: store.status(run) for run in chapters.wanted(settings).runs}

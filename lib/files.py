@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,27 +92,25 @@ def write(path: Path, records: Mapping[str, Content]) -> None:
 
 def keys(path: Path) -> list[str]:
     """The keys of a file's records. Raises StoreError where it is missing, foreign or damaged."""
-    with _opened(path) as archive:
-        return [name.removesuffix(f"/{NOTE}") for name in archive.namelist() if name.endswith(f"/{NOTE}")]
+    return [name.removesuffix(f"/{NOTE}") for name in _opened(path).namelist() if name.endswith(f"/{NOTE}")]
 
 
 def read(path: Path, key: str) -> Content:
     """One record of a file. Raises StoreError where it is missing, foreign or damaged."""
-    with _opened(path) as archive:
-        return _read(archive, path, key)
+    return _read(_opened(path), path, key)
 
 
 def read_all(path: Path) -> dict[str, Content | StoreError]:
     """Every record of a file by key, or what is wrong with it. Raises StoreError where the file cannot be opened."""
     out: dict[str, Content | StoreError] = {}
-    with _opened(path) as archive:
-        for name in archive.namelist():
-            key, _, rest = name.rpartition("/")
-            if rest == NOTE:
-                try:
-                    out[key] = _read(archive, path, key)
-                except StoreError as error:
-                    out[key] = error
+    archive = _opened(path)
+    for name in archive.namelist():
+        key, _, rest = name.rpartition("/")
+        if rest == NOTE:
+            try:
+                out[key] = _read(archive, path, key)
+            except StoreError as error:
+                out[key] = error
     return out
 
 
@@ -133,11 +132,18 @@ def _read(archive: zipfile.ZipFile, path: Path, key: str) -> Content:
         raise StoreError(f"record {key} in {path} is damaged ({type(error).__name__}: {error})") from error
 
 
+@lru_cache(maxsize=8)
+def _archive(path: Path, *identity: int) -> zipfile.ZipFile:
+    """A file's content, whose directory is parsed once for all of its records."""
+    return zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+
+
 def _opened(path: Path) -> zipfile.ZipFile:
-    if not path.exists():
-        raise StoreError(f"{path} does not exist")
     try:
-        return zipfile.ZipFile(path)
+        about = path.stat()
+        return _archive(path, about.st_ino, about.st_mtime_ns, about.st_size)
+    except FileNotFoundError:
+        raise StoreError(f"{path} does not exist") from None
     except Exception as error:
         raise StoreError(
             f"{path} is damaged or not a file of records ({type(error).__name__}: {error})"

@@ -20,7 +20,7 @@ import torch
 from conftest import as_matrices, made_up_images, tiny_image_run, tiny_run, train_dense
 from sklearn.datasets import _openml, load_digits
 
-from lib.analysis import fourier, probes as tables
+from lib.analysis import fourier, probes
 from lib.train import images
 from lib.train.images import DIGITS, MNIST, WHAT_TO_DO, ImagesError
 from lib.train.models import ImageMLP
@@ -216,14 +216,14 @@ def test_a_set_that_is_not_at_hand_is_named_with_what_to_do():
 def test_the_environment_variable_is_followed(tmp_path, monkeypatch):
     monkeypatch.setenv(images.VARIABLE, str(write_npz(tmp_path / "all.npz")))
     assert images.find("mnist") == MNIST
-    (tmp_path / "cache" / "images" / f"{MNIST}.npz").unlink()
+    (tmp_path / "cache" / "images" / f"{MNIST}.zip").unlink()
     forget()
     assert is_the_books(MNIST)
     monkeypatch.setenv(images.VARIABLE, str(write_npz(tmp_path / "other.npz", WITHOUT)))
     own = images.find("mnist")
     assert own not in (MNIST, DIGITS)
     assert images.find("digits") == DIGITS
-    (tmp_path / "cache" / "images" / f"{own}.npz").unlink()
+    (tmp_path / "cache" / "images" / f"{own}.zip").unlink()
     forget()
     assert len(images.load(own).images) == 59
 
@@ -246,7 +246,7 @@ def test_a_file_that_the_environment_variable_names_in_vain_is_named(tmp_path, m
 def test_a_kept_file_that_is_cut_is_not_trusted(tmp_path, monkeypatch, damage):
     path = write_npz(tmp_path / "some.npz", WITHOUT)
     name = images.find(str(path))
-    kept = tmp_path / "cache" / "images" / f"{name}.npz"
+    kept = tmp_path / "cache" / "images" / f"{name}.zip"
     kept.write_bytes(damage(kept.read_bytes()))
     forget()
     assert refusal(images.load, name).startswith(f"a file of images with hash {name} is not at hand; ")
@@ -668,7 +668,7 @@ def test_a_split_belongs_to_the_seed_alone():
 def test_the_papers_task_learns_1000_of_10000_images_of_784_pixels():
     task = ImageTask(seed=0)
     assert (task.images, task.pixels, task.train_count, task.test_count) == (MNIST, 784, 1000, 9000)
-    assert (task, task.loss) == (784, "squared error")
+    assert (task.tokens, task.classes, task.length, task.loss) == (784, 10, 1, "squared error")
 
 
 def test_a_set_that_does_not_suit_the_task_is_refused():
@@ -693,14 +693,14 @@ def test_impossible_counts_are_refused(name, value):
 
 def test_tables_are_kept_every_hundred_epochs_at_first_and_then_every_thousand():
     paper = dataclasses.replace(tiny_image_run(), epochs=30_000)
-    assert tables.snapshot_epochs(paper) == [*range(0, 1001, 100), *range(2000, 30_001, 1000)]
-    assert tables.weight_epochs(paper) == [0, 1000, 2000, 4000, 8000, 15_000, 30_000]
+    assert probes.snapshot_epochs(paper) == [*range(0, 1001, 100), *range(2000, 30_001, 1000)]
+    assert probes.weight_epochs(paper) == [0, 1000, 2000, 4000, 8000, 15_000, 30_000]
 
 
 @pytest.mark.parametrize("epochs", [1, 7, 99, 230, 300, 1000, 7000])
 def test_tables_begin_at_the_start_and_end_at_the_end_of_any_budget(epochs):
     run = tiny_image_run(epochs=epochs)
-    kept, weights = tables.snapshot_epochs(run), tables.weight_epochs(run)
+    kept, weights = probes.snapshot_epochs(run), probes.weight_epochs(run)
     assert kept == sorted(set(kept)) and set(weights) <= set(kept)
     assert {epoch for epoch in range(0, 1001, 100) if epoch <= epochs} <= set(kept)
     assert (kept[0], kept[-1], weights[0], weights[-1]) == (0, epochs, 0, epochs)
@@ -708,15 +708,15 @@ def test_tables_begin_at_the_start_and_end_at_the_end_of_any_budget(epochs):
 
 def summarized(run):
     """The tables of a run, and its snapshots."""
-    [trained] = train_dense([run], snapshots={run: set(tables.snapshot_epochs(run))})
-    return tables.summarize(run, trained.snapshots), trained.snapshots
+    [trained] = train_dense([run], snapshots={run: set(probes.snapshot_epochs(run))})
+    return probes.summarize(run, trained.snapshots), trained.snapshots
 
 
 def test_tables_hold_the_answers_to_the_first_test_images_and_the_weights_of_the_first_neurons():
     run = tiny_image_run(epochs=12, model=ImageMLP(width=20), optimizer=AdamW(learning_rate=0.1))
     found, snapshots = summarized(run)
-    data, digits, shapes = run.task.data(), load_digits(), run.model.shapes(64)
-    assert found["epochs"].tolist() == tables.snapshot_epochs(run) == list(range(13))
+    data, digits, shapes = run.task.data(), load_digits(), run.model.shapes(run.task)
+    assert found["epochs"].tolist() == probes.snapshot_epochs(run) == list(range(13))
     assert found["images"].dtype == found["labels"].dtype == found["answers"].dtype == np.uint8
     assert np.array_equal(found["images"], digits.data[data.test])
     assert np.array_equal(found["labels"], digits.target[data.test])
@@ -727,8 +727,8 @@ def test_tables_hold_the_answers_to_the_first_test_images_and_the_weights_of_the
         assert answers.tolist() == [output.argmax().item() for output in outputs]
     assert len(np.unique(found["answers"], axis=0)) > 3
     assert found["weights"].dtype == np.float16
-    assert found["weight_epochs"].tolist() == tables.weight_epochs(run)
-    assert found["weights"].shape == (len(tables.weight_epochs(run)), 16, 64)
+    assert found["weight_epochs"].tolist() == probes.weight_epochs(run)
+    assert found["weights"].shape == (len(probes.weight_epochs(run)), 16, 64)
     for epoch, weights in zip(found["weight_epochs"], found["weights"], strict=True):
         W_1 = as_matrices(snapshots[epoch], shapes)["W_1"]
         for neuron in range(16):
@@ -746,21 +746,21 @@ def test_tables_hold_no_more_than_200_test_images_and_16_neurons():
 @pytest.mark.parametrize("model", ["mlp", "transformer"])
 def test_tables_of_nets_on_pairs_are_those_of_fourier(model):
     run = tiny_run(model, epochs=60)
-    assert tables.snapshot_epochs(run) == fourier.snapshot_epochs(run)
+    assert probes.snapshot_epochs(run) == fourier.snapshot_epochs(run)
     found, snapshots = summarized(run)
     wanted = fourier.summarize(run, snapshots)
     assert list(found) == list(wanted)
     assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
-def test_a_record_names_its_images_and_its_tables_are_kept_beside_it(store):
+def test_a_record_names_its_images_and_its_probes_are_kept_with_it(store):
     run, pairs = tiny_image_run(epochs=5), tiny_run(epochs=1)
-    record, other = obtain([run, pairs], store, tabled=[run], progress=False)
+    record, other = obtain([run, pairs], store, probed=[run], progress=False)
     assert record.provenance["images"] == images.load(DIGITS).describe()
     assert "images" not in other.provenance
     wanted = summarized(run)[0]
-    found = store.tables(run)
-    assert list(found) == list(wanted)
+    found = record.probes
+    assert sorted(found) == sorted(wanted)
     assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 

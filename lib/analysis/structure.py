@@ -8,7 +8,6 @@ bipartite and has no triangle: clustering counts how far two nodes share their n
 import itertools
 from collections.abc import Sequence
 
-import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
@@ -171,4 +170,6 @@ def neuron_clustering(matrices: Sequence[np.ndarray], *, dead: bool = False) -> 
     joined = excess > 1e-9
     np.fill_diagonal(joined, False)
     alive = matrices[1].any(0) | matrices[2].any(1) | dead
+    import networkx as nx  # slow to import, and needed by this measure alone
+
     return float(nx.average_clustering(nx.from_numpy_array(joined), np.flatnonzero(alive))) if alive.any() else np.nan

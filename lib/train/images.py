@@ -16,9 +16,9 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sklearn.datasets import fetch_openml, load_digits
 
 from lib.files import CACHE, Content, StoreError, read, write
 
@@ -74,6 +74,20 @@ def find(where: str) -> str:
     if where == "mnist" and not os.environ.get(VARIABLE):
         return MNIST
     return from_file(Path(os.environ[VARIABLE] if where == "mnist" else where).expanduser())
+
+
+def load_digits() -> Any:
+    """scikit-learn's; importing it takes a second, which most commands can do without."""
+    from sklearn import datasets
+
+    return datasets.load_digits()
+
+
+def fetch_openml(*arguments: object, **options: object) -> Any:
+    """Likewise."""
+    from sklearn import datasets
+
+    return datasets.fetch_openml(*arguments, **options)
 
 
 @cache

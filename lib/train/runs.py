@@ -12,6 +12,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -267,9 +268,13 @@ class Run:
 
     def canonical(self) -> str:
         """The run as JSON: equal runs give equal text."""
+        return self._canonical
+
+    @cached_property
+    def _canonical(self) -> str:
         return json.dumps(_plain(self), sort_keys=True, separators=(",", ":"))
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Under which its record is kept: a hash of the run."""
         return hashlib.sha256(self.canonical().encode()).hexdigest()[:20]

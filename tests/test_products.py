@@ -1,0 +1,187 @@
+"""Products: each library against float64, the choice, and that no run depends on the stack around it under either."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_MODELS, assert_same, tiny_run, train_dense
+from threadpoolctl import threadpool_info
+
+from lib.train import products
+from lib.train.models import MLP, Lookup, product
+
+HAS_OPENBLAS = any(info["internal_api"] == "openblas" for info in threadpool_info())
+LIBRARIES = [
+    "torch",
+    pytest.param("openblas", marks=pytest.mark.skipif(not HAS_OPENBLAS, reason="this NumPy does not bring OpenBLAS")),
+]
+
+
+@pytest.fixture
+def choose(monkeypatch):
+    """Forces a library, as the environment variable does."""
+
+    def choose(name):
+        monkeypatch.setenv(products.VARIABLE, name)
+        products.library.cache_clear()
+
+    yield choose
+    monkeypatch.undo()
+    products.library.cache_clear()
+
+
+def operands(R=3, m=7, k=5, n=4):
+    """Factors as they are, transposed views, and parts of a wider buffer."""
+    rng = torch.Generator().manual_seed(0)
+    a, b = torch.randn(R, m, k, generator=rng), torch.randn(R, k, n, generator=rng)
+    wide = torch.randn(R, m, k + 9, generator=rng)
+    yield a, b
+    yield a.mT.contiguous().mT, b.mT.contiguous().mT
+    yield wide[:, :, 2 : 2 + k], b
+    yield a[:1], b[:1]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_products_are_those_of_float64(choose, name):
+    choose(name)
+    for a, b in operands():
+        exact = np.einsum("rmk,rkn->rmn", a.double().numpy(), b.double().numpy())
+        np.testing.assert_allclose(products.product(a, b), exact, rtol=1e-5, atol=1e-5)
+        buffer = torch.full((len(a), 200), torch.nan)
+        out = buffer[:, 3 : 3 + exact[0].size].unflatten(1, exact[0].shape)
+        products.product(a, b, out=out)
+        np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-5)
+        assert buffer.isnan().sum() == buffer.numel() - out.numel()  # nothing is written beside it
+        total = torch.ones(exact.shape)
+        assert products.add_product(total, a, b) is total
+        np.testing.assert_allclose(total, 1 + exact, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("model", TINY_MODELS)
+def test_a_run_has_the_same_bits_alone_and_in_any_stack_on_one_thread_or_two(choose, threads, name, model):
+    choose(name)
+    runs = [tiny_run(model, seed=seed, prime=23, epochs=40) for seed in range(9)]
+    keep = {run: {40} for run in runs}
+    threads(2)
+    together = train_dense(runs, snapshots=keep)
+    for count in (1, 2):
+        threads(count)
+        for some in (runs[:1], runs[3:5], runs[2:9]):
+            for one in train_dense(some, snapshots=keep):
+                assert_same(one, together[runs.index(one.run)])
+
+
+def test_gradients_flow_where_they_are_recorded(choose):
+    choose("openblas" if HAS_OPENBLAS else "torch")
+    a, b = torch.randn(2, 3, 4, requires_grad=True), torch.randn(2, 4, 5)
+    products.product(a, b).sum().backward()
+    torch.testing.assert_close(a.grad, b.sum(2)[:, None].expand(2, 3, 4))
+
+
+@pytest.mark.parametrize(("amd", "wanted"), [(True, "openblas" if HAS_OPENBLAS else "torch"), (False, "torch")])
+def test_the_processor_decides_unless_the_variable_does(monkeypatch, amd, wanted):
+    monkeypatch.delenv(products.VARIABLE, raising=False)
+    monkeypatch.setattr(products, "by_amd", lambda: amd)
+    products.library.cache_clear()
+    assert products.library() == wanted
+    products.library.cache_clear()
+
+
+def test_a_library_that_is_not_known_is_one_sentence(choose):
+    choose("mkl")
+    with pytest.raises(ValueError, match="^GROKKING_TICKETS_PRODUCTS is 'mkl'; it must be torch or openblas$"):
+        products.library()
+
+
+@pytest.mark.skipif(not HAS_OPENBLAS, reason="this NumPy does not bring OpenBLAS")
+def test_what_is_set_from_outside_is_named_and_training_holds_openblas_to_one_thread(choose, monkeypatch):
+    choose("openblas")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert products.describe().startswith("OpenBLAS ")
+    assert products.describe().endswith("OPENBLAS_CORETYPE=Haswell")
+    before = [info["num_threads"] for info in threadpool_info() if info["internal_api"] == "openblas"]
+    with products.one_thread():
+        assert {i["num_threads"] for i in threadpool_info() if i["internal_api"] == "openblas"} == {1}
+    assert [info["num_threads"] for info in threadpool_info() if info["internal_api"] == "openblas"] == before
+
+
+# --- what the trainer leaves to others ----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlainMLP:
+    """The MLP written without a thought of speed, and without a backward pass."""
+
+    inner: MLP
+
+    def __getattr__(self, name):
+        if name == "backward":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def lookup(self, inputs, task):
+        return torch.nn.functional.one_hot(inputs, task.tokens).sum(2).to(torch.get_default_dtype())  # [R, B, tokens]
+
+    def forward(self, W, counts):
+        hidden = torch.relu(counts @ W["W_E"] @ W["W_in"].mT)
+        return hidden @ W["W_out"].mT @ W["W_U"].mT, None
+
+
+def test_a_model_without_backward_gets_autograds(double):
+    run = tiny_run(epochs=60)
+    plain = dataclasses.replace(run, model=PlainMLP(inner=run.model))
+    [wanted], [found] = (train_dense([one], snapshots={one: {60}}) for one in (run, plain))
+    np.testing.assert_allclose(found.snapshots[60], wanted.snapshots[60], rtol=1e-8, atol=1e-10)
+    assert not np.allclose(found.snapshots[60], run.initial_weights())
+
+
+class Scaled:
+    """Weights are twice what is trained."""
+
+    def weights(self, trained):
+        return 2 * trained
+
+    def gradient(self, trained, gradient):
+        return 2 * gradient
+
+
+@dataclasses.dataclass(frozen=True)
+class HalfStart:
+    """Trains the halves of the weights."""
+
+    def needs(self):
+        return []
+
+    def make(self, run, weights_of):
+        from lib.train.runs import Origin
+
+        return Origin(run.initial_weights() / 2, None, Scaled())
+
+
+def test_what_is_trained_need_not_be_the_weights(double):
+    """Against torch.optim on the halves, with autograd through the map."""
+    from reference import mean_loss, mlp_logits
+
+    from lib.train.trainer import train
+
+    run = dataclasses.replace(tiny_run(epochs=5), start=HalfStart())
+    plain = tiny_run(seed=1, epochs=5)
+    starts = [run.start.make(run, None), plain.start.make(plain, None)]
+    found = train([run, plain], starts, {run: {0, 5}, plain: {5}})
+    np.testing.assert_array_equal(found[0].snapshots[0], run.initial_weights())
+    halves = torch.from_numpy(run.initial_weights().astype(float) / 2).requires_grad_()
+    optimizer = torch.optim.AdamW([halves], lr=0.001, betas=(0.9, 0.98), weight_decay=1.0)
+    data = run.task.data()
+    for _ in range(5):
+        optimizer.zero_grad()
+        parts = {name: (2 * halves)[part].view(run.model.shapes(run.task)[name]) for name, part in run.parts().items()}
+        mean_loss(parts, data.inputs[data.train], data.labels[data.train], mlp_logits).backward()
+        optimizer.step()
+    np.testing.assert_allclose(found[0].snapshots[5], 2 * halves.detach().numpy(), rtol=1e-6, atol=1e-9)
+    assert_same(found[1], train([plain], starts[1:], {plain: {5}})[0])  # its neighbour is none the wiser
+
+
+def test_lookup_and_product_are_what_the_models_use():
+    assert product is products.product and Lookup.__module__ == "lib.train.models"
