@@ -12,7 +12,7 @@ endif
 RUN := $(ENV)/bin/python
 INSTALLED := $(ENV)/.grokking-tickets-installed
 
-.PHONY: help book test sync records bench clean
+.PHONY: help book lint test quick sync records bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,16 +23,24 @@ book: $(INSTALLED) ## train what is missing, judge the claims, build the book (P
 	$(RUN) -m lib judge --profile $(PROFILE)
 	$(RUN) -m tools.build --profile $(PROFILE)
 
-test: $(INSTALLED) ## run all tests
+lint: $(INSTALLED) ## check the code's form
+	$(RUN) -m ruff check lib tests tools benchmarks
+	$(RUN) -m ruff format --check lib tests tools benchmarks
+
+test: lint ## run all tests
 	$(RUN) -m pytest
+
+quick: $(INSTALLED) ## run the tests that take no second
+	$(RUN) -m pytest -m "not slow" --quiet
 
 sync: $(INSTALLED) ## pair every chapter's .md and .py
 	$(RUN) -m tools.sync
 
-records: $(INSTALLED) ## train the runs that have no record yet
-	$(RUN) -m lib train --profile $(PROFILE)
+records: $(INSTALLED) ## train the runs that have no record, or one that is out of date
+	$(RUN) -m lib train --profile $(PROFILE) --renew
 
-bench: $(INSTALLED) ## measure training against the baseline
+bench: $(INSTALLED) ## measure training against its peers
+	$(RUN) -m pip install --quiet --editable .[bench]
 	$(RUN) -m benchmarks.run
 
 clean: ## delete what was built; records and the environment stay

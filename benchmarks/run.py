@@ -19,12 +19,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.baseline import Baseline, EagerImageMLP, EagerMLP, EagerTransformer
-from lib.experiments import chapters as experiments, parameters
+from lib.experiments import chapters as experiments
+from lib.experiments import parameters
+from lib.records.plan import STACK
+from lib.records.store import machine
 from lib.train import images
 from lib.train.models import ImageMLP, Pixels
-from lib.records.plan import STACK
 from lib.train.runs import EVALUATE_EVERY, Run
-from lib.records.store import machine
 from lib.train.tasks import Data
 from lib.train.trainer import Stack, train
 

@@ -145,9 +145,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
     except FileNotFoundError:
         raise StoreError(f"{path} does not exist") from None
     except Exception as error:
-        raise StoreError(
-            f"{path} is damaged or not a file of records ({type(error).__name__}: {error})"
-        ) from error
+        raise StoreError(f"{path} is damaged or not a file of records ({type(error).__name__}: {error})") from error
 
 
 def sweep(folder: Path, older_than: float = 3600.0) -> None:

@@ -13,11 +13,11 @@ import torch
 
 from lib.experiments import settings
 from lib.files import read_all, write
+from lib.records.store import Store
 from lib.train import images
 from lib.train.models import MLP, ImageMLP, Transformer
 from lib.train.optim import AdamW
 from lib.train.runs import Origin, Run, Ticket
-from lib.records.store import Store
 from lib.train.tasks import ImageTask, ModularTask
 from lib.train.trainer import Trained, train
 from tools import build

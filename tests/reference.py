@@ -6,7 +6,6 @@ or one image.
 """
 
 import math
-
 from types import SimpleNamespace
 
 import torch

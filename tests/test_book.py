@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page
 from tools import build
 from tools.browser import DESKTOP, PHONE, find_chromium, launch, offline_context, serve
 
+pytestmark = pytest.mark.slow
+
 PAGES = build.pages()
 # What sticks out of the window and is in no box that scrolls: a reader would never see it. Equations have a second form
 # for screen readers, clipped to a point, which nobody sees anyway.

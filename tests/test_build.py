@@ -9,6 +9,8 @@ import pytest
 from tools import build
 from tools.notebooks import ROOT, ChapterError
 
+pytestmark = pytest.mark.slow
+
 HEADER = """\
 ---
 jupytext:
@@ -53,13 +55,13 @@ parts:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with three chapters and a page of prose, which the build takes for its own."""
-    for folder in ("book/_static", "lib", "params", "results"):
+    for folder in ("book/_static", "lib/train", "params", "results"):
         (tmp_path / folder).mkdir(parents=True)
     for name in ("intro", "one", "two"):
         (tmp_path / "book" / f"{name}.md").write_text(HEADER + CELL.format(title=name))
     (tmp_path / "book" / "prose.md").write_text("# Prose\n\nNo code.\n")
     (tmp_path / "book" / "claims.yml").write_text("[]\n")
-    (tmp_path / "lib" / "tasks.py").write_text("p = 67\n")
+    (tmp_path / "lib" / "train" / "tasks.py").write_text("p = 67\n")
     (tmp_path / "params" / "smoke.yml").write_text("seeds: [1]\n")
     (tmp_path / "results" / "record").write_text("1")
     (tmp_path / "_toc.yml").write_text(TOC)

@@ -14,6 +14,8 @@ from tools.build import chapters, pages
 from tools.notebooks import ROOT, parse
 from tools.sync import sync
 
+pytestmark = pytest.mark.slow
+
 CHAPTERS = chapters()
 
 

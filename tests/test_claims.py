@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import scipy.stats
 import yaml
-
 from made_up import BY_ID, judge
 
 from lib.analysis import times
@@ -142,15 +141,44 @@ def test_a_valid_entry_loads(tmp_path):
         ({"judged": ["mlp", "mlp"]}, "judged"),
         ({"judged": [{"setting": "mlp", "variant": "a-b"}]}, "judged"),
         ({"judged": [{"setting": "mlp", "variant": "x", "with": [{}, {}]}]}, "judged"),
-        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": "2", "refuted_below": 1}}]}, "replicated_above"),
-        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_abov": 2, "refuted_below": 1}}]}, "replicated_abov"),
+        (
+            {"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": "2", "refuted_below": 1}}]},
+            "replicated_above",
+        ),
+        (
+            {"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_abov": 2, "refuted_below": 1}}]},
+            "replicated_abov",
+        ),
         ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": 2}}]}, "rule"),
-        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": 1, "refuted_below": 2}}]}, "rule"),
-        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_below": 2, "refuted_above": 1}}]}, "rule"),
+        (
+            {"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": 1, "refuted_below": 2}}]},
+            "rule",
+        ),
+        (
+            {"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_below": 2, "refuted_above": 1}}]},
+            "rule",
+        ),
         ({"parts": [{"speed_up": {}, "rule": {"kind": "interval"}}]}, "rule"),
-        ({"parts": [{"speed_up": {}, "rule": {"kind": "share", "replicated_at_least": 0.5, "refuted_at_most": 0.8}}]}, "rule"),
-        ({"parts": [{"speed_up": {}, "rule": {"kind": "share", "replicated_at_least": 80, "refuted_at_most": 0.5}}]}, "replicated_at_least"),
-        ({"parts": [{"speed_up": {}, "rule": {"kind": "interval", "replicated_above": math.inf, "refuted_below": 1}}]}, "replicated_above"),
+        (
+            {
+                "parts": [
+                    {"speed_up": {}, "rule": {"kind": "share", "replicated_at_least": 0.5, "refuted_at_most": 0.8}}
+                ]
+            },
+            "rule",
+        ),
+        (
+            {"parts": [{"speed_up": {}, "rule": {"kind": "share", "replicated_at_least": 80, "refuted_at_most": 0.5}}]},
+            "replicated_at_least",
+        ),
+        (
+            {
+                "parts": [
+                    {"speed_up": {}, "rule": {"kind": "interval", "replicated_above": math.inf, "refuted_below": 1}}
+                ]
+            },
+            "replicated_above",
+        ),
     ],
 )
 def test_a_bad_entry_is_named_with_its_field_in_one_line(tmp_path, changes, field):
@@ -470,7 +498,10 @@ def test_the_evaluation_interval_and_the_budget_come_from_the_records():
         (lambda g: g["ticket"].pop(), "records of arm ticket are not of the base's seeds"),
         (lambda g: g.update(base=[g["base"][0]] * 3), "different seeds"),
         (lambda g: g.pop("base"), "base records"),
-        (lambda g: g["ticket"].__setitem__(1, grokking(100, 1, EPOCHS[:-1])), "a record of arm ticket is evaluated at other"),
+        (
+            lambda g: g["ticket"].__setitem__(1, grokking(100, 1, EPOCHS[:-1])),
+            "a record of arm ticket is evaluated at other",
+        ),
     ],
 )
 def test_groups_that_do_not_pair_are_an_error(spoil, words):
@@ -498,7 +529,7 @@ def test_norms_that_satisfy_every_part():
 def level_from(epoch, change):
     """staged_norm with one last excursion by `change` of its value, at a single evaluation."""
     norm = staged_norm()
-    norm[EPOCHS == epoch] *= 1 + change
+    norm[epoch == EPOCHS] *= 1 + change
     return norm
 
 
@@ -576,7 +607,16 @@ def test_undecided_seeds_are_counted_both_ways():
 def test_a_box_says_claim_criterion_numbers_and_outcome():
     records = groups([9_000, 12_000, 10_000, 15_000, 20_000], [3_000] * 5)
     box = tables.verdict(judge("C01", records))
-    for part in ("C01", "MLP", "replicated", "speed-up of ticket over base", "4.00", "3.00 to 6.67", "0.95", "0, 1, 2, 3, 4"):
+    for part in (
+        "C01",
+        "MLP",
+        "replicated",
+        "speed-up of ticket over base",
+        "4.00",
+        "3.00 to 6.67",
+        "0.95",
+        "0, 1, 2, 3, 4",
+    ):
         assert part in box
     assert box.count("<tr>") == 6  # a row for the part, one for each seed
     assert "nan" not in box and "inf" not in box

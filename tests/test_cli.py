@@ -6,20 +6,21 @@ import sys
 
 import pytest
 import torch
-
-import lib.__main__ as command
-import lib.train.runs
-import lib.records.store
 from conftest import damage, forget
 
+import lib.__main__ as command
+import lib.records.store
+import lib.train.runs
 from lib.claims import judging
 from lib.claims.claims import Claim, load_claims
 from lib.experiments.arms import Arm
 from lib.experiments.chapters import wanted
-from lib.train import images
-from lib.files import ROOT, StoreError, keys
 from lib.experiments.parameters import load
+from lib.files import ROOT, StoreError, keys
 from lib.records.store import Store
+from lib.train import images
+
+pytestmark = pytest.mark.slow
 
 SMOKE = load("smoke").model_copy(update={"seeds": [0], "epochs": 200, "ticket_epoch": 100})
 ONE_CHAPTER = "--profile", "smoke", "--chapter", "main-results"  # 4 runs
@@ -145,7 +146,9 @@ def test_status_gives_the_reason_for_each_run(trained, capsys, monkeypatch):
     status, out, _ = run(capsys, "status", *ONE_CHAPTER)
     assert status == 1
     assert out.splitlines()[0] == "smoke profile, 4 runs: 1 damaged, 1 missing, 2 recorded, 1 unreadable files"
-    assert f"  damaged      {base}\n               would be trained for 200 epochs: damaged: record {base.key} in " in out
+    assert (
+        f"  damaged      {base}\n               would be trained for 200 epochs: damaged: record {base.key} in " in out
+    )
     assert f"  {trained.write_to / 'notes.txt'} is damaged or not a file of records" in out
     assert run(capsys, "train", *ONE_CHAPTER)[0] == 0
     for module in (lib.train.runs, lib.records.store):

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from lib.records import plan
 from lib.experiments.arms import Arm
-from lib.experiments.settings import SETTINGS
 from lib.experiments.parameters import load
+from lib.experiments.settings import SETTINGS
+from lib.records import plan
 from lib.records.store import Store
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ from lib.train.optim import AdamW
 from lib.train.runs import Dense, Redense, Rescaled, Scored, Ticket
 from lib.train.tasks import ImageTask
 
+pytestmark = pytest.mark.slow
+
 SMOKE, PAPER = load("smoke"), load("paper")
 
 
@@ -55,7 +57,12 @@ def test_arms_have_labels_and_colours_of_their_own():
 
 @pytest.mark.parametrize(
     ("where", "label"),
-    [("ticket", "ticket"), (("rate", 0.3), "ticket, rate 0.3"), (["kill", 0.05], "kill only, threshold 0.05"), (("epoch", 2000), "ticket of epoch 2,000")],
+    [
+        ("ticket", "ticket"),
+        (("rate", 0.3), "ticket, rate 0.3"),
+        (["kill", 0.05], "kill only, threshold 0.05"),
+        (("epoch", 2000), "ticket of epoch 2,000"),
+    ],
 )
 def test_arms_are_named_as_claims_name_them(where, label):
     assert arm(where).label == label
@@ -192,7 +199,12 @@ def test_download_is_the_frame_itself(chapter):
 
 def test_the_end_of_a_chapter_has_data_the_command_and_where_its_records_come_from(chapter):
     page = chapter.close(extra=pd.DataFrame({"x": [1]})).data
-    for part in ("main-results.csv", "main-results-curves.csv", "main-results-extra.csv", "papermill book/main-results.md"):
+    for part in (
+        "main-results.csv",
+        "main-results-curves.csv",
+        "main-results-extra.csv",
+        "papermill book/main-results.md",
+    ):
         assert part in page
 
 
@@ -277,7 +289,7 @@ def test_the_paper_profile_learns_mnist_digits_and_mnist_with_four_matrices(monk
         "mnist-mlp/digits": ["base", "ticket"],
         "mnist-mlp/four-matrices": ["base", "ticket"],
     }
-    tasks = {name: (images.MNIST, 784, 1000, 9000) for name in found} | {"mnist-mlp/digits": (images.DIGITS, 64, 200, 1597)}
+    tasks = dict.fromkeys(found, (images.MNIST, 784, 1000, 9000)) | {"mnist-mlp/digits": (images.DIGITS, 64, 200, 1597)}
     for name, arms in found.items():
         for i, (dense, ticket) in enumerate(zip(arms[Arm("base")], arms[Arm("ticket")], strict=True)):
             task = dense.task
@@ -325,7 +337,9 @@ def test_a_file_of_ones_own_is_learned_as_far_as_it_goes(tmp_path, monkeypatch):
 def test_where_mnist_cannot_be_had_the_chapter_is_about_digits_and_says_so(without_mnist, store, monkeypatch, capsys):
     found = opened("mnist", LITTLE, store, monkeypatch)
     error = "MNIST cannot be downloaded from OpenML (no network); take images: digits"
-    note = with_images_at_hand(LITTLE, Store(store.folders[0].parent / "x", store.folders[1].parent / "y"), ["mnist"])[1]
+    note = with_images_at_hand(LITTLE, Store(store.folders[0].parent / "x", store.folders[1].parent / "y"), ["mnist"])[
+        1
+    ]
     assert note == f"What follows is about scikit-learn's 8×8 digits, not MNIST: {error}."
     assert found.parameters == LITTLE_DIGITS
     assert names({c.name: c.arms for c in found}) == {"mnist-mlp/digits": ["base", "ticket", *CONTROLS]}

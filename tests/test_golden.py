@@ -19,6 +19,8 @@ from lib.train.runs import Run, Ticket
 from lib.train.tasks import ImageTask, ModularTask
 from lib.train.trainer import METRICS, train
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).with_name("golden.json")
 RELATIVE = 0.02
 ABSOLUTE = {"train_accuracy": 0.1, "test_accuracy": 0.02}  # shares of a thousand pairs, some of them about to tip over

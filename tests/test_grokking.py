@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from lib.analysis.times import fitting_epoch, generalization_epoch
-from lib.train.models import MLP
 from lib.records.plan import obtain
-from lib.train.runs import Run, Ticket
 from lib.records.store import Store
+from lib.train.models import MLP
+from lib.train.runs import Run, Ticket
 from lib.train.tasks import ModularTask
+
+pytestmark = pytest.mark.slow
 
 SEEDS = (0, 1)
 EPOCHS = 4000

@@ -19,17 +19,19 @@ from conftest import (
     tiny_run,
     train_dense,
 )
-
 from reference import sizes
-from lib.train import images
-from lib.train.models import MLP, ImageMLP, Pixels, Transformer, cut
+
 from lib.records.plan import Job, stacks
-from lib.train.pruning import loss_gradient, prune_by_score, snip, synflow
+from lib.train import images
+from lib.train.losses import squared_error, squared_error_gradient
+from lib.train.models import MLP, ImageMLP, Pixels, Transformer, cut
 from lib.train.optim import AdamW
+from lib.train.pruning import loss_gradient, prune_by_score, snip, synflow
 from lib.train.runs import Run, Ticket
 from lib.train.tasks import ImageTask, ModularTask, generator
-from lib.train.losses import squared_error, squared_error_gradient
 from lib.train.trainer import METRICS
+
+pytestmark = pytest.mark.slow
 
 PIXELS, CLASSES, R, B = 6, 4, 3, 12
 TASK = sizes(PIXELS, CLASSES)
@@ -64,9 +66,7 @@ def case(request, double):
 
 def one(model, weights, run):
     """Run's matrices, from weights [R, n], as leaves of a graph."""
-    return {
-        name: matrices[run].clone().requires_grad_() for name, matrices in cut(weights, model.shapes(TASK)).items()
-    }
+    return {name: matrices[run].clone().requires_grad_() for name, matrices in cut(weights, model.shapes(TASK)).items()}
 
 
 def leaves(weights, shapes):

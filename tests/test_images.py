@@ -21,12 +21,11 @@ from conftest import as_matrices, made_up_images, tiny_image_run, tiny_run, trai
 from sklearn.datasets import _openml, load_digits
 
 from lib.analysis import fourier, probes
+from lib.records.plan import obtain
 from lib.train import images
 from lib.train.images import DIGITS, MNIST, WHAT_TO_DO, ImagesError
 from lib.train.models import ImageMLP
-from lib.records.plan import obtain
 from lib.train.optim import AdamW
-
 from lib.train.tasks import ImageTask
 
 pytestmark = pytest.mark.filterwarnings(
@@ -281,7 +280,7 @@ CHECKED = {
     "0 or 1 as numbers": ({"images": IMAGES // 128}, f"brightness goes from 0 to 1; {BRIGHT}"),
     "all dark": ({"images": 0 * IMAGES}, f"brightness goes from 0 to 0; {BRIGHT}"),
     "halves": ({"images": GREY / 2}, f"brightness goes from 0.0 to {GREY.max() / 2}; {BRIGHT}"),
-    "beyond 255": ({"images": np.where(WIDE == WIDE.max(), 256, WIDE)}, f"brightness goes from 0 to 256; {BRIGHT}"),
+    "beyond 255": ({"images": np.where(WIDE.max() == WIDE, 256, WIDE)}, f"brightness goes from 0 to 256; {BRIGHT}"),
     "negative": ({"images": WIDE - (WIDE == 0)}, f"brightness goes from -1 to {WIDE.max()}; {BRIGHT}"),
     "no number": ({"images": np.where(WIDE == 0, np.nan, WIDE)}, f"brightness goes from nan to nan; {BRIGHT}"),
     "labels from 1": ({"labels": LABELS + 1}, f"labels go from 1 to 10; {CLASSES}"),

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-
 from made_up import BY_ID, judge
 
 from lib.analysis.times import fully_generalizes, threshold
@@ -33,7 +32,7 @@ def nets(times, ends=1.0):
     ends = [ends] * len(times) if np.isscalar(ends) else ends
     out = []
     for seed, (t, end) in enumerate(zip(times, ends, strict=True)):
-        accuracy = np.where(EPOCHS >= (np.inf if t is None else t), end, 0.01)
+        accuracy = np.where((np.inf if t is None else t) <= EPOCHS, end, 0.01)
         out.append(Made(seed, {"test_accuracy": accuracy, "train_accuracy": np.ones(len(EPOCHS))}))
     return out
 
@@ -97,7 +96,7 @@ def test_transition_ticket_must_pass_and_be_near():
     assert outcome("C06", by_epoch(fifth=1_400)) == "replicated"
     assert outcome("C06", by_epoch(fifth=1_600)) == "refuted"  # more than 3 times 500
     below = {("epoch", 10_000): nets([1_400] * 5, 0.949)}
-    assert [part.outcome for part in judge("C06", by_epoch() | below).parts][0] == "refuted"
+    assert judge("C06", by_epoch() | below).parts[0].outcome == "refuted"
 
 
 def by_rate(times, ends=1.0, **more):
@@ -149,7 +148,8 @@ def test_norm_must_fail_in_both_ways_and_by_the_way_that_is_judged():
 
 def no_decay(ends_by_rate, dense):
     return {"base": BASE, "ticket": TICKET, "base-no-decay": ending(*[dense] * 5)} | {
-        ("rate-no-decay", rate): ending(*(ends if isinstance(ends, list) else [ends] * 5)) for rate, ends in ends_by_rate.items()
+        ("rate-no-decay", rate): ending(*(ends if isinstance(ends, list) else [ends] * 5))
+        for rate, ends in ends_by_rate.items()
     }
 
 
@@ -162,14 +162,14 @@ def test_without_decay_some_rate_must_suffice_and_the_dense_net_not():
 
 
 def test_light_rates_are_judged_by_their_median():
-    low = {rate: 0.01 for rate in (0.1, 0.2, 0.3, 0.4)}
+    low = dict.fromkeys((0.1, 0.2, 0.3, 0.4), 0.01)
     assert outcome("C12", no_decay(low | {0.5: [0.0, 0.0, 0.09, 0.5, 0.6]}, 0.0)) == "replicated"
     assert outcome("C12", no_decay(low | {0.5: [0.0, 0.0, 0.11, 0.5, 0.6]}, 0.0)) == "inconclusive"
     assert outcome("C12", no_decay(low | {0.5: [0.2, 0.2, 0.3, 0.5, 0.6]}, 0.0)) == "refuted"
 
 
 def test_no_rate_may_suffice_and_the_highest_ends_below_the_best():
-    rates = {rate: 0.1 for rate in (0.1, 0.2, 0.3, 0.4, 0.5)}
+    rates = dict.fromkeys((0.1, 0.2, 0.3, 0.4, 0.5), 0.1)
     assert outcome("C13", no_decay(rates | {0.7: 0.6, 0.9: 0.3}, 0.0)) == "replicated"
     assert outcome("C13", no_decay(rates | {0.7: 0.6, 0.9: 0.7}, 0.0)) == "refuted"  # 0.9 is the best
     assert outcome("C13", no_decay(rates | {0.7: 1.0, 0.9: 0.3}, 0.0)) == "refuted"  # 0.7 suffices
@@ -217,7 +217,11 @@ def test_dead_neurons_are_counted_in_the_mask():
         return Made(seed, made.metrics, mask, run)
 
     assert killed(record(0, 3)) == 3
-    groups = {"base": BASE, ("kill", 0.05): [record(i, 1) for i in range(5)], ("kill", 0.2): [record(i, 0) for i in range(5)]}
+    groups = {
+        "base": BASE,
+        ("kill", 0.05): [record(i, 1) for i in range(5)],
+        ("kill", 0.2): [record(i, 0) for i in range(5)],
+    }
     assert outcome("C30", groups, "mlp") == "replicated"
     assert outcome("C30", groups, "mlp/0.2") == "refuted"
 
@@ -260,7 +264,7 @@ def stairs(bests, *steps):
     for seed, best in enumerate(bests):
         accuracy = np.full(len(EPOCHS), 0.1)
         for epoch, share in steps:
-            accuracy[EPOCHS >= epoch] = share * best
+            accuracy[epoch <= EPOCHS] = share * best
         run = Run(task=ImageTask(seed=seed), model=ImageMLP(), seed=seed)
         out.append(Made(seed, {"test_accuracy": accuracy, "train_accuracy": np.ones(len(EPOCHS))}, run=run))
     return out

@@ -5,11 +5,11 @@ import pytest
 import reference
 import torch
 from conftest import logits_of
-
 from reference import sizes
+
+from lib.train.losses import cross_entropy_gradient
 from lib.train.models import MLP, Transformer, cut
 from lib.train.tasks import generator
-from lib.train.losses import cross_entropy_gradient
 
 PRIME, R, B = 7, 3, 20  # B samples of 49 pairs: some tokens come often, some never
 MODELS = {f"mlp, {n} hidden": MLP(width=9, hidden=5, hidden_layers=n) for n in (1, 2, 3)} | {
@@ -37,7 +37,8 @@ def case(request, double):
 def one(model, weights, run):
     """Run's matrices, from weights [R, n], as leaves of a graph."""
     return {
-        name: matrices[run].clone().requires_grad_() for name, matrices in cut(weights, model.shapes(sizes(PRIME))).items()
+        name: matrices[run].clone().requires_grad_()
+        for name, matrices in cut(weights, model.shapes(sizes(PRIME))).items()
     }
 
 
@@ -53,7 +54,9 @@ def test_gradients_are_autograds_through_the_reference(case):
     model, weights, inputs, labels, lookup, logits, saved = case
     gradients, before = torch.full_like(weights, torch.nan), weights.clone()
     dlogits = cross_entropy_gradient(logits, labels[..., None])
-    model.backward(model.matrices(weights, sizes(PRIME)), model.matrices(gradients, sizes(PRIME)), lookup, saved, dlogits)
+    model.backward(
+        model.matrices(weights, sizes(PRIME)), model.matrices(gradients, sizes(PRIME)), lookup, saved, dlogits
+    )
     assert torch.equal(weights, before)
     gradients = cut(gradients, model.shapes(sizes(PRIME)))
     for run in range(R):
@@ -61,7 +64,7 @@ def test_gradients_are_autograds_through_the_reference(case):
         reference.mean_loss(W, inputs[run], labels[run], logits_of(model)).backward()
         for name, matrix in W.items():
             torch.testing.assert_close(
-                gradients[name][run], matrix.grad, rtol=1e-9, atol=1e-11, msg=lambda m: f"{name}: {m}"
+                gradients[name][run], matrix.grad, rtol=1e-9, atol=1e-11, msg=lambda m, name=name: f"{name}: {m}"
             )
 
 
@@ -87,9 +90,9 @@ PAPER_MLP = {
     "W_out": (500, 48, 48**-0.5),
     "W_U": (67, 500, 500**-0.5),
 }
-PAPER_TRANSFORMER = {"W_E": (67, 128, 67**-0.5), "W_U": (67, 128, 128**-0.5)} | {
-    name: (128, 128, 128**-0.5) for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out")
-}
+PAPER_TRANSFORMER = {"W_E": (67, 128, 67**-0.5), "W_U": (67, 128, 128**-0.5)} | dict.fromkeys(
+    ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"), (128, 128, 128 ** (-0.5))
+)
 OPTIONS = {"W_pos": (2, 128, 128**-0.5), "b_in": (1, 128, 0), "b_out": (1, 128, 0)}
 
 

@@ -16,6 +16,8 @@ import tools.execute
 from tools.execute import execute
 from tools.notebooks import ChapterError, handler, is_chapter, parse, unparse
 
+pytestmark = pytest.mark.slow
+
 PAPERMILL = Path(sys.executable).with_name("papermill")
 
 CHAPTER = (

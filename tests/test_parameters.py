@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from lib.experiments.chapters import wanted
-from lib.files import ROOT
 from lib.experiments.parameters import ParameterError, Parameters, check, load, validate
+from lib.files import ROOT
 
 GOOD = {
     "profile": "mine",

@@ -10,11 +10,10 @@ from conftest import Poisoned, assert_same, damage, forget, ticket_of, tiny_run
 import lib.records.store
 import lib.train.runs
 from lib.records import plan
-from lib.train.models import MLP
 from lib.records.plan import STACK, Job, execute, make_plan, obtain, stacks, starts_of
-from lib.train.optim import AdamW
-
 from lib.records.store import Store
+from lib.train.models import MLP
+from lib.train.optim import AdamW
 from lib.train.tasks import ModularTask
 from lib.train.trainer import METRICS, Diverged, train
 

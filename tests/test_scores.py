@@ -8,12 +8,14 @@ import pytest
 import reference
 import torch
 from conftest import as_matrices, logits_of, masked_gently
-
 from reference import sizes
+
 from lib.train.models import MLP, Transformer
 from lib.train.pruning import SCORES, grasp, loss_gradient, prune_by_score, random_score, snip, synflow
 from lib.train.runs import Run
 from lib.train.tasks import ModularTask
+
+pytestmark = pytest.mark.slow
 
 PRIME = 5
 TASK = ModularTask(prime=PRIME, train_fraction=0.6, seed=0)  # 9 of 15 pairs

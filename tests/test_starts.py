@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 from conftest import TINY_MODELS, as_matrices, tiny_run, train_dense
-
 from reference import sizes
+
 from lib.train.models import MLP
-from lib.train.pruning import SCORES, prune_by_score
 from lib.train.optim import AdamW
+from lib.train.pruning import SCORES, prune_by_score
 from lib.train.runs import DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Ticket
 from lib.train.tasks import generator
 from lib.train.trainer import train

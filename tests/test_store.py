@@ -19,13 +19,13 @@ import pytest
 from conftest import random_mask, ticket_of, tiny_run, train_dense
 
 import lib.files
-import lib.train.runs
 import lib.records.store
+import lib.train.runs
 from lib.files import Content, StoreError, keys, read, sweep, write
+from lib.records.store import Kept, Store
 from lib.train.models import MLP
 from lib.train.optim import AdamW
 from lib.train.runs import Dense, Run, Scored
-from lib.records.store import Kept, Store
 from lib.train.tasks import ModularTask
 from lib.train.trainer import METRICS
 
@@ -402,7 +402,11 @@ def test_runs_that_were_trained_together_share_a_file(store, three):
 def test_floats_are_packed_and_come_back_bit_for_bit(tmp_path):
     rng, special = np.random.default_rng(0), [0.0, -0.0, np.nan, np.inf, -np.inf, 1e-7, 3e4]
     for dtype in (np.float16, np.float32, np.float64):
-        for array in (np.array(special).astype(dtype), rng.standard_normal((5, 2, 3)).astype(dtype), np.zeros(0, dtype)):
+        for array in (
+            np.array(special).astype(dtype),
+            rng.standard_normal((5, 2, 3)).astype(dtype),
+            np.zeros(0, dtype),
+        ):
             write(tmp_path / "x.zip", {"one": Content({"a": array}, {})})
             back = read(tmp_path / "x.zip", "one").arrays["a"]
             assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
@@ -478,7 +482,9 @@ def test_status_of_a_run_recorded_with_older_arithmetic(store, trained, monkeypa
     assert status.state == "out of date"
     assert status.why.startswith("recorded with numerics ") and status.why.endswith(", the trainer is at 2001")
     assert not store.load(trained.run).is_current  # and still to be had
-    assert Store(store.folders[0].parent, store.folders[1].parent).weights(trained.run, 150) is None  # but no checkpoint
+    assert (
+        Store(store.folders[0].parent, store.folders[1].parent).weights(trained.run, 150) is None
+    )  # but no checkpoint
     assert store.status(tiny_run(seed=1)).state == "missing"
 
 
@@ -534,7 +540,9 @@ def test_foreign_and_unreadable_files_are_named_and_left_alone(store, trained):
     assert store.unreadable() == []
     (store.write_to / "notes.txt").write_text("hello")
     other = Store(store.folders[0].parent, store.folders[1].parent)
-    assert [f"{store.write_to / 'notes.txt'} is damaged or not a file of records" in one for one in other.unreadable()] == [True]
+    assert [
+        f"{store.write_to / 'notes.txt'} is damaged or not a file of records" in one for one in other.unreadable()
+    ] == [True]
     assert other.status(trained.run).state == "recorded"
 
 

@@ -324,7 +324,7 @@ def test_graph_differences_have_the_sign_of_the_claim(run, early, late, outcome)
 
 @pytest.mark.parametrize("t_gen", [None, 1_000, 2_000, 29_000])
 def test_a_seed_without_a_grokked_mask_is_open(run, t_gen):
-    accuracy = (EPOCHS >= (np.inf if t_gen is None else t_gen)) * 1.0
+    accuracy = ((np.inf if t_gen is None else t_gen) <= EPOCHS) * 1.0
     found = judge("C28", groups_of(run, drifting(len(run.initial_weights())), accuracy))
     assert found.verdict.verdict == "inconclusive"
     assert found.parts[0].open_seeds == 5

@@ -16,12 +16,14 @@ import torch
 from conftest import Poisoned, as_matrices, assert_same, random_mask, ticket_of, tiny_run, train_dense
 
 import lib.train.trainer
+from lib.train.losses import cross_entropy, cross_entropy_gradient
 from lib.train.models import MLP, Transformer
 from lib.train.optim import AdamW
 from lib.train.runs import Run
 from lib.train.tasks import ModularTask
-from lib.train.losses import cross_entropy, cross_entropy_gradient
 from lib.train.trainer import METRICS, RUNS_AT_ONCE, _shares, train
+
+pytestmark = pytest.mark.slow
 
 LOGITS_OF = {
     "mlp": reference.mlp_logits,

@@ -117,7 +117,9 @@ class Claim(Entry):
             if systems.count(judged.system) > 1 or (judged.variant and judged.system in SETTINGS):
                 raise ValueError(f"field 'judged': {judged.system} names two things")
             if isinstance(judged.changed, list) and len(judged.changed) != len(self.parts):
-                raise ValueError(f"field 'judged': {judged.system} changes {len(judged.changed)} of {len(self.parts)} parts")
+                raise ValueError(
+                    f"field 'judged': {judged.system} changes {len(judged.changed)} of {len(self.parts)} parts"
+                )
         return self
 
     @property
@@ -160,5 +162,3 @@ def first_error(error: ValidationError) -> str:
     first = error.errors()[0]
     field = f"field '{'.'.join(map(str, first['loc']))}': " if first["loc"] else ""
     return field + first["msg"].removeprefix("Value error, ")
-
-

@@ -55,7 +55,9 @@ def label(where: ArmName) -> str:
 # --- times --------------------------------------------------------------------------------------------------------
 
 
-def speed_up(seed: OneSeed, slower: ArmName = "base", faster: ArmName = "ticket", of_best: float | None = None) -> Found:
+def speed_up(
+    seed: OneSeed, slower: ArmName = "base", faster: ArmName = "ticket", of_best: float | None = None
+) -> Found:
     """t_gen of `slower` over t_gen of `faster`. of_best: in place of tau this share of the best accuracy of the base."""
     tau = None if of_best is None else of_best * float(series(seed["base"]).max())
     pair = seed.t_gen(slower, tau), seed.t_gen(faster, tau)
@@ -121,7 +123,9 @@ def final_accuracy(seed: OneSeed, arm: ArmName) -> Found:
 def accuracy_gap(seed: OneSeed, family: str, value: float, other: float) -> Found:
     """Test accuracy at the end of one member of a family minus that of another."""
     ends = [final(seed[family, v]) for v in (value, other)]
-    return known(ends[0] - ends[1], **{f"final accuracy at {v:g}": x for v, x in zip((value, other), ends, strict=True)})
+    return known(
+        ends[0] - ends[1], **{f"final accuracy at {v:g}": x for v, x in zip((value, other), ends, strict=True)}
+    )
 
 
 def ends_below(seed: OneSeed, arms: Sequence[ArmName], accuracy: float) -> Found:
@@ -347,7 +351,9 @@ MEASURES: dict[str, Measure] = {
     "stays": Measure(stays, "a test accuracy of {accuracy} kept by {arm}"),
     "full": Measure(full, "full generalization of {arm}"),
     "not_full": Measure(functools.partial(full, fails=True), "no full generalization of {arm}"),
-    "slower_than_best": Measure(slower_than_best, "that the best rate ({best:g}) lies in between and {value:g} is slower"),
+    "slower_than_best": Measure(
+        slower_than_best, "that the best rate ({best:g}) lies in between and {value:g} is slower"
+    ),
     "accuracy_rises": Measure(accuracy_rises, "rank correlation of test accuracy with the ticket's epoch"),
     "has_dead_neurons": Measure(has_dead_neurons, "at least one dead neuron"),
     "top_share": Measure(top_share, "share of power in the top frequency, {side}, {moment}, {arm}"),

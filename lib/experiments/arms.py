@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lib.experiments.parameters import Parameters
-from lib.train.optim import AdamW
 from lib.train.runs import DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Start, Ticket
 
 NO_DECAY = {"weight_decay": 0.0}
@@ -63,9 +62,7 @@ def _rescaled(norm: str, over: str) -> Making:
 
 def _scored(method: str, rounds: int = 1, trained: bool = False) -> Making:
     return lambda base, p, value: (
-        Scored(
-            method=method, rate=p.pruning_rate, rounds=rounds, trained=ticket_start(base, p) if trained else None
-        ),
+        Scored(method=method, rate=p.pruning_rate, rounds=rounds, trained=ticket_start(base, p) if trained else None),
         {},
     )
 

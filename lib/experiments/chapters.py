@@ -65,7 +65,13 @@ def image_settings(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
 SWITCHED_OFF = with_pair("base-no-decay", "base-switched-off", "ticket-switched-off")
 BEFORE_TRAINING = ("random", "snip", "grasp", "synflow", "synflow-100")
 AFTER_TRAINING = ("snip-trained", "grasp-trained", "synflow-trained")
-VARIANTS = ("mlp/ordered", "transformer/ordered", "transformer/width-500", "transformer/positions", "transformer/biases")
+VARIANTS = (
+    "mlp/ordered",
+    "transformer/ordered",
+    "transformer/width-500",
+    "transformer/positions",
+    "transformer/biases",
+)
 
 CHAPTERS: dict[str, Chapter] = {
     "typical-grokking": Chapter(both(Arm("base"))),

@@ -30,7 +30,9 @@ class Comparison:
             if [record.seed for record in records] != seeds:
                 raise MeasureError(f"{self.name}: the records of arm {one.label} are not of the base's seeds {seeds}")
             if any(not np.array_equal(record.epochs, bases[0].epochs) for record in records):
-                raise MeasureError(f"{self.name}: a record of arm {one.label} is evaluated at other epochs than the base")
+                raise MeasureError(
+                    f"{self.name}: a record of arm {one.label} is evaluated at other epochs than the base"
+                )
 
     def __getitem__(self, where: object) -> Sequence[Record]:
         """The records of an arm: `comparison["ticket"]`, `comparison["kill", 0.05]`. Raises MeasureError without it."""
@@ -117,9 +119,7 @@ class OneSeed:
         return epoch * self.comparison.budget / of
 
 
-def compare(
-    arms: dict[str, dict[Arm, list[Run]]], load: Callable[[Run], Record | None]
-) -> dict[str, Comparison]:
+def compare(arms: dict[str, dict[Arm, list[Run]]], load: Callable[[Run], Record | None]) -> dict[str, Comparison]:
     """Comparisons by setting, from runs by setting and arm; a setting of which a record is missing is left out."""
     out = {}
     for name, runs_of in arms.items():

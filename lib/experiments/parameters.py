@@ -1,6 +1,7 @@
 """Parameters: what a profile sets and a re-runner may change, checked before anything is trained."""
 
 import ast
+import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lib.files import ROOT
 
-
-LOGITS, MEMORY = 3, 8e9  # copies of the logits of all pairs that training holds, 4 bytes each; bytes that a run may need
+LOGITS, MEMORY = (
+    3,
+    8e9,
+)  # copies of the logits of all pairs that training holds, 4 bytes each; bytes that a run may need
 
 
 class ParameterError(ValueError):
@@ -36,7 +39,12 @@ class Parameters(BaseModel):
     epochs: Annotated[int, Field(description="training steps of every run, such as 30000", ge=1)]
     ticket_epoch: Annotated[int, Field(description="epoch of the base whose magnitudes make the ticket's mask", ge=0)]
     pruning_rate: Annotated[
-        float, Field(description="share of the weights that a ticket lacks, such as 0.6; with more than 0.99 whole layers are empty", ge=0, le=0.99)
+        float,
+        Field(
+            description="share of the weights that a ticket lacks, such as 0.6; with more than 0.99 whole layers are empty",
+            ge=0,
+            le=0.99,
+        ),
     ]
     images: Annotated[str, Field(description="mnist, digits, or a local file or folder of MNIST")] = "mnist"
     device: Annotated[str, Field(description="cpu or cuda")] = "cpu"
@@ -124,10 +132,8 @@ def validate(values: Mapping[str, Any], where: str) -> Parameters:
     for name, value in values.items():
         # papermill's -p hands over lists as text
         if isinstance(value, str) and fields[name].annotation is not str:
-            try:
+            with contextlib.suppress(yaml.YAMLError):  # else it stays text, and is refused as such below
                 values[name] = yaml.safe_load(value)
-            except yaml.YAMLError:
-                pass  # stays text, and is refused as such below
     if isinstance(values.get("seeds"), int):
         values["seeds"] = [values["seeds"]]
     try:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from lib.experiments.parameters import Parameters
 from lib.train import images
-from lib.train.models import MLP, ImageMLP, Transformer
+from lib.train.models import MLP, ImageMLP, Model, Transformer
 from lib.train.optim import AdamW
-from lib.train.models import Model
 from lib.train.runs import Run
 from lib.train.tasks import ImageTask, ModularTask
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from lib.train.runs import Origin, Run
-from lib.records.store import Kept, Record, Store
 from lib.analysis.probes import snapshot_epochs
+from lib.records.store import Kept, Record, Store
+from lib.train.runs import Origin, Run
 from lib.train.trainer import Diverged, Report, Trained, train
 
 if TYPE_CHECKING:

@@ -130,7 +130,12 @@ class Store:
                 arrays["mask"] = np.packbits(trained.mask)
             if one.probed:
                 arrays |= {f"probes-{name}": x for name, x in summarize(run, trained.snapshots).items()}
-            note = {"run": json.loads(run.canonical()), "metrics": list(METRICS), "masked": trained.mask is not None, **provenance(seconds, device)}
+            note = {
+                "run": json.loads(run.canonical()),
+                "metrics": list(METRICS),
+                "masked": trained.mask is not None,
+                **provenance(seconds, device),
+            }
             if isinstance(run.task, ImageTask):
                 note["images"] = images.load(run.task.images).describe()
             records[run.key] = Content(arrays, note)

@@ -38,7 +38,9 @@ def library() -> str:
         raise ValueError(f"{VARIABLE} is {asked!r}; it must be {' or '.join(LIBRARIES)}")
     openblas = _controller().select(internal_api="openblas").info()
     if asked == "openblas" and not openblas:
-        raise ValueError(f"{VARIABLE} is 'openblas', but this NumPy does not bring OpenBLAS; leave it unset or take torch")
+        raise ValueError(
+            f"{VARIABLE} is 'openblas', but this NumPy does not bring OpenBLAS; leave it unset or take torch"
+        )
     return asked or ("openblas" if openblas and by_amd() else "torch")
 
 

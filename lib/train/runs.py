@@ -225,7 +225,6 @@ def neuron_edges(run: "Run", neurons: np.ndarray) -> np.ndarray:
     return edges
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One training trajectory. `seed` draws the initial weights; the task has its own for the split. evaluate_every: epochs."""
@@ -308,6 +307,8 @@ def _plain(value: object) -> object:
     Fields that have their default are left out, so that a field added later leaves the keys of earlier runs alone.
     """
     if dataclasses.is_dataclass(value):
-        given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if getattr(value, f.name) != f.default}
+        given = {
+            f.name: getattr(value, f.name) for f in dataclasses.fields(value) if getattr(value, f.name) != f.default
+        }
         return {"kind": type(value).__name__, **{name: _plain(x) for name, x in given.items()}}
     return value

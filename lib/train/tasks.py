@@ -10,7 +10,6 @@ import numpy as np
 from lib.train import images
 
 
-
 class Operation(NamedTuple):
     """value: integer arrays a, b to an integer array, whose residue mod p is the label; symmetric: in a and b."""
 
@@ -31,7 +30,7 @@ RANDOM_LABELS = "random"  # no operation at all: labels drawn uniformly (App. F)
 PAIRS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "unordered": lambda a, b: a <= b,
     "ordered": lambda a, b: np.ones(a.shape, bool),
-    "descending": lambda a, b: (0 < b) & (b < a),
+    "descending": lambda a, b: (b > 0) & (b < a),
 }
 
 
