@@ -1,9 +1,9 @@
-"""`make bench`: milliseconds a run-epoch, the plain per-sample loop against the stacked trainer, in one process.
+"""`make bench`: milliseconds a run-epoch of the stacked trainer, a plain per-sample loop, and JAX, in one process.
 
-Writes benchmarks/results.json. Medians over repeats. The baseline is timed first: the trainer tells the C library to keep
-freed memory, which would speed up the baseline too. The stack's time includes its evaluation every 100 epochs, the
-baseline's its own every epoch, but for images. Where MNIST is not at hand, made-up images with as many lit pixels take its
-place. The share of peak counts the operations that are done, so sums over lit pixels alone.
+Writes benchmarks/results.json. The three take turns, round after round; medians count. Ours includes its evaluation every
+100 epochs, the plain loop its own every epoch (but for images), JAX none. Where MNIST is not at hand, made-up images with as
+many lit pixels take its place. FLOPs are those of all matrix products that are done, counted as they are called, and of the
+sums over lit pixels; the peak is that of the fastest library. Without JAX its numbers are null.
 """
 
 import json
@@ -13,43 +13,59 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.baseline import Baseline, EagerImageMLP, EagerMLP, EagerTransformer
-from lib.experiments import chapters as experiments
 from lib.experiments import parameters
+from lib.experiments.settings import MODELS, SETTINGS, image_task
 from lib.records.plan import STACK
 from lib.records.store import machine
-from lib.train import images
-from lib.train.models import ImageMLP, Pixels
-from lib.train.runs import EVALUATE_EVERY, Run
-from lib.train.tasks import Data
+from lib.train import images, models, products
+from lib.train.models import Pixels
+from lib.train.optim import AdamW
+from lib.train.runs import Origin, Run
 from lib.train.trainer import Stack, train
+
+try:
+    from benchmarks.jax_peer import STEPS, Peer
+except ImportError:
+    Peer = None
 
 RESULTS = Path(__file__).parent / "results.json"
 EAGER = {"mlp": EagerMLP, "transformer": EagerTransformer, "mnist-mlp": EagerImageMLP}
-WARM_UP, EAGER_EPOCHS, CHUNKS = 5, 100, 9
+ROUNDS = 5
+EAGER_EPOCHS, OUR_EPOCHS, JAX_CALLS = 10, 300, 2  # in each round
 
 
-def median_ms(work: Callable[[], object], repeats: int, warm_up: int) -> float:
-    """Median time of `work` in milliseconds."""
-    times = []
-    for i in range(warm_up + repeats):
-        begun = time.perf_counter()
-        work()
-        if i >= warm_up:
-            times.append(time.perf_counter() - begun)
-    return 1000 * statistics.median(times)
+def seconds(work: Callable[[], object]) -> float:
+    """How long `work` takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
 
 
-def peak_gflops() -> float:
-    """Matrix-product peak: the best of many products of 1,024 x 1,024 float32 matrices."""
-    a, b = torch.randn(2, 1024, 1024)
-    best = min(median_ms(lambda: a @ b, repeats=5, warm_up=1) for _ in range(10))
-    return 2 * 1024**3 / best / 1e6
+def peak_gflops(n: int = 1024, repeats: int = 20) -> float:
+    """Products of n x n float32 matrices on all cores, by the fastest library there is."""
+    threads = torch.get_num_threads()
+    factors = [torch.randn(2, n, n) for _ in range(threads)]
+
+    def all_at_once(product: Callable[[torch.Tensor, torch.Tensor], object]) -> float:
+        def work(pair: torch.Tensor) -> None:
+            for _ in range(4):
+                product(*pair)
+
+        with ThreadPoolExecutor(threads) as pool:
+            return min(seconds(lambda: list(pool.map(work, factors))) for _ in range(repeats)) / 4 / threads
+
+    torch.set_num_threads(1)
+    with products.one_thread():
+        best = [all_at_once(torch.mm), all_at_once(lambda a, b: a.numpy() @ b.numpy())]
+    torch.set_num_threads(threads)
+    best.append(min(seconds(lambda: torch.mm(*factors[0])) for _ in range(repeats)))
+    return 2 * n**3 / min(best) / 1e9
 
 
 def image_set() -> str:
@@ -62,64 +78,99 @@ def image_set() -> str:
         return images.keep(made_up.astype(np.uint8), rng.integers(10, size=10_000).astype(np.uint8), "made up")
 
 
-def bases(system: str) -> list[Run]:
+def bases(name: str) -> list[Run]:
     """A stack of base runs."""
-    settings = parameters.load("paper").model_copy(update={"seeds": list(range(STACK))})
-    if system == "mnist-mlp":
-        return experiments.image_bases(settings, ImageMLP(), images=image_set())
-    return experiments.bases(settings)[system]["base"]
+    paper = parameters.load("paper")
+    if name in MODELS:
+        return [SETTINGS[name].base(seed, paper) for seed in range(STACK)]
+    images_name, optimizer = image_set(), AdamW(weight_decay=0.1)
+    tasks = [image_task(images_name, seed) for seed in range(STACK)]
+    return [Run(task=task, model=models.ImageMLP(), optimizer=optimizer, seed=task.seed) for task in tasks]
 
 
-def baseline(system: str, data: Data) -> float:
-    """The plain loop: milliseconds an epoch of its one run."""
-    loop = Baseline(EAGER[system](), data, logs=system != "mnist-mlp")
-    return median_ms(loop.epoch, EAGER_EPOCHS, WARM_UP)
+def starts_of(runs: list[Run]) -> list[Origin]:
+    return [Origin(run.initial_weights()) for run in runs]
 
 
-def stacked(runs: list[Run]) -> tuple[float, float]:
-    """A stack of base runs: milliseconds a run-epoch, and the floating-point operations of its products."""
-    starts = [(run.initial_weights(), None) for run in runs]
+def stacked(runs: list[Run]) -> list[float]:
+    """Seconds that each hundred epochs of the stack took, the first left out."""
     ends: dict[int, list[float]] = {}  # each of the trainer's threads reports after every evaluation
     train(
         runs,
-        starts,
-        until=(CHUNKS + 1) * EVALUATE_EVERY,
+        starts_of(runs),
+        until=OUR_EPOCHS,
         report=lambda run_epochs: ends.setdefault(threading.get_ident(), []).append(time.perf_counter()),
     )
-    chunks = [seconds for times in ends.values() for seconds in np.diff(times)[1:]]  # the first one warms up
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        stack = Stack(runs, starts)
-        stack.step()
-    operations = counter.get_total_flops()
-    if isinstance(stack.train[0], Pixels):  # their products are sums over lit pixels, which the counter does not know
-        operations += 2 * 2 * len(stack.train[0].values) * runs[0].model.width
-    return 1000 * statistics.median(chunks) / EVALUATE_EVERY / STACK, operations / STACK
+    return [chunk for times in ends.values() for chunk in np.diff(times)[1:]]
+
+
+def megaflops(run: Run) -> float:
+    """Operations of one step of one run, from the shapes of the products that it calls."""
+    total = 0
+
+    def counting(plain: Callable) -> Callable:
+        def call(*arguments: torch.Tensor, **options: object) -> torch.Tensor:
+            nonlocal total
+            a, b = arguments[-2:]
+            total += 2 * a.shape[0] * a.shape[1] * a.shape[2] * b.shape[2]
+            return plain(*arguments, **options)
+
+        return call
+
+    with patch.object(models, "product", counting(products.product)), torch.no_grad():
+        with patch.object(models, "add_product", counting(products.add_product)):
+            stack = Stack([run], starts_of([run]))
+            stack.step()
+    if isinstance(stack.train[0], Pixels):
+        total += 2 * 2 * len(stack.train[0].values) * run.model.width
+    return total / 1e6
+
+
+def measure(name: str, peak: float, pool: ThreadPoolExecutor) -> dict[str, float | None]:
+    """One row of the results."""
+    runs = bases(name)
+    loop = Baseline(EAGER[name](), runs[0].task.data(), logs=name in MODELS)
+    peer = None if Peer is None else Peer(name, runs)
+    if peer is not None:
+        peer.advance()  # compiles
+    eager, ours, jax = [], [], []
+    for _ in range(ROUNDS):
+        # In a thread of its own: where threads of it are left idle, those of the trainer no longer spin at their barriers,
+        # and every operation waits for the system.
+        eager += pool.submit(lambda: [seconds(loop.epoch) for _ in range(EAGER_EPOCHS)]).result()[1:]
+        ours += stacked(runs)
+        jax += [seconds(peer.advance) for _ in range(JAX_CALLS)] if peer else []
+    ms_eager = 1000 * statistics.median(eager)
+    ms = 1000 * statistics.median(ours) / runs[0].evaluate_every / STACK
+    ms_jax = 1000 * statistics.median(jax) / STEPS / STACK if jax else None
+    mflop = megaflops(runs[0])
+    return {
+        "ms_eager": round(ms_eager, 3),
+        "ms_stacked": round(ms, 4),
+        "ratio": round(ms_eager / ms, 1),
+        "peak_share": round(mflop / ms / peak, 3),
+        "ms_jax": ms_jax and round(ms_jax, 4),
+        "ratio_jax": ms_jax and round(ms_jax / ms, 2),
+        "mflop": round(mflop, 1),
+    }
 
 
 def main() -> None:
     """Measures everything, prints a table and writes the file."""
-    runs = {system: bases(system) for system in EAGER}
-    # In a thread of its own: where threads of it are left idle, those of the trainer no longer spin at their barriers,
-    # and every operation waits for the system.
+    if Peer is None:
+        print("JAX is not installed, so it is not measured: pip install -e .[bench]")
     with ThreadPoolExecutor(1) as pool:
-        eager = {system: pool.submit(baseline, system, group[0].task.data()).result() for system, group in runs.items()}
         peak = pool.submit(peak_gflops).result()
-    models = {}
-    for system in EAGER:
-        ms, flops = stacked(runs[system])
-        models[system] = {
-            "ms_eager": round(eager[system], 3),
-            "ms_stacked": round(ms, 4),
-            "ratio": round(eager[system] / ms, 1),
-            "peak_share": round(flops / ms / 1e6 / peak, 3),
-        }
-    results = {"models": models, "peak_gflops": round(peak, 1), "machine": machine()}
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"{machine()}, matrix-product peak {peak:.0f} GFLOP/s, {STACK} runs a stack, milliseconds a run-epoch")
-    for system, row in models.items():
+        rows = {name: measure(name, peak, pool) for name in EAGER}
+    RESULTS.write_text(
+        json.dumps({"models": rows, "peak_gflops": round(peak, 1), "machine": machine()}, indent=1) + "\n"
+    )
+    print(f"{machine()}, {products.describe()}, peak {peak:.0f} GFLOP/s; milliseconds a run-epoch, {STACK} runs a stack")
+    for name, row in rows.items():
+        text = "" if row["ms_jax"] is None else f"   JAX {row['ms_jax']:6.3f} ({row['ratio_jax']:.2f} of ours)"
         print(
-            f"{system:12} eager {row['ms_eager']:7.2f}   stacked {row['ms_stacked']:6.3f}   "
-            f"{row['ratio']:5.1f} times faster, {row['peak_share']:.0%} of peak"
+            f"{name:12} eager {row['ms_eager']:7.2f} ({row['ratio']:5.1f} of ours)   stacked {row['ms_stacked']:6.3f} "
+            f"({row['mflop']:.1f} MFLOP, {row['peak_share']:.0%} of peak){text}"
         )
 
 
