@@ -139,9 +139,9 @@ def test_new_weights_are_other_weights_under_the_same_mask():
         assert (new.start, new.task, new.seed) == (ticket.start, ticket.task, ticket.seed + 1000)
 
 
-def test_every_chapter_judges_claims_of_its_own():
+def test_every_measured_claim_is_judged_by_a_chapter_that_has_its_settings():
     entries = [entry for entry in load_claims() if isinstance(entry, Claim) and entry.is_measured]
-    assert {entry.chapter for entry in entries} == set(CHAPTERS) - {"deviations"}
+    assert {entry.chapter for entry in entries} <= set(CHAPTERS)
     for entry in entries:
         settings = runs_of(entry.chapter)
         assert {judged.setting for judged in entry.judged} <= set(settings), entry.id
