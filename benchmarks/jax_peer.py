@@ -106,7 +106,9 @@ def _train(model: Callable, loss: Callable, o: object, state: tuple, inputs: jax
         second = jax.tree.map(lambda v, g: o.beta2 * v + (1 - o.beta2) * g * g, second, gradient)
         size, root = o.learning_rate / (1 - o.beta1**count), (1 - o.beta2**count) ** 0.5
         shrink = 1 - o.learning_rate * o.weight_decay
-        weights = jax.tree.map(lambda w, m, v: w * shrink - size * m / (jnp.sqrt(v) / root + 1e-8), weights, first, second)
+        weights = jax.tree.map(
+            lambda w, m, v: w * shrink - size * m / (jnp.sqrt(v) / root + 1e-8), weights, first, second
+        )
         return (weights, first, second, count), value
 
     return jax.lax.scan(step, state, None, length=STEPS)

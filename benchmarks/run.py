@@ -165,7 +165,9 @@ def main() -> None:
     RESULTS.write_text(
         json.dumps({"models": rows, "peak_gflops": round(peak, 1), "machine": machine()}, indent=1) + "\n"
     )
-    print(f"{machine()}, {products.describe()}, peak {peak:.0f} GFLOP/s; milliseconds a run-epoch, {STACK} runs a stack")
+    print(
+        f"{machine()}, {products.describe()}, peak {peak:.0f} GFLOP/s; milliseconds a run-epoch, {STACK} runs a stack"
+    )
     for name, row in rows.items():
         text = "" if row["ms_jax"] is None else f"   JAX {row['ms_jax']:6.3f} ({row['ratio_jax']:.2f} of ours)"
         print(

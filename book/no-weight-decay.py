@@ -114,7 +114,7 @@ for comparison in chapter:
         )
 chapter.table(pd.DataFrame(rows), precision=3)
 
-# %% mystnb={"figure": {"caption": "Base and ticket with weight decay throughout and with weight decay switched off. Triangles mark where it ends on each seed, thick lines are medians over seeds, thin lines single seeds. Epochs are logarithmic; accuracy is cut off below.", "name": "fig-switched-off"}, "image": {"alt": "Four panels, MLP and Transformer side by side, test accuracy above and L2 norm below, over epochs on a logarithmic axis. Each has four curves, base and ticket with weight decay throughout and switched off, and a triangle for each seed where weight decay ends."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Base and ticket with weight decay throughout and with weight decay switched off. Triangles mark where it ends on each seed, thick lines are medians over seeds, thin lines single seeds. Epochs are logarithmic.", "name": "fig-switched-off"}, "image": {"alt": "Four panels, MLP and Transformer side by side, test accuracy above and L2 norm below, over epochs on a logarithmic axis. Each has four curves, base and ticket with weight decay throughout and switched off, and a triangle for each seed where weight decay ends."}} tags=["hide-input"]
 shown = [*pairs, *pairs.values()]
 
 

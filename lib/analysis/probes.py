@@ -1,6 +1,6 @@
-"""Tables: what is kept of a run's weights over training, for the chapters that look into the nets.
+"""Probes: what is kept of a probed run's weights over training, for the chapters that look into the networks.
 
-Of nets on modular tasks lib/analysis/fourier.py says what. Of an image classifier: its answers to the first test images, and the
+Of networks on modular tasks lib/analysis/fourier.py says what. Of an image classifier: its answers to the first test images, and the
 first-layer weights of its first neurons (of all equal by initialisation, so that nothing is picked).
 """
 
@@ -31,7 +31,7 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
     """What is kept of a run's weights at `snapshot_epochs`, small enough to be committed.
 
     For an image classifier: epochs [T]; the first `ANSWERED` test images [A, pixels] uint8, their labels [A] and the
-    net's answers [T, A]; weight_epochs [U] and weights [U, NEURONS, pixels] float16.
+    network's answers [T, A]; weight_epochs [U] and weights [U, NEURONS, pixels] float16.
     """
     if not isinstance(run.task, ImageTask):
         return fourier.summarize(run, snapshots)

@@ -72,12 +72,12 @@ class Chapter:
         shown = [self[name] for name in settings or self.comparisons]
         options = {"sharey": "row", "sharex": "col" if len(draw) > 1 else False} | options
         figure, axes = figures.panels(len(draw), len(shown), height=height, **options)
-        for row, one_way in zip(axes, draw, strict=True):
+        for i, (row, one_way) in enumerate(zip(axes, draw, strict=True)):
             for ax, comparison in zip(row, shown, strict=True):
                 one_way(ax, comparison)
-                if row is not axes[0]:
+                if i > 0:
                     ax.set_title("")
-                if row is not axes[-1]:
+                if i < len(draw) - 1:
                     ax.set_xlabel("")
             for ax in row[1:]:
                 ax.set_ylabel("")

@@ -45,7 +45,7 @@ STYLE = {
 
 
 def shade(number: float, top: float) -> tuple:
-    """The colour of a number between 0 and `top` in a family of nets, dark to light."""
+    """The colour of a number between 0 and `top` in a family of arms, dark to light."""
     return plt.colormaps["viridis"](0.88 * number / top)
 
 

@@ -116,7 +116,7 @@ class Redense:
 
 @dataclass(frozen=True, kw_only=True)
 class Rescaled:
-    """All initial weights times one number, so that the dense net starts with a norm of the ticket (section 5.1).
+    """All initial weights times one number, so that the dense network starts with a norm of the ticket (section 5.1).
 
     norm: "l1" or "l2". over: "all" weights together (the text), or "matrices": the mean of each matrix's norm, as the
     authors' code takes it.
