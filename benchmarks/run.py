@@ -117,10 +117,10 @@ def megaflops(run: Run) -> float:
 
         return call
 
-    with patch.object(models, "product", counting(products.product)), torch.no_grad():
-        with patch.object(models, "add_product", counting(products.add_product)):
-            stack = Stack([run], starts_of([run]))
-            stack.step()
+    counted = {name: counting(getattr(products, name)) for name in ("product", "add_product")}
+    with patch.multiple(models, **counted), torch.no_grad():
+        stack = Stack([run], starts_of([run]))
+        stack.step()
     if isinstance(stack.train[0], Pixels):
         total += 2 * 2 * len(stack.train[0].values) * run.model.width
     return total / 1e6

@@ -140,7 +140,7 @@ chapter.table(pd.DataFrame(deviations, columns=["what", "the text", "the authors
 second = Store(results=RESULTS / "other-machine", cache=CACHE / "other-machine")
 rows = []
 for store in (Store(), second):
-    for comparison in compare(wanted(chapter.parameters, ["main-results"]).by_arm["main-results"], store.load).values():
+    for comparison in compare(wanted(chapter.parameters, ["main-results"]).by_arm["main-results"], store.versions).values():
         machine = str(comparison["base"][0].provenance["machine"])
         times = {f"t_gen of {name}": tables.epochs_text(comparison.t_gen(name), comparison.budget) for name in ("base", "ticket")}
         rows.append({"setting": comparison.label, "machine": machine, "τ": comparison.tau, **times, **judged(comparison, "ticket")})

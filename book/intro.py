@@ -71,7 +71,7 @@ figures.sign(figure, chapter.parameters.model_copy(update={"seeds": comparison.s
 # 95% interval over seeds; "not run" means that no chapter has run it yet.
 
 # %% tags=["hide-input"]
-found = verdicts(chapter.parameters, Store().load, chapter.parameters.label)
+found = verdicts(chapter.parameters, Store().versions, chapter.parameters.label)
 counts = ", ".join(f"{n} {word}" for word, n in Counter(verdict.verdict for verdict in found).most_common())
 HTML(
     f"<p>{len(found)} verdicts: {counts}. Profile {chapter.parameters.label}, seeds {', '.join(map(str, comparison.seeds))}; as data: "

@@ -158,7 +158,7 @@ def judge(options: argparse.Namespace) -> int:
             f"{problems[0]}. `python -m lib train --profile {options.profile}` makes it anew; "
             f"{len(problems)} damaged in all, and {path.name} is left as it was"
         )
-    found = judging.verdicts(settings, store.load, settings.label)
+    found = judging.verdicts(settings, store.versions, settings.label)
     old = {(verdict.id, verdict.system): verdict.verdict for verdict in judging.read_verdicts(path)}
     lost = [one for one in found if one.verdict == "not run" and old.get((one.id, one.system), "not run") != "not run"]
     if lost:

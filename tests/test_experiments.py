@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +20,7 @@ from lib.claims.claims import Claim, load_claims
 from lib.experiments import chapters
 from lib.experiments.arms import ARMS, Arm, arm
 from lib.experiments.chapters import CHAPTERS, wanted
+from lib.experiments.comparison import compare
 from lib.experiments.images import with_images_at_hand
 from lib.experiments.parameters import load
 from lib.experiments.settings import SETTINGS
@@ -152,14 +154,14 @@ def test_every_measured_claim_is_judged_by_a_chapter_that_has_its_settings():
 
 def test_verdicts_name_every_claim_and_system(tmp_path, monkeypatch):
     store = Store(tmp_path / "results", tmp_path / "cache")
-    empty = judging.verdicts(SMOKE, store.load, "smoke")
+    empty = judging.verdicts(SMOKE, store.versions, "smoke")
     assert {verdict.verdict for verdict in empty} == {"not run"}
     expected = [(e.id, judged.system) for e in load_claims() if isinstance(e, Claim) for judged in e.judged]
     assert [(verdict.id, verdict.system) for verdict in empty] == expected
 
     chapter = opened("main-results", SMOKE, store, monkeypatch)
     assert [(j.verdict.id, j.verdict.system) for j in chapter.judgements] == [("C01", "mlp"), ("C02", "transformer")]
-    found = {verdict.id: verdict for verdict in judging.verdicts(SMOKE, store.load, "smoke")}
+    found = {verdict.id: verdict for verdict in judging.verdicts(SMOKE, store.versions, "smoke")}
     for judgement in chapter.judgements:
         assert found[judgement.verdict.id] == judgement.verdict
     assert found["C17"].verdict == "inconclusive"  # two seeds; its runs are a part of main-results
@@ -169,11 +171,31 @@ def test_verdicts_name_every_claim_and_system(tmp_path, monkeypatch):
 
 def test_committed_verdicts_follow_from_the_committed_records(tmp_path):
     store = Store(cache=tmp_path)  # results/ alone
-    computed = judging.verdicts(PAPER, store.load, PAPER.label)
+    computed = judging.verdicts(PAPER, store.versions, PAPER.label)
     assert [v.model_dump() for v in judging.read_verdicts()] == [v.model_dump() for v in computed]
     for run in wanted(PAPER).runs:
         assert store.status(run).state in ("recorded", "out of date"), f"results/ lacks {run}"
     assert store.unreadable() == []
+
+
+def test_a_comparison_never_mixes_numerics_where_it_need_not():
+    arms = runs_of("main-results", SMOKE)
+    bases, tickets = arms["mlp"].values()
+
+    def version(run, numerics):
+        epochs = np.array([0, 100])
+        metrics = {"test_accuracy": np.zeros(2), "train_accuracy": np.zeros(2)}
+        return SimpleNamespace(run=run, seed=run.task.seed, epochs=epochs, metrics=metrics, numerics=numerics)
+
+    def compared(*of_bases, of_tickets=(2,)):
+        have = dict.fromkeys(bases, of_bases) | dict.fromkeys(tickets, of_tickets)
+        found = compare({"mlp": arms["mlp"]}, lambda run: {n: version(run, n) for n in have[run]})
+        return {one.name: {r.numerics for r in records} for one, records in found["mlp"].arms.items()} if found else {}
+
+    assert compared(2, 3) == {"base": {2}, "ticket": {2}}
+    assert compared(2, 3, of_tickets=(2, 3)) == {"base": {3}, "ticket": {3}}
+    assert compared(3) == {"base": {3}, "ticket": {2}}  # no other way
+    assert compared() == {}
 
 
 @pytest.fixture(scope="module")

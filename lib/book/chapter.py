@@ -39,11 +39,10 @@ class Chapter:
         parameters, store = parameter_sets.check(namespace), Store()
         parameters, note = with_images_at_hand(parameters, store, [of or name])
         all_of = wanted(parameters, [of or name])
-        records = obtain(
+        obtain(
             all_of.runs, store, probed=all_of.probed, masked=all_of.masked, device=parameters.device
         )
-        found = dict(zip(all_of.runs, records, strict=True))
-        comparisons = compare(all_of.by_arm[of or name], found.__getitem__)
+        comparisons = compare(all_of.by_arm[of or name], all_of.complete(store.versions))
         if note:
             display(Markdown(note))
         return cls(name, parameters, comparisons, judgements(name, comparisons, parameters.label))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -12,16 +12,14 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
-from lib.analysis.times import Record
 from lib.claims.claims import Claim, ClaimsError, Judged, Part, Question, first_error, load_claims
 from lib.claims.measures import CHOICES, MEASURES
 from lib.claims.statistics import MIN_SEEDS, Outcome, ShareRule, between, bootstrap_median, share_interval
 from lib.experiments.arms import arm
-from lib.experiments.chapters import CHAPTERS, Wanted, wanted
-from lib.experiments.comparison import Comparison, compare
+from lib.experiments.chapters import CHAPTERS, wanted
+from lib.experiments.comparison import Comparison, Versions, compare
 from lib.experiments.parameters import Parameters
 from lib.files import ROOT
-from lib.train.runs import Run
 
 VERDICTS = ROOT / "results" / "verdicts.json"
 DIGITS = 6  # significant ones in verdicts.json: processors differ in the last
@@ -185,17 +183,13 @@ def judgements(
     ]
 
 
-def verdicts(parameters: Parameters, load: Callable[[Run], Record | None], profile: str) -> list[Verdict]:
+def verdicts(parameters: Parameters, versions: Versions, profile: str) -> list[Verdict]:
     """A verdict for every claim and system, from what is recorded; nothing is trained, the rest is "not run"."""
-    load, claims, found = cache(load), load_claims(), {}  # most chapters share bases and tickets
+    versions, claims, found = cache(versions), load_claims(), {}  # most chapters share bases and tickets
     for chapter in CHAPTERS:
         of = wanted(parameters, [chapter])
-
-        def complete(run: Run, of: Wanted = of) -> Record | None:
-            record = load(run)
-            return None if record is None or of.lacks(run, record) else record
-
-        for judgement in judgements(chapter, compare(of.by_arm[chapter], complete), profile, claims):
+        comparisons = compare(of.by_arm[chapter], of.complete(versions))
+        for judgement in judgements(chapter, comparisons, profile, claims):
             found[judgement.verdict.id, judgement.verdict.system] = judgement.verdict
     return [
         found.get((claim.id, judged.system)) or not_run(claim, judged, profile).verdict

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from lib.analysis.times import Record
 from lib.experiments.arms import Arm, family
+from lib.experiments.comparison import Versions
 from lib.experiments.parameters import Parameters
 from lib.experiments.settings import MODELS, SETTINGS, TASKS
 from lib.train import images
@@ -133,11 +134,14 @@ class Wanted:
         """Those whose masks are wanted."""
         return {run for c, setting, _, runs in self._rows() if setting in CHAPTERS[c].masked for run in runs}
 
-    def lacks(self, run: Run, record: Record) -> str:
-        """What is wanted of a run and not in its record: "probes", "mask", or "" if it is complete."""
-        if run in self.probed and record.probes is None:
-            return "probes"
-        return "mask" if run in self.masked and record.provenance.get("masked") and record.mask is None else ""
+    def complete(self, versions: Versions) -> Versions:
+        """The versions of a run that have the probes and the mask that are wanted of it."""
+
+        def lacks(run: Run, record: Record) -> bool:
+            no_mask = record.provenance.get("masked") and record.mask is None
+            return (run in self.probed and record.probes is None) or (run in self.masked and no_mask)
+
+        return lambda run: {n: record for n, record in versions(run).items() if not lacks(run, record)}
 
     def _rows(self) -> Iterable[tuple[str, str, Arm, list[Run]]]:
         for chapter, settings in self.by_arm.items():

@@ -1,7 +1,7 @@
 """Comparisons: the records of one setting by arm, and what one seed of them shows."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -119,11 +119,20 @@ class OneSeed:
         return epoch * self.comparison.budget / of
 
 
-def compare(arms: dict[str, dict[Arm, list[Run]]], load: Callable[[Run], Record | None]) -> dict[str, Comparison]:
-    """Comparisons by setting, from runs by setting and arm; a setting of which a record is missing is left out."""
+Versions = Callable[[Run], Mapping[int, Record]]  # a run's records by the numerics of the trainer that made them
+
+
+def compare(arms: dict[str, dict[Arm, list[Run]]], versions: Versions) -> dict[str, Comparison]:
+    """Comparisons by setting, from runs by setting and arm; a setting of which a record is missing is left out.
+
+    All records of a comparison are of one numerics, the newest that every run has: two trainings of one run round
+    differently, and what parts a pair should be its arms alone. Only where there is none is each run's newest taken.
+    """
     out = {}
     for name, runs_of in arms.items():
-        found = {one: [load(run) for run in runs] for one, runs in runs_of.items()}
-        if all(record is not None for records in found.values() for record in records):
-            out[name] = Comparison(name, found)
+        found = {run: versions(run) for runs in runs_of.values() for run in runs}
+        if all(found.values()):
+            common = set.intersection(*(set(records) for records in found.values()))
+            best = {run: records[max(common or records)] for run, records in found.items()}
+            out[name] = Comparison(name, {one: [best[run] for run in runs] for one, runs in runs_of.items()})
     return out

@@ -189,6 +189,11 @@ class Store:
         """The run's best record, or None where it has to be trained (`status` says why)."""
         return max(self._found(run)[0], key=_record_worth, default=None)
 
+    def versions(self, run: Run) -> dict[int, Record]:
+        """The run's best record of each numerics."""
+        records = sorted(self._found(run)[0], key=_record_worth)
+        return {int(record.provenance.get("numerics", 0)): record for record in records}
+
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
         """The run's weights [n] after `epoch` epochs, or None where they have to be made again."""
         if epoch == 0 and not run.start.needs():
