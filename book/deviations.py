@@ -129,21 +129,26 @@ deviations = [
 chapter.table(pd.DataFrame(deviations, columns=["what", "the text", "the authors' code", "this book", "effect on the ticket's speed-up (criterion of C01)"]))
 
 # %% [markdown]
-# ## The same seeds on another machine
+# ## The same seeds on other machines
 #
 # On one processor a record is the same, bit for bit, each time that it is made. On another processor, with another library or on
 # a GPU, where sums are taken in no fixed order, the same run drifts apart: rounding differs in the last digit, and grokking
 # amplifies it until $t_{gen}$ moves by thousands of epochs. What should agree are the statistics over seeds. Below,
-# {doc}`main-results` on the machine of this book's records and on a second one.
+# {doc}`main-results` on every machine and by every version of the trainer's arithmetic (*numerics*) that has recorded it.
 
 # %% tags=["hide-input"]
 second = Store(results=RESULTS / "other-machine", cache=CACHE / "other-machine")
+runs_of = wanted(chapter.parameters, ["main-results"]).by_arm["main-results"]
 rows = []
 for store in (Store(), second):
-    for comparison in compare(wanted(chapter.parameters, ["main-results"]).by_arm["main-results"], store.versions).values():
-        machine = str(comparison["base"][0].provenance["machine"])
-        times = {f"t_gen of {name}": tables.epochs_text(comparison.t_gen(name), comparison.budget) for name in ("base", "ticket")}
-        rows.append({"setting": comparison.label, "machine": machine, "τ": comparison.tau, **times, **judged(comparison, "ticket")})
+    everyone = [store.versions(run) for arms in runs_of.values() for runs in arms.values() for run in runs]
+    for numerics in sorted(set().union(*everyone), reverse=True):
+        made_then = lambda run: {n: record for n, record in store.versions(run).items() if n == numerics}
+        for comparison in compare(runs_of, made_then).values():
+            machine = comparison["base"][0].provenance["machine"]
+            times = {f"t_gen of {name}": tables.epochs_text(comparison.t_gen(name), comparison.budget) for name in ("base", "ticket")}
+            row = {"setting": comparison.label, "machine": machine, "numerics": numerics, "τ": comparison.tau}
+            rows.append({**row, **times, **judged(comparison, "ticket")})
 chapter.table(pd.DataFrame(rows).sort_values("setting", kind="stable"))
 
 # %% [markdown]

@@ -183,7 +183,8 @@ chapter.table(twins.astype(dict.fromkeys([name for name in twins if "epoch" in n
 def cosine(run, weights, mask):
     """Of the gradients on training and test pairs."""
     train, test = (loss_gradient(run.model, run.task, weights, rows=rows)[mask] for rows in ("train", "test"))
-    return train @ test / (np.linalg.norm(train) * np.linalg.norm(test))
+    lengths = np.linalg.norm(train) * np.linalg.norm(test)
+    return train @ test / lengths if lengths else np.nan
 
 
 def sharpness(run, weights, mask, steps=8):
@@ -201,6 +202,8 @@ def sharpness(run, weights, mask, steps=8):
     here, step = gradient(weights), 1e-9 * weights.norm()
     basis, images = torch.zeros(2, steps, len(weights), dtype=torch.float64)
     rest = here
+    if not here.norm() > 0:  # so few weights are left that nothing depends on them
+        return np.nan
     for i in range(steps):
         basis[i] = rest / rest.norm()
         images[i] = (gradient(weights + step * basis[i]) - here) / step

@@ -297,7 +297,7 @@ def test_verdict_json_has_the_interface_keys():
 # --- images -----------------------------------------------------------------------------------------------------------
 
 CONTROLS = ["l2-matrices", "l1-matrices", "random", "re-dense", "base-no-decay", "ticket-no-decay"]
-LITTLE = SMOKE.model_copy(update={"images": "mnist", "seeds": [0], "epochs": 2, "ticket_epoch": 1})
+LITTLE = SMOKE.model_copy(update={"images": "mnist", "seeds": [0], "epochs": 14, "ticket_epoch": 1})
 LITTLE_DIGITS = LITTLE.model_copy(update={"images": "digits"})
 
 

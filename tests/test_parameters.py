@@ -113,16 +113,16 @@ def test_numbers_may_come_as_text(name, text, value):
         ({"seeds": "[7"}, "mine.yml: seeds is '[7'; input should be a valid list (one run"),
         ({"prime": 15}, "mine.yml: prime is 15; must be a prime number, such as 67 (the modulus p, a prime number)"),
         ({"prime": 49}, "mine.yml: prime is 49; must be a prime number, such as 67 (the modulus p, a prime number)"),
-        ({"prime": 2}, "mine.yml: prime is 2; input should be greater than or equal to 3 (the modulus p, a prime number)"),
+        ({"prime": 2}, "mine.yml: prime is 2; input should be greater than or equal to 7 (the modulus p, a prime number)"),
         ({"prime": 67.0}, "mine.yml: prime is 67.0; input should be a valid integer (the modulus p, a prime number)"),
-        ({"epochs": 0}, "mine.yml: epochs is 0; input should be greater than or equal to 1 (training steps"),
+        ({"epochs": 0}, "mine.yml: epochs is 0; input should be greater than or equal to 14 (training steps"),
         ({"epochs": "many"}, "mine.yml: epochs is 'many'; input should be a valid integer (training steps of every run, such as 30000)"),
         ({"epochs": None}, "mine.yml: epochs is None; input should be a valid integer (training steps"),
         ({"ticket_epoch": 301}, "mine.yml: ticket_epoch is 301; it must not lie beyond epochs, 300"),
         ({"ticket_epoch": -1}, "mine.yml: ticket_epoch is -1; input should be greater than or equal to 0 (epoch of the base"),
         ({"device": "tpu"}, "mine.yml: device is 'tpu'; must be cpu or cuda (cpu or cuda)"),
         ({"profile": 3}, "mine.yml: profile is 3; input should be a valid string (the name of the set, shown on every figure)"),
-        ({"prime": 100_003}, "mine.yml: prime is 100003; a run would need 6,000,540 GB of memory; at most 1100 fits into 8 GB (the"),
+        ({"prime": 100_003}, "mine.yml: prime is 100003; a stack of runs would need 102,009,180 GB of memory; at most 428 fits into 8 GB (the"),
         ({"train_fraction": 0.0001}, "mine.yml: train_fraction is 0.0001; of the 66 pairs a <= b it leaves none to train or to test on; it must be at least 0.0152 and below 1"),
         ({"pruning_rate": 0.9999}, "mine.yml: pruning_rate is 0.9999; input should be less than or equal to 0.99 (share"),
         ({"seeds": [2**32]}, "mine.yml: seeds is [4294967296]; seeds must be different whole numbers from 0 to 4,294,967,295 (one run"),
@@ -148,6 +148,7 @@ def test_a_missing_parameter_is_named_and_explained(name):
         ({"prime": 11}, "paper, changed: prime 11", False),
         ({"epochs": 30_001, "train_fraction": 0.5}, "paper, changed: train_fraction 0.5, epochs 30001", False),
         ({"images": "digits"}, "paper, changed: images digits", False),
+        ({"images": "."}, "paper, changed: images of a file", False),
     ],
 )
 def test_only_the_papers_values_are_called_paper(change, label, is_paper):
@@ -183,7 +184,7 @@ def test_images_that_are_not_there_are_refused(name, tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("prime", [3, 5, 7, 11, 13, 67, 97, 113])
+@pytest.mark.parametrize("prime", [7, 11, 13, 67, 97, 113])
 def test_primes_are_taken(prime):
     assert validate(GOOD | {"prime": prime}, "x").prime == prime
 

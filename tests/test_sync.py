@@ -1,14 +1,16 @@
 """An edit on either side of a chapter arrives on the other; contradictory edits stop everything."""
 
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import NOTEBOOK_HEADER
 
-from tools.notebooks import ChapterError, parse, unparse
-from tools.sync import content, main, sync
+from tools.notebooks import ROOT, ChapterError, parse, unparse
+from tools.sync import content, convert, main, sync
 
 MD = (
     NOTEBOOK_HEADER
@@ -230,3 +232,27 @@ def test_command_reports_disagreement_and_unreadable_files(repo: Path, capsys: p
     errors = capsys.readouterr().err
     assert "book/one.md and book/one.py" in errors
     assert "book/bad.md is not a notebook" in errors
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "book").glob("*.md")))
+def test_one_word_in_is_one_word_out(name: str) -> None:
+    """An edit of the `.py` changes its own line of the `.md`, and no header, caption or alt text."""
+    md, py = ((ROOT / "book" / f"{name}{suffix}").read_text() for suffix in (".md", ".py"))
+    assert convert(py, f"{name}.py", f"{name}.md") == md
+    edited = convert(py.replace(" the ", " thee ", 1), f"{name}.py", f"{name}.md")
+    changed = [pair for pair in zip(md.splitlines(), edited.splitlines(), strict=True) if pair[0] != pair[1]]
+    assert len(changed) == 1
+
+
+def test_jupytext_pairs_the_chapters_by_itself(tmp_path: Path) -> None:
+    """What JupyterLab and VS Code do on saving: `jupytext --sync` knows both forms from book/jupytext.toml."""
+    for name in ("jupytext.toml", "re-dense.md", "re-dense.py"):
+        shutil.copy(ROOT / "book" / name, tmp_path / name)
+    script = tmp_path / "re-dense.py"
+    script.write_text(script.read_text().replace("What a ticket starts from", "What each ticket starts from"))
+    os.utime(tmp_path / "re-dense.md", (0, 0))
+    command = [sys.executable, "-m", "jupytext", "--sync", "re-dense.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text = (ROOT / "book" / "re-dense.md").read_text()
+    assert (tmp_path / "re-dense.md").read_text() == text.replace("What a ticket starts", "What each ticket starts")

@@ -18,7 +18,11 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMATS = {".md": "md:myst", ".py": "py:percent"}
-KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+KERNEL = {
+    "display_name": "Python 3",
+    "language": "python",
+    "name": "python3",
+}  # in the order in which jupytext writes them
 
 # papermill expects `.ipynb` and says so for every other name.
 warnings.filterwarnings("ignore", message=r"The specified file \(.*\.(md|py)\) does not end in one of")

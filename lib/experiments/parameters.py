@@ -13,10 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lib.files import ROOT
 
-LOGITS, MEMORY = (
-    3,
-    8e9,
-)  # copies of the logits of all pairs that training holds, 4 bytes each; bytes that a run may need
+LOGITS = 51  # copies of a run's logits of all pairs that a stack of eight runs holds at its peak
+MEMORY = 8e9  # bytes that training may need
 
 
 class ParameterError(ValueError):
@@ -34,9 +32,9 @@ class Parameters(BaseModel):
 
     profile: Annotated[str, Field(description="the name of the set, shown on every figure")]
     seeds: Annotated[list[int], Field(description="one run of each arm for each seed, such as [0, 1, 2]")]
-    prime: Annotated[int, Field(description="the modulus p, a prime number", ge=3)]
+    prime: Annotated[int, Field(description="the modulus p, a prime number", ge=7)]
     train_fraction: Annotated[float, Field(description="share of the pairs to train on, such as 0.4", gt=0, lt=1)]
-    epochs: Annotated[int, Field(description="training steps of every run, such as 30000", ge=1)]
+    epochs: Annotated[int, Field(description="training steps of every run, such as 30000", ge=14)]
     ticket_epoch: Annotated[int, Field(description="epoch of the base whose magnitudes make the ticket's mask", ge=0)]
     pruning_rate: Annotated[
         float,
@@ -66,6 +64,8 @@ class Parameters(BaseModel):
         except ParameterError:  # a profile of one's own
             return {}
         own = self.model_dump(exclude={"seeds", "device", "profile"})
+        if own["images"] not in ("mnist", "digits"):
+            own["images"] = "of a file"
         return {name: value for name, value in own.items() if value != getattr(of_profile, name)}
 
     @field_validator("seeds")
@@ -83,7 +83,9 @@ class Parameters(BaseModel):
         needed = LOGITS * 4 * prime**3 / 2
         if needed > MEMORY:
             most = int((2 * MEMORY / LOGITS / 4) ** (1 / 3))
-            raise ValueError(f"a run would need {needed / 1e9:,.0f} GB of memory; at most {most} fits into 8 GB")
+            raise ValueError(
+                f"a stack of runs would need {needed / 1e9:,.0f} GB of memory; at most {most} fits into 8 GB"
+            )
         if any(prime % divisor == 0 for divisor in range(2, int(prime**0.5) + 1)):
             raise ValueError("must be a prime number, such as 67")
         return prime
