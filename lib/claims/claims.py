@@ -70,10 +70,11 @@ class Part(Strict):
 
 class Judged(Strict):
     """Records that a claim is judged on: a setting, or a variant of the judgement on the same records, which differs in
-    arguments (`with`: of every part, or a list of one entry for each)."""
+    arguments (`with`: of every part, or a list of one entry for each); words: what readers see of the variant."""
 
     setting: str
     variant: str = ""
+    words: str = ""
     changed: dict[str, Any] | list[dict[str, Any]] = Field(default={}, alias="with")
 
     @model_validator(mode="before")
@@ -97,7 +98,7 @@ class Judged(Strict):
     def label(self) -> str:
         """The same in words."""
         setting = SETTINGS[self.setting].label if self.setting in SETTINGS else self.setting
-        return f"{setting}, {self.variant}" if self.variant else setting
+        return ", ".join(filter(None, [setting, self.words or self.variant]))
 
 
 class Claim(Entry):
