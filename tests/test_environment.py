@@ -75,3 +75,22 @@ def test_lock_is_complete_and_consistent(direct: dict, lock: dict) -> None:
             if not needed.marker or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
                 todo.append(needed)
     assert {name for name, *_ in seen} == set(lock), "the lock has packages that nothing needs"
+
+
+def test_workflows_call_what_a_developer_calls() -> None:
+    commands = {}
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text())["jobs"].values()
+        commands[path.stem] = [step.get("run") for job in jobs for step in job["steps"]]
+    assert "bash .ci/run" in commands["ci"]
+    assert "make book" in commands["pages"]
+
+
+def test_licences_are_named_wherever_one_looks(project: dict) -> None:
+    assert project["license"] == "MIT AND CC-BY-4.0"
+    for name in project["license-files"]:
+        assert (ROOT / name).read_text().strip()
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["license"] == "MIT" and "CC BY 4.0" in citation["message"]
+    readme = (ROOT / "README.md").read_text()
+    assert "Code: MIT" in readme and "CC BY 4.0" in readme
