@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse import csgraph
-from scipy.spatial.distance import jaccard, pdist, squareform
+from scipy.spatial.distance import pdist, squareform
 
 from lib.train.models import MLP
 from lib.train.runs import Run
@@ -20,13 +20,8 @@ from lib.train.runs import Run
 KEEPS = ("count", "matrix", "neuron")  # what a random mask has in common with the mask that it stands beside
 
 
-def jaccard_distance(one: np.ndarray, other: np.ndarray) -> float:
-    """1 - |both| / |either| of two masks [n] (bool); 0 for two empty ones (App. H)."""
-    return float(jaccard(one, other))
-
-
 def jaccard_distances(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Jaccard distance of every two of T masks: [T, T]."""
+    """Jaccard distance 1 - |both| / |either| of every two of T masks [T, n]: [T, T]; 0 for two empty ones (App. H)."""
     return squareform(pdist(np.stack(masks), "jaccard"))
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -80,8 +80,12 @@ class Judgement:
     @property
     def deciding(self) -> JudgedPart | None:
         """The part that settles the verdict, whose numbers the verdict has: the first of the worst outcome."""
-        order = "refuted", "inconclusive", "replicated"
-        return min(self.parts, key=lambda part: order.index(part.outcome), default=None)
+        return _worst(self.parts) if self.parts else None
+
+
+def _worst(parts: Sequence[JudgedPart]) -> JudgedPart:
+    order = "refuted", "inconclusive", "replicated"
+    return min(parts, key=lambda part: order.index(part.outcome))
 
 
 def not_run(claim: Claim, judged: Judged, profile: str) -> Judgement:
@@ -94,7 +98,7 @@ def judge(claim: Claim, judged: Judged, comparison: Comparison, profile: str) ->
     if not claim.is_measured:
         raise ClaimsError(f"claim {claim.id} has no measure in claims.yml yet")
     parts = tuple(_judge_part(part, judged, i, comparison) for i, part in enumerate(claim.parts))
-    part = min(parts, key=lambda part: ("refuted", "inconclusive", "replicated").index(part.outcome))
+    part = _worst(parts)
     low, high = part.interval
     verdict = Verdict(
         id=claim.id,
