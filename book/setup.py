@@ -154,10 +154,12 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 #
 # ## What is promised about reproducibility
 #
-# On one processor the same run gives the same bits, whichever other runs are trained beside it and on one thread or two: a
-# test checks it. On another machine the last digits of sums differ, and grokking amplifies them; on a GPU (`device = "cuda"`)
+# On one processor, with one library of matrix products, the same run gives the same bits, whichever other runs are trained beside
+# it and on one thread or two: a test checks it. On another machine the last digits of sums differ, and grokking amplifies them; on a GPU (`device = "cuda"`)
 # sums are taken in no fixed order, and two trainings of one run differ on the same machine too. There only the statistics over
-# seeds are promised. {doc}`deviations` compares two machines. Each chapter names the one that its records were made on.
+# seeds are promised. {doc}`deviations` compares machines. Each chapter names those that its records were made on, and the
+# *numerics*, a number that is raised when the trainer's arithmetic changes. Records of an earlier number are shown until they are
+# made anew, and no comparison mixes two numbers where all of its runs have one in common.
 #
 # ## Data and rerun
 
