@@ -306,7 +306,7 @@ def test_no_workers_are_too_few(store, capsys):
 # --- images -----------------------------------------------------------------------------------------------------------
 
 OF_MNIST = "--profile", "smoke", "--chapter", "mnist"
-LITTLE = SMOKE.model_copy(update={"images": "mnist", "epochs": 2, "ticket_epoch": 1})
+LITTLE = SMOKE.model_copy(update={"images": "mnist", "epochs": 14, "ticket_epoch": 1})
 
 
 def test_without_mnist_the_digits_are_trained_and_a_note_says_so(store, capsys, monkeypatch, tmp_path, without_mnist):
