@@ -24,7 +24,7 @@ from lib.experiments.comparison import compare
 from lib.experiments.images import with_images_at_hand
 from lib.experiments.parameters import load
 from lib.experiments.settings import SETTINGS
-from lib.records.store import Store
+from lib.records.store import Record, Store
 from lib.train import images
 from lib.train.models import ImageMLP
 from lib.train.optim import AdamW
@@ -198,6 +198,20 @@ def test_a_comparison_never_mixes_numerics_where_it_need_not():
     assert compared() == {}
 
 
+def test_a_comparison_has_the_epochs_that_all_of_its_records_have(tmp_path):
+    arms = runs_of("main-results", SMOKE)["mlp"]
+
+    def record(run, epochs):
+        return Record(run, np.array(epochs), {"test_accuracy": np.array(epochs) / 1000}, {})
+
+    first = next(iter(arms.values()))[0]
+    found = compare({"mlp": arms}, lambda run: {3: record(run, [0, 100, 300] if run == first else [0, 10, 100, 300])})
+    for records in found["mlp"].arms.values():
+        for one in records:
+            assert one.epochs.tolist() == [0, 100, 300]
+            assert one.metrics["test_accuracy"].tolist() == [0, 0.1, 0.3]
+
+
 @pytest.fixture(scope="module")
 def chapter(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
@@ -207,11 +221,11 @@ def chapter(tmp_path_factory):
 
 def test_curves_hold_every_evaluation(chapter):
     frame = tables.curves(chapter)
-    assert len(frame) == 2 * 2 * 2 * 4  # settings, arms, seeds, evaluations
+    assert len(frame) == 2 * 2 * 2 * 5  # settings, arms, seeds, evaluations
     record = chapter["mlp"]["ticket"][1]
     rows = frame.query("setting == 'mlp' and arm == 'ticket' and seed == @record.seed")
     assert rows["l2"].tolist() == record.metrics["l2"].tolist()
-    assert rows["epoch"].tolist() == [0, 100, 200, 300]
+    assert rows["epoch"].tolist() == [0, 10, 100, 200, 300]
 
 
 def test_download_is_the_frame_itself(chapter):

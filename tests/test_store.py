@@ -77,7 +77,7 @@ def test_round_trip(store, trained):
     record = store.load(trained.run)
     assert record.run == trained.run
     assert record.mask is None
-    assert record.epochs.tolist() == [0, 100, 200, 230]
+    assert record.epochs.tolist() == [0, 10, 100, 200, 230]
     assert set(record.metrics) == set(METRICS)
     for name in METRICS:
         assert record.metrics[name].dtype == np.float64
@@ -564,3 +564,14 @@ def test_keys_are_what_they_were():
     assert base.model == MLP(width=500, hidden=48, hidden_layers=1)
     o = AdamW(learning_rate=0.001, beta1=0.9, beta2=0.98, weight_decay=1.0, decay_until=None)
     assert base.optimizer == o
+
+
+def test_an_older_record_has_the_fewer_epochs_at_which_it_was_evaluated(store, trained):
+    save(store, trained)
+    arrays, note = read(file_of(store), trained.run.key)
+    kept = np.isin(trained.run.evaluated_epochs, trained.run.deciding_epochs)
+    older = {name: value for name, value in note.items() if name != "early"}
+    write(file_of(store), {trained.run.key: Content({"metrics": arrays["metrics"][kept]}, older)})
+    record = Store(store.folders[0].parent, store.folders[1].parent).load(trained.run)
+    assert record.epochs.tolist() == [0, 100, 200, 230]
+    assert all(np.array_equal(record.metrics[name], trained.metrics[name][kept].astype(np.float32)) for name in METRICS)

@@ -292,7 +292,7 @@ def test_a_run_that_diverges_on_the_way_is_reported_with_its_epoch_and_its_neigh
     wanted = train_dense(runs)
     healthy, broken = train(runs, [(runs[0].initial_weights(), None), (poisoned_later(runs[1]), None)])
     assert np.isfinite(broken.metrics["train_loss"][0])
-    assert broken.diverged_at == 100
+    assert broken.diverged_at == 10
     assert_same(healthy, wanted[0])
 
 
@@ -300,8 +300,8 @@ def test_a_stack_that_has_diverged_as_a_whole_is_not_trained_on():
     runs = [tiny_run(seed=seed, epochs=5000, optimizer=AdamW(learning_rate=1e10)) for seed in range(2)]
     reported = []
     trained = train_dense(runs, report=reported.append)
-    assert [one.diverged_at for one in trained] == [100, 100]
-    assert sum(reported) == 2 * 100
+    assert [one.diverged_at for one in trained] == [10, 10]
+    assert sum(reported) == 2 * 10
     assert np.isnan(trained[0].metrics["l2"][2:]).all()
 
 
@@ -311,7 +311,7 @@ def test_a_stack_that_has_diverged_as_a_whole_is_not_trained_on():
 @BOTH_MODELS
 def test_metrics_are_those_of_the_weights(model):
     runs = [tiny_run(model, seed) for seed in range(2)]
-    epochs = [0, 100, 200, 230]
+    epochs = [0, 10, 100, 200, 230]
     for run, one in zip(runs, train_dense(runs, snapshots={run: set(epochs) for run in runs}), strict=True):
         assert run.evaluated_epochs.tolist() == epochs
         assert set(one.metrics) == set(METRICS)
@@ -347,12 +347,27 @@ def test_epoch_0_is_the_start():
 
 @pytest.mark.parametrize(
     ("epochs", "evaluated"),
-    [(1, [0, 1]), (99, [0, 99]), (100, [0, 100]), (101, [0, 100, 101]), (230, [0, 100, 200, 230])],
+    [(1, [0, 1]), (99, [0, 99]), (100, [0, 100]), (101, [0, 100, 101]), (230, [0, 10, 100, 200, 230])],
 )
-def test_evaluations_are_at_0_every_100_and_the_last(epochs, evaluated):
+def test_evaluations_are_at_0_every_100_and_the_last_and_more_often_early_on(epochs, evaluated):
     [one] = train_dense([tiny_run(epochs=epochs)])
     assert one.run.evaluated_epochs.tolist() == evaluated
     assert all(values.shape == (len(evaluated),) and np.isfinite(values).all() for values in one.metrics.values())
+
+
+def test_at_the_papers_scale_the_first_2000_epochs_are_evaluated_every_10():
+    run = tiny_run(epochs=30_000)
+    assert run.evaluated_epochs.tolist() == [*range(0, 2_000, 10), *range(2_000, 30_001, 100)]
+    assert run.deciding_epochs.tolist() == list(range(0, 30_001, 100))
+
+
+def test_the_optimizer_hears_of_the_deciding_epochs_alone(monkeypatch):
+    heard = []
+    monkeypatch.setattr(AdamW, "evaluated", lambda self, accuracy, state: heard.append(accuracy.tolist()))
+    run = tiny_run()
+    [one] = train_dense([run])
+    at = np.isin(run.evaluated_epochs, run.deciding_epochs)
+    assert heard == [[accuracy] for accuracy in one.metrics["test_accuracy"][at]]
 
 
 def test_snapshots_are_taken_at_any_epoch_and_change_nothing():
@@ -407,7 +422,7 @@ def test_an_interrupt_in_the_report_ends_training_at_once():
 
     with pytest.raises(KeyboardInterrupt):
         train_dense([tiny_run(epochs=50_000)], report=interrupt)
-    assert calls == [0, 100]
+    assert calls == [0, 10]
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
 """Statistics over seeds: intervals of a median and of a share, and the rules that turn them into an outcome. Shapes: S seeds."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 MIN_SEEDS = 3  # with fewer, no verdict
-EXACT_UP_TO = 6  # 6^6 = 46,656 resamples can all be listed
+LEVEL = 0.95  # of intervals
 
 Outcome = Literal["replicated", "refuted", "inconclusive", "not run"]
 
@@ -21,13 +20,12 @@ class Strict(BaseModel):
 
 
 class IntervalRule(Strict):
-    """Replicated if the interval satisfies every `replicated_*` given, refuted if it satisfies any `refuted_*`.
+    """Judges the median over seeds: replicated if its interval satisfies every `replicated_*` given, refuted if any `refuted_*`.
 
-    by: "median" where the criterion asks for the median itself, and not its interval, to satisfy `replicated_*`.
+    Two numbers `replicated_*` make it a test of equivalence: two one-sided tests, each at 2.5% (Schuirmann 1987).
     """
 
     kind: Literal["interval"]
-    by: Literal["interval", "median"] = "interval"
     replicated_above: float | None = None
     replicated_below: float | None = None
     refuted_above: float | None = None
@@ -41,14 +39,11 @@ class IntervalRule(Strict):
             raise ValueError("needs refuted_below <= replicated_above or replicated_below <= refuted_above, or both")
         return self
 
-    def outcome(self, low: float | None, high: float | None, median: float | None = None) -> Outcome:
-        """Verdict for the interval from low to high; None is an end without a bound, or a median not known."""
+    def outcome(self, low: float | None, high: float | None) -> Outcome:
+        """Verdict for the interval from low to high; None is an end without a bound."""
         low, high = -np.inf if low is None else low, np.inf if high is None else high
-        least, most = low, high
-        if self.by == "median" and median is not None:
-            least = most = median
-        wanted = [least > x for x in [self.replicated_above] if x is not None]
-        wanted += [most < x for x in [self.replicated_below] if x is not None]
+        wanted = [low > x for x in [self.replicated_above] if x is not None]
+        wanted += [high < x for x in [self.replicated_below] if x is not None]
         excluded = [low > x for x in [self.refuted_above] if x is not None]
         excluded += [high < x for x in [self.refuted_below] if x is not None]
         return "replicated" if all(wanted) else "refuted" if any(excluded) else "inconclusive"
@@ -59,46 +54,47 @@ class IntervalRule(Strict):
 
         wanted = sides(self.replicated_above, self.replicated_below, " and ")
         excluded = sides(self.refuted_above, self.refuted_below, " or ")
-        return f"replicated if the {self.by} lies {wanted}, refuted if the interval lies {excluded}"
+        return f"replicated if the interval of the median lies {wanted}, refuted if it lies {excluded}"
 
 
 class ShareRule(Strict):
-    """Judges the share of seeds on which a claim holds."""
+    """Judges the share of seeds on which a claim holds: replicated if its interval lies above one number, refuted if it lies
+    below another."""
 
     kind: Literal["share"]
-    replicated_at_least: float = Field(ge=0, le=1)
-    refuted_at_most: float = Field(ge=0, le=1)
+    replicated_above: float = Field(ge=0, lt=1)
+    refuted_below: float = Field(gt=0, le=1)
 
     @model_validator(mode="after")
     def _is_consistent(self):
-        if self.refuted_at_most >= self.replicated_at_least:
-            raise ValueError("needs refuted_at_most < replicated_at_least")
+        if self.refuted_below > self.replicated_above:
+            raise ValueError("needs refuted_below <= replicated_above")
         return self
 
     def outcome(self, low: float, high: float) -> Outcome:
-        """Verdict for a share of at least low (undecided seeds failed) and at most high (all of them held)."""
-        replicated, refuted = low >= self.replicated_at_least, high <= self.refuted_at_most
-        return "replicated" if replicated else "refuted" if refuted else "inconclusive"
+        """Verdict for the interval of a share from low (undecided seeds failed) to high (all of them held)."""
+        return "replicated" if low > self.replicated_above else "refuted" if high < self.refuted_below else "inconclusive"
 
     def __str__(self) -> str:
-        replicated, refuted = self.replicated_at_least, self.refuted_at_most
-        return f"replicated if it holds on at least {replicated:.0%} of the seeds, refuted if on at most {refuted:.0%}"
+        return (
+            f"replicated if the interval of the share lies above {self.replicated_above:.0%}, refuted if it lies below "
+            f"{self.refuted_below:.0%}"
+        )
 
 
 Rule = Annotated[IntervalRule | ShareRule, Field(discriminator="kind")]
 
 
-def bootstrap_median(
-    low: Sequence[float], high: Sequence[float], *, resamples: int = 10_000, seed: int = 0
+def median_interval(
+    low: Sequence[float], high: Sequence[float]
 ) -> tuple[float | None, float | None, float | None]:
-    """Median over seeds and its 95% percentile bootstrap interval (Efron 1979), from each seed's bounds low, high [S].
+    """Median over seeds and its interval, the sign test inverted, from each seed's bounds low, high [S].
 
-    Returns (estimate, low end, high end). The estimate is None where censoring leaves the median open; an end is None
-    where it has no bound or there are fewer than MIN_SEEDS seeds. The low end is taken from the low bounds alone, the
-    high end from the high ones: values anywhere within the bounds give an interval inside this one. Up to EXACT_UP_TO
-    seeds all S^S resamples are listed. Quantiles invert the distribution function: interpolation would make nan of inf.
-
-    For three to five seeds the interval is the range of the seeds. Its coverage, 1 - 2 / 2^S, is 75%, 88% and 94%.
+    Returns (estimate, low end, high end). The ends are the k-th smallest and the k-th largest value, with the largest k that
+    covers any distribution's median at least 95% of the time (Conover 1999, section 3.2), or their range where no k does (five
+    seeds or fewer): see `coverage`. The low end is taken from the low bounds alone, the high end from the high ones: values
+    anywhere within the bounds give an interval inside this one. The estimate is None where censoring leaves the median open;
+    an end is None where it has no bound or there are fewer than MIN_SEEDS seeds.
     """
     low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
     n = len(low)
@@ -108,18 +104,23 @@ def bootstrap_median(
     estimate = finite(medians[0]) if medians[0] == medians[1] else None
     if n < MIN_SEEDS:
         return estimate, None, None
-    if n <= EXACT_UP_TO:
-        chosen = np.array(list(itertools.product(range(n), repeat=n)))
-    else:
-        chosen = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    low_end = np.quantile(np.median(low[chosen], axis=1), 0.025, method="inverted_cdf")
-    high_end = np.quantile(np.median(high[chosen], axis=1), 0.975, method="inverted_cdf")
-    return estimate, finite(low_end), finite(high_end)
+    k = _rank(n)
+    return estimate, finite(np.sort(low)[k - 1]), finite(np.sort(high)[n - k])
+
+
+def _rank(n: int) -> int:
+    """The largest k whose k-th smallest and k-th largest of n values cover the median 95% of the time; 1 if there is none."""
+    return max(int(binom.ppf((1 - LEVEL) / 2, n, 0.5)), 1)
+
+
+def coverage(n: int) -> float:
+    """How often the interval of `median_interval` covers the median of n seeds, for any continuous distribution."""
+    return float(1 - 2 * binom.cdf(_rank(n) - 1, n, 0.5))
 
 
 def share_interval(held: int, undecided: int, n: int) -> tuple[float, float]:
     """95% Wilson interval of a share (Wilson 1927): the low end for `held` of n, the high for `held + undecided`."""
-    worst, best = (binomtest(k, n).proportion_ci(0.95, method="wilson") for k in (held, held + undecided))
+    worst, best = (binomtest(k, n).proportion_ci(LEVEL, method="wilson") for k in (held, held + undecided))
     return float(worst.low), float(best.high)
 
 

@@ -1,6 +1,7 @@
 """Comparisons: the records of one setting by arm, and what one seed of them shows."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,6 +128,7 @@ def compare(arms: dict[str, dict[Arm, list[Run]]], versions: Versions) -> dict[s
 
     All records of a comparison are of one numerics, the newest that every run has: two trainings of one run round
     differently, and what parts a pair should be its arms alone. Only where there is none is each run's newest taken.
+    Older records were evaluated less often early on: a comparison has the epochs that all of its records have.
     """
     out = {}
     for name, runs_of in arms.items():
@@ -134,5 +136,15 @@ def compare(arms: dict[str, dict[Arm, list[Run]]], versions: Versions) -> dict[s
         if all(found.values()):
             common = set.intersection(*(set(records) for records in found.values()))
             best = {run: records[max(common or records)] for run, records in found.items()}
-            out[name] = Comparison(name, {one: [best[run] for run in runs] for one, runs in runs_of.items()})
+            epochs = functools.reduce(np.intersect1d, (record.epochs for record in best.values()))
+            out[name] = Comparison(name, {one: [_at(best[run], epochs) for run in runs] for one, runs in runs_of.items()})
     return out
+
+
+def _at(record: Record, epochs: np.ndarray) -> Record:
+    """A record at some of its epochs alone."""
+    if len(epochs) == len(record.epochs):
+        return record
+    chosen = np.isin(record.epochs, epochs)
+    metrics = {name: values[chosen] for name, values in record.metrics.items()}
+    return dataclasses.replace(record, epochs=record.epochs[chosen], metrics=metrics)

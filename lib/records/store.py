@@ -134,6 +134,7 @@ class Store:
                 "run": json.loads(run.canonical()),
                 "metrics": list(METRICS),
                 "masked": trained.mask is not None,
+                "early": True,  # evaluated more often early on; older records were not
                 **provenance(seconds, device),
             }
             if isinstance(run.task, ImageTask):
@@ -274,7 +275,7 @@ def _record(run: Run, path: Path) -> Record:
     """The run's record in a file. Raises StoreError where it is missing, damaged or another run's."""
     arrays, note = read(path, run.key)
     canonical = json.dumps(note.get("run"), sort_keys=True, separators=(",", ":"))
-    epochs, values = run.evaluated_epochs, arrays.get("metrics")
+    epochs, values = run.evaluated_epochs if note.get("early") else run.deciding_epochs, arrays.get("metrics")
     if canonical != run.canonical() or values is None or values.shape != (len(epochs), len(METRICS)):
         raise StoreError(f"record {run.key} in {path} is damaged (it is not that of its run)")
     metrics = {name: row.astype(np.float64) for name, row in zip(note["metrics"], values.T, strict=True)}

@@ -126,7 +126,7 @@ class Stack:
             self.gradients[name].copy_(gradient)
 
     def evaluate(self) -> dict[str, np.ndarray]:
-        """Every metric of every run: name -> float64 [R]; may change what the optimizer does next.
+        """Every metric of every run: name -> float64 [R].
 
         Norms are over all weights together; mean_l1 and mean_l2 are the means over matrices of each matrix's norm, as the
         authors' code takes them.
@@ -146,8 +146,11 @@ class Stack:
             "l2": l2_squared.sum(0).sqrt(),
             "mean_l2": l2_squared.sqrt().mean(0),
         }
-        self._optimizer.evaluated(out["test_accuracy"], self._state)
         return {name: out[name].cpu().numpy() for name in METRICS}
+
+    def decide(self, test_accuracy: np.ndarray) -> None:
+        """Tells the optimizer the test accuracy [R] of every run, which may change what it does next."""
+        self._optimizer.evaluated(torch.from_numpy(test_accuracy).to(self._weights.device), self._state)
 
 
 def train(
@@ -245,6 +248,7 @@ def _trajectories(
         Trained(run, {name: np.full(len(evaluated), np.nan) for name in METRICS}, start.mask)
         for run, start in zip(runs, starts, strict=True)
     ]
+    deciding = set(runs[0].deciding_epochs.tolist())
     stops = sorted({*evaluated, *(e for run in runs for e in snapshots.get(run, ()) if e <= until)})
     epoch = 0
     for stop in stops:
@@ -257,6 +261,8 @@ def _trajectories(
                 trained[i].snapshots[epoch] = stack.vector(i)
         if epoch in evaluated:
             values = stack.evaluate()
+            if epoch in deciding:
+                stack.decide(values["test_accuracy"])
             at = evaluated.index(epoch)
             for i, one in enumerate(trained):
                 for name in METRICS:
