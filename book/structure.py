@@ -204,7 +204,7 @@ def masks_of(seed):
     found = [record.mask for record in seed.family("epoch").values()]
     before = [mask for epoch, mask in zip(grid, found, strict=True) if t is not None and epoch < t]
     named = {"memorization": found[0], "transition": before[-1] if before else None, "grokked": grokked}
-    return named | {name: structure.random_mask_like(run, grokked, keep, run.seed) for keep, name in RANDOM.items()}
+    return named | {name: pruning.random_mask_like(run, grokked, keep, run.seed) for keep, name in RANDOM.items()}
 
 
 graphs = pd.DataFrame(

@@ -16,6 +16,8 @@ from lib.records.plan import execute, make_plan
 from lib.records.store import Store
 from lib.train.trainer import Diverged
 
+MOST_WRONG = 0.05  # how often a rule may say "replicated" where that is wrong
+
 if TYPE_CHECKING:
     import distributed
 
@@ -47,15 +49,21 @@ def parser() -> argparse.ArgumentParser:
         ("train", train, "train what is missing; the paper profile's records go to results/, others to .cache/"),
         ("pack", pack, "merge small files of records into larger ones"),
         ("judge", judge, "compute every verdict from the records and write them as JSON"),
+        ("power", power, "simulate how often every rule errs, and how often it finds what is there"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
-        sub.add_argument("--profile", default="paper", help="a file in params/ (default: paper)")
+        if name != "power":
+            sub.add_argument("--profile", default="paper", help="a file in params/ (default: paper)")
         if name in ("status", "train"):
             sub.add_argument(
                 "--chapter", action="append", choices=list(chapters.CHAPTERS), help="only this chapter's runs"
             )
+            sub.add_argument("--seeds", help="in place of the profile's: 7,8,9, or 5:25 for 5 to 24")
         if name == "train":
+            sub.add_argument(
+                "--all", action="store_true", help="all runs that the book is to have, not only those that it shows"
+            )
             sub.add_argument("--renew", action="store_true", help="train what is out of date anew, too")
             sub.add_argument("--device", choices=["cpu", "cuda"], help="in place of the profile's")
             sub.add_argument(
@@ -95,9 +103,17 @@ def chosen(options: argparse.Namespace) -> list[str]:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Lists the state of every run, and what training them would do; 0 if nothing is missing or damaged."""
-    store, of = Store(), chapters.wanted(parameters.load(options.profile), chosen(options))
-    states = {run: store.status(run) for run in of.runs}
+    """Lists the state of every run that the book shows, and what training them would do; 0 if nothing is missing or damaged.
+
+    Runs that the book is to have and does not show yet are counted, and listed if damaged.
+    """
+    store = Store()
+    settings = with_seeds(parameters.load(options.profile), options)
+    of, whole = (chapters.wanted(settings, chosen(options), store.load, whole=whole) for whole in (False, True))
+    shown = set(of.runs)
+    planned = {run: store.status(run) for run in whole.runs if run not in shown}
+    broken = {run: state for run, state in planned.items() if state.state == "damaged"}
+    states = {run: store.status(run) for run in of.runs} | broken
     jobs = [job for level in make_plan(of.runs, store, of.probed, of.masked) for job in level]
     lacking = [job for job in jobs if job.record and states[job.run].state in ("recorded", "out of date")]
     counts = Counter(state.state for state in states.values())
@@ -105,7 +121,11 @@ def status(options: argparse.Namespace) -> int:
     words = [f"{counts[state]} {state}" for state in order if counts[state]]
     words += [f"{len(lacking)} without probes or mask"] if lacking else []
     words += [f"{len(store.unreadable())} unreadable files"] if store.unreadable() else []
-    print(f"{options.profile} profile, {len(of.runs)} runs: {', '.join(words)}")
+    print(f"{options.profile} profile, {len(states)} runs: {', '.join(words)}")
+    if planned:
+        there = sum(state.state in ("recorded", "out of date") for state in planned.values())
+        later = f", and {whole.pending} that depend on bases yet to be trained" if whole.pending else ""
+        print(f"to come: {len(planned)} runs, of which {there} are recorded{later} (python -m lib train --all)")
     for run, state in states.items():
         if state.state in ("recorded", "out of date"):
             print(f"  {state.state:12} {run}{' (' + state.why + ')' if state.why else ''}")
@@ -114,7 +134,25 @@ def status(options: argparse.Namespace) -> int:
         print(f"  {state:12} {job.run}\n{'':15}would be trained for {job.until:,} epochs: {job.why}")
     for problem in store.unreadable():
         print(f"  {problem}")
-    return int(bool(jobs))
+    return int(bool(jobs or broken))
+
+
+def with_seeds(settings: parameters.Parameters, options: argparse.Namespace) -> parameters.Parameters:
+    """The parameters with the seeds of --seeds, such as 7,8,9 or 5:25 (5 to 24)."""
+    if options.seeds is None:
+        return settings
+    try:
+        seeds = [seed for part in options.seeds.split(",") for seed in _range(part)]
+    except ValueError:
+        raise parameters.ParameterError(
+            f"--seeds is {options.seeds!r}; it must be seeds such as 7,8,9, or from and up to as in 5:25 (5 to 24)"
+        ) from None
+    return parameters.validate(dict(settings) | {"seeds": seeds}, "--seeds")
+
+
+def _range(part: str) -> range:
+    first, colon, end = part.partition(":")
+    return range(int(first), int(end) if colon else int(first) + 1)
 
 
 def train(options: argparse.Namespace) -> int:
@@ -125,15 +163,23 @@ def train(options: argparse.Namespace) -> int:
         CACHE if options.results is None else CACHE / f"of-{options.results.resolve().name}",
         commit,
     )
-    settings, note = with_images_at_hand(parameters.load(options.profile), store, chosen(options))
+    settings, note = with_images_at_hand(with_seeds(parameters.load(options.profile), options), store, chosen(options))
     if note:
         print(note, file=sys.stderr)
-    of = chapters.wanted(settings, chosen(options))
-    levels = make_plan(of.runs, store, of.probed, of.masked, renew=options.renew)
     device = parameters.validate(dict(settings) | {"device": options.device or settings.device}, "--device").device
-    with client_of(options) as client:
+    trained = 0
+
+    def train_all(of: chapters.Wanted) -> None:
+        nonlocal trained
+        levels = make_plan(of.runs, store, of.probed, of.masked, renew=options.renew)
         execute(levels, store, device=device, client=client)
-    print(f"{options.profile} profile: {len(of.runs)} runs recorded, {sum(map(len, levels))} trained just now")
+        trained += sum(map(len, levels))
+
+    with client_of(options) as client:
+        of = chapters.until_known(
+            lambda: chapters.wanted(settings, chosen(options), store.load, whole=options.all), train_all
+        )
+    print(f"{options.profile} profile: {len(of.runs)} runs recorded, {trained} trained just now")
     return 0
 
 
@@ -143,13 +189,27 @@ def pack(options: argparse.Namespace) -> int:
     return 0
 
 
+def power(options: argparse.Namespace) -> int:
+    """Prints the error rates and the power of every rule; 1 if one is wrong too often."""
+    from lib.claims.claims import load_claims
+    from lib.claims.power import most_wrong, table
+
+    found = table(load_claims())
+    for rule, rows in found.groupby("rule", sort=False):
+        print(f"\n{rule}\n  {rows['claims'].iloc[0]}")
+        print(rows.drop(columns=["rule", "claims"]).to_string(index=False, float_format="{:.3f}".format))
+    print(f"\nwrongly replicated at most {most_wrong(found):.1%} of the time")
+    return int(most_wrong(found) > MOST_WRONG)
+
+
 def judge(options: argparse.Namespace) -> int:
     """Writes the verdicts, unless records are damaged or verdicts would be lost."""
     from lib.claims import judging  # SciPy's statistics take a while to import, and `status` is to be quick
 
     settings, store = parameters.load(options.profile), Store()
     path = judging.VERDICTS if options.profile == "paper" else CACHE / f"verdicts-{options.profile}.json"
-    states = {run: store.status(run) for run in chapters.wanted(settings).runs}
+    whole = chapters.wanted(settings, find=store.load, whole=True)
+    states = {run: store.status(run) for run in whole.runs}
     damaged = [(run, state.why) for run, state in states.items() if state.state == "damaged"]
     missing = [run for run, state in states.items() if state.state == "missing"]
     problems = [f"{why}; it is that of: {run}" for run, why in damaged] + (store.unreadable() if missing else [])
@@ -158,7 +218,7 @@ def judge(options: argparse.Namespace) -> int:
             f"{problems[0]}. `python -m lib train --profile {options.profile}` makes it anew; "
             f"{len(problems)} damaged in all, and {path.name} is left as it was"
         )
-    found = judging.verdicts(settings, store.versions, settings.label)
+    found = judging.verdicts(settings, store.load, store.versions)
     old = {(verdict.id, verdict.system): verdict.verdict for verdict in judging.read_verdicts(path)}
     lost = [one for one in found if one.verdict == "not run" and old.get((one.id, one.system), "not run") != "not run"]
     if lost:

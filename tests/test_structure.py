@@ -16,6 +16,7 @@ from lib.analysis import structure
 from lib.claims import measures
 from lib.experiments.arms import arm
 from lib.experiments.comparison import Comparison
+from lib.train import pruning
 from lib.train.models import MLP, Transformer
 from lib.train.runs import Ticket
 
@@ -124,15 +125,15 @@ def test_random_masks_keep_what_they_say(run, mask):
     def sums(of):
         return {name: (part.sum(0).tolist(), part.sum(1).tolist()) for name, part in run.split(of).items()}
 
-    made = {keep: structure.random_mask_like(run, mask, keep, seed=3) for keep in structure.KEEPS}
+    made = {keep: pruning.random_mask_like(run, mask, keep, seed=3) for keep in pruning.KEEPS}
     assert all(one.sum() == mask.sum() and one.dtype == bool and (one != mask).any() for one in made.values())
     assert counts(made["count"]) != counts(mask)
     assert counts(made["matrix"]) == counts(made["neuron"]) == counts(mask)
     assert sums(made["matrix"]) != sums(mask)
     assert sums(made["neuron"]) == sums(mask)
     for keep, one in made.items():
-        assert np.array_equal(one, structure.random_mask_like(run, mask, keep, seed=3))
-        assert not np.array_equal(one, structure.random_mask_like(run, mask, keep, seed=4))
+        assert np.array_equal(one, pruning.random_mask_like(run, mask, keep, seed=3))
+        assert not np.array_equal(one, pruning.random_mask_like(run, mask, keep, seed=4))
 
 
 def test_trading_edges_reaches_every_matrix_alike():
@@ -150,7 +151,7 @@ def test_trading_edges_reaches_every_matrix_alike():
 
 def test_an_unknown_kind_of_random_mask_is_named(run, mask):
     with pytest.raises(ValueError, match="keep is 'layer'; it must be one of count, matrix, neuron"):
-        structure.random_mask_like(run, mask, "layer", seed=0)
+        pruning.random_mask_like(run, mask, "layer", seed=0)
 
 
 # --- the graph of a mask ------------------------------------------------------------------------------------------
@@ -339,7 +340,7 @@ def test_random_masks_of_c28_have_as_many_edges_in_all(run):
     masks = drifting(len(run.initial_weights()))
     found = judge("C28", groups_of(run, masks, RISING)).parts[1].table
     expected = [
-        structure.average_path_length(structure.chain(run, structure.random_mask_like(run, masks[13], "count", seed)))
+        structure.average_path_length(structure.chain(run, pruning.random_mask_like(run, masks[13], "count", seed)))
         for seed in range(5)
     ]
     assert found["random"].tolist() == pytest.approx(expected)

@@ -17,8 +17,6 @@ from scipy.spatial.distance import pdist, squareform
 from lib.train.models import MLP
 from lib.train.runs import Run
 
-KEEPS = ("count", "matrix", "neuron")  # what a random mask has in common with the mask that it stands beside
-
 
 def jaccard_distances(masks: Sequence[np.ndarray]) -> np.ndarray:
     """Jaccard distance 1 - |both| / |either| of every two of T masks [T, n]: [T, T]; 0 for two empty ones (App. H)."""
@@ -34,36 +32,6 @@ def expected_jaccard(d1: ArrayLike, d2: ArrayLike, sizes: ArrayLike = 1) -> floa
     d1, d2, sizes = (np.asarray(x, dtype=float) for x in (d1, d2, sizes))
     both, either = (sizes * d1 * d2).sum(), (sizes * (d1 + d2 - d1 * d2)).sum()
     return float(1 - both / either) if either else 0.0
-
-
-def random_mask_like(run: Run, mask: np.ndarray, keep: str, seed: int) -> np.ndarray:
-    """A random mask [n] with as many edges as `mask`: in all ("count"), in each matrix, or also at each node ("neuron").
-
-    "neuron" trades edges between two rows of a matrix, over and over, so that every row and column keeps its number
-    (the curveball algorithm, Strona et al. 2014).
-    """
-    if keep not in KEEPS:
-        raise ValueError(f"keep is {keep!r}; it must be one of {', '.join(KEEPS)}")
-    rng = np.random.default_rng(seed)
-    if keep == "count":
-        return rng.permutation(mask)
-    out = mask.copy()
-    for part in run.split(out).values():  # views
-        if keep == "matrix":
-            part[:] = rng.permutation(part.ravel()).reshape(part.shape)
-        else:
-            _trade(part if len(part) <= part.shape[1] else part.T, rng)
-    return out
-
-
-def _trade(part: np.ndarray, rng: np.random.Generator, rounds: int = 10) -> None:
-    """Shuffles a matrix of 0 and 1 in place, holding the sums of its rows and columns."""
-    for _ in range(rounds):
-        order = rng.permutation(len(part))
-        for i, j in zip(order[::2], order[1::2], strict=False):
-            differ = np.flatnonzero(part[i] != part[j])
-            part[i, differ] = rng.permutation(part[i, differ])
-            part[j, differ] = ~part[i, differ]
 
 
 def chain(run: Run, mask: np.ndarray) -> list[np.ndarray]:

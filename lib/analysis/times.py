@@ -19,6 +19,10 @@ class MeasureError(ValueError):
     """Records do not fit what is measured on them; the message says where."""
 
 
+class NoRecords(MeasureError):
+    """There are no records of an arm that is asked for."""
+
+
 class Record(Protocol):
     """What a measure reads of a record: epochs [T], metrics by name, each [T], the mask [n] if one was held and kept, and
     what lib/analysis/probes.py keeps of a probed run."""
@@ -48,6 +52,11 @@ def generalization_epoch(record: Record, tau: float, metric: str = "test_accurac
     """t_gen: the first evaluated epoch at which `metric` is at least tau; None if censored, never within the budget."""
     reached = np.flatnonzero(series(record, metric) >= tau)
     return int(record.epochs[reached[0]]) if len(reached) else None
+
+
+def own_generalization_epoch(record: Record, of_best: float = 0.95) -> int:
+    """t_gen by the run's own measure: the first evaluated epoch at which test accuracy is `of_best` of the best it ever has."""
+    return generalization_epoch(record, of_best * float(series(record).max()))
 
 
 def fitting_epoch(record: Record, tau: float) -> int | None:
@@ -97,6 +106,6 @@ def later(one: int | None, other: int | None) -> bool | None:
     return one > other
 
 
-def fully_generalizes(record: Record, base: Record) -> bool:
-    """Test accuracy at the end of at least 0.99, or at most 0.01 below the same seed's base."""
-    return final(record) >= min(0.99, final(base) - 0.01)
+def fully_generalizes(record: Record, base: Record, level: float = 0.99) -> bool:
+    """Test accuracy at the end of at least `level`, or no further below the same seed's base than `level` is below 1."""
+    return final(record) >= min(level, final(base) - round(1 - level, 9))

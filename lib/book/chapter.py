@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lib.book import figures, tables
 from lib.claims.judging import Judgement, judgements
 from lib.experiments import parameters as parameter_sets
-from lib.experiments.chapters import wanted
+from lib.experiments.chapters import until_known, wanted
 from lib.experiments.comparison import Comparison, compare
 from lib.experiments.images import with_images_at_hand
 from lib.experiments.parameters import Parameters
@@ -38,14 +38,14 @@ class Chapter:
         """
         parameters, store = parameter_sets.check(namespace), Store()
         parameters, note = with_images_at_hand(parameters, store, [of or name])
-        all_of = wanted(parameters, [of or name])
-        obtain(
-            all_of.runs, store, probed=all_of.probed, masked=all_of.masked, device=parameters.device
+        all_of = until_known(
+            lambda: wanted(parameters, [of or name], store.load),
+            lambda of: obtain(of.runs, store, probed=of.probed, masked=of.masked, device=parameters.device),
         )
         comparisons = compare(all_of.by_arm[of or name], all_of.complete(store.versions))
         if note:
             display(Markdown(note))
-        return cls(name, parameters, comparisons, judgements(name, comparisons, parameters.label))
+        return cls(name, parameters, comparisons, judgements(name, comparisons, parameters))
 
     def __getitem__(self, setting: str) -> Comparison:
         """A setting's comparison."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from lib.claims.measures import CHOICES, MEASURES
+from lib.claims.measures import MEASURES
 from lib.claims.statistics import Rule, Strict
 from lib.experiments.settings import SETTINGS
 from lib.files import ROOT
@@ -40,12 +40,12 @@ class Entry(Strict):
 class Part(Strict):
     """A measure with its arguments, and the rule that judges it. In the file: `- {speed_up: {faster: re-dense}, rule: ...}`.
 
-    choose: an argument whose value is chosen over all seeds: name -> {choice: its arguments}. No measure: not yet judged.
+    vary: other values of arguments at which the chapter shows the outcome too: name -> values. No measure: not yet judged.
     """
 
     measure: str | None = None
     arguments: dict[str, Any] = {}
-    choose: dict[str, dict[str, dict[str, Any]]] = {}
+    vary: dict[str, list[float]] = {}
     rule: Rule
 
     @model_validator(mode="before")
@@ -53,28 +53,22 @@ class Part(Strict):
     def _from_file(cls, part: Any) -> Any:
         if not isinstance(part, Mapping):
             return part
-        named = [key for key in part if key not in ("choose", "rule")]
+        named = [key for key in part if key not in ("vary", "rule")]
         if len(named) > 1 or any(name not in MEASURES for name in named):
             raise ValueError(f"needs one measure of lib/claims/measures.py, not {', '.join(named)}")
-        rest = {key: part[key] for key in ("choose", "rule") if key in part}
+        rest = {key: part[key] for key in ("vary", "rule") if key in part}
         return rest | ({"measure": named[0], "arguments": part[named[0]]} if named else {})
-
-    @field_validator("choose")
-    @classmethod
-    def _has_choices(cls, choose: dict) -> dict:
-        unknown = [name for choice in choose.values() for name in choice if name not in CHOICES]
-        if unknown:
-            raise ValueError(f"there is no choice {unknown[0]!r}; the choices are {', '.join(CHOICES)}")
-        return choose
 
 
 class Judged(Strict):
     """Records that a claim is judged on: a setting, or a variant of the judgement on the same records, which differs in
-    arguments (`with`: of every part, or a list of one entry for each); words: what readers see of the variant."""
+    arguments (`with`: of every part, or a list of one entry for each); words: what readers see of the variant; chapter: the
+    one whose records it is, where that is not the claim's."""
 
     setting: str
     variant: str = ""
     words: str = ""
+    chapter: str = ""
     changed: dict[str, Any] | list[dict[str, Any]] = Field(default={}, alias="with")
 
     @model_validator(mode="before")

@@ -1,5 +1,7 @@
 """From records to verdicts: every part of a claim measured seed by seed, put into an interval, judged by its rule."""
 
+import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +14,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
+from lib.analysis.times import NoRecords
 from lib.claims.claims import Claim, ClaimsError, Judged, Part, Question, first_error, load_claims
-from lib.claims.measures import CHOICES, MEASURES
-from lib.claims.statistics import MIN_SEEDS, Outcome, ShareRule, between, bootstrap_median, share_interval
+from lib.claims.measures import MEASURES
+from lib.claims.statistics import MIN_SEEDS, Outcome, ShareRule, between, median_interval, share_interval
 from lib.experiments.arms import arm
-from lib.experiments.chapters import CHAPTERS, wanted
+from lib.experiments.chapters import CHAPTERS, EXPLORATORY, Find, wanted
 from lib.experiments.comparison import Comparison, Versions, compare
 from lib.experiments.parameters import Parameters
 from lib.files import ROOT
@@ -117,7 +120,7 @@ def judge(claim: Claim, judged: Judged, comparison: Comparison, profile: str) ->
 def _scaled(value: Any, comparison: Comparison) -> Any:
     """An argument; the family "epoch" is meant on the scale of 30,000 epochs, and so scaled to the budget."""
     if isinstance(value, list) and len(value) == 2 and value[0] == "epoch":
-        return "epoch", int(value[1] * comparison.budget / 30_000)
+        return "epoch", int(value[1] * comparison.usual_budget / 30_000)
     return [_scaled(one, comparison) for one in value] if isinstance(value, list) else value
 
 
@@ -133,26 +136,28 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
     measure = MEASURES[part.measure]
     changed = judged.changed[place] if isinstance(judged.changed, list) else judged.changed
     arguments = {name: _scaled(value, comparison) for name, value in (part.arguments | changed).items()}
-    for name, choice in part.choose.items():
-        [(chooser, options)] = choice.items()
-        chosen = CHOICES[chooser](comparison, **options)
-        arguments[name] = (options["family"], chosen) if name == "arm" else chosen
-    found = [measure.take(one, **arguments) for one in comparison.one_by_one()]
+    everything = [measure.take(one, **arguments) for one in comparison.one_by_one()]
+    found = [one for one in everything if one.is_case]
     low, high = [one.low for one in found], [one.high for one in found]
     n, shares = len(found), isinstance(part.rule, ShareRule)
+    estimate, interval = None, (None, None)
     if shares:
         held, possible = int(sum(low)), int(sum(high))
-        estimate = held / n if held == possible else None
-        interval = share_interval(held, possible - held, n)
-        outcome = part.rule.outcome(held / n, possible / n)
+        if n:
+            estimate = held / n if held == possible else None
+            interval = share_interval(held, possible - held, n)
         words = {(1.0, 1.0): "yes", (0.0, 0.0): "no", (0.0, 1.0): "undecided"}
-        bounds = {"holds": [words[one.low, one.high] for one in found]}
+        bounds = {"holds": [words[one.low, one.high] if one.is_case else "no case" for one in everything]}
     else:
-        estimate, *ends = bootstrap_median(low, high)
-        interval = ends[0], ends[1]
-        outcome = part.rule.outcome(*interval, estimate)
-        bounds = {"at least": low, "at most": high}
-    table = pd.DataFrame([{"seed": seed, **one.numbers} for seed, one in zip(comparison.seeds, found, strict=True)])
+        if n:
+            estimate, *ends = median_interval(low, high)
+            interval = ends[0], ends[1]
+        ends = {"at least": "low", "at most": "high"}
+        bounds = {
+            name: [getattr(one, end) if one.is_case else np.nan for one in everything] for name, end in ends.items()
+        }
+    rows = [{"seed": seed, **one.numbers} for seed, one in zip(comparison.seeds, everything, strict=True)]
+    table = pd.DataFrame(rows)
     epochs = [name for name in table if name.startswith(("t_gen", "at epoch"))]
     return JudgedPart(
         part=part,
@@ -161,10 +166,47 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
         low=low,
         high=high,
         table=table.astype(dict.fromkeys(epochs, "Int64")).assign(**bounds),
-        outcome=outcome if n >= MIN_SEEDS else "inconclusive",
+        outcome=part.rule.outcome(*interval) if n >= MIN_SEEDS else "inconclusive",
         estimate=estimate,
         interval=interval,
     )
+
+
+# --- how a verdict depends on its levels ---------------------------------------------------------------------------
+
+LEVELS = (0.8, 0.9, 0.95, 0.99)  # test accuracies that can count as generalized
+OF_BEST = 0.95  # the same, as a share of the best of the seed's own base
+
+
+def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
+    """A claim judged at other levels of what counts as generalized, and at the other values that its parts `vary`.
+
+    Columns: level, estimate, low, high, outcome; one row alone where nothing depends on a level.
+    """
+    claim, judged = judgement.claim, judgement.judged
+    variants: list[tuple[str, Claim, Comparison]] = [("as judged", claim, comparison)]
+    variants += [(f"τ = {level:g}", claim, dataclasses.replace(comparison, level=level)) for level in LEVELS]
+    variants.append((f"τ = {OF_BEST:g} of base's best", claim, dataclasses.replace(comparison, of_best=OF_BEST)))
+    for place, part in enumerate(claim.parts):
+        for name, values in part.vary.items():
+            for value in values:
+                changed = part.model_copy(update={"arguments": part.arguments | {name: value}})
+                parts = [*claim.parts[:place], changed, *claim.parts[place + 1 :]]
+                variants.append((f"{name} = {value:g}", claim.model_copy(update={"parts": parts}), comparison))
+    rows = []
+    for level, one, records in variants:
+        verdict = judge(one, judged, records, "").verdict
+        rows.append(
+            {
+                "level": level,
+                "estimate": verdict.estimate,
+                "low": verdict.low,
+                "high": verdict.high,
+                "outcome": verdict.verdict,
+            }
+        )
+    same = all({**row, "level": ""} == {**rows[0], "level": ""} for row in rows)
+    return pd.DataFrame(rows[:1] if same else rows)
 
 
 def _worded(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,25 +217,38 @@ def _worded(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def judgements(
-    chapter: str, comparisons: Mapping[str, Comparison], profile: str, claims: Iterable[Claim | Question] | None = None
+    chapter: str,
+    comparisons: Mapping[str, Comparison],
+    parameters: Parameters,
+    claims: Iterable[Claim | Question] | None = None,
 ) -> list[Judgement]:
-    """The judgements of a chapter, of all settings that have records."""
-    return [
-        judge(claim, judged, comparisons[judged.setting], profile)
-        for claim in (load_claims() if claims is None else claims)
-        if isinstance(claim, Claim) and claim.chapter == chapter and claim.is_measured
-        for judged in claim.judged
-        if judged.setting in comparisons
-    ]
+    """The judgements of a chapter, of all settings and arms that have records."""
+    out = []
+    for claim in load_claims() if claims is None else claims:
+        if not isinstance(claim, Claim) or not claim.is_measured:
+            continue
+        for judged in claim.judged:
+            if (judged.chapter or claim.chapter) == chapter and judged.setting in comparisons:
+                comparison = comparisons[judged.setting]
+                with contextlib.suppress(NoRecords):  # of an arm
+                    out.append(judge(claim, judged, comparison, evidence(comparison, parameters)))
+    return out
 
 
-def verdicts(parameters: Parameters, versions: Versions, profile: str) -> list[Verdict]:
+def evidence(comparison: Comparison, parameters: Parameters) -> str:
+    """A verdict's profile: the parameters' label, and that the seeds are exploratory where some were there before the rules."""
+    exploratory = parameters.is_paper and not set(comparison.seeds).isdisjoint(EXPLORATORY)
+    return f"{parameters.label}, exploratory" if exploratory else parameters.label
+
+
+def verdicts(parameters: Parameters, find: Find, versions: Versions) -> list[Verdict]:
     """A verdict for every claim and system, from what is recorded; nothing is trained, the rest is "not run"."""
-    versions, claims, found = cache(versions), load_claims(), {}  # most chapters share bases and tickets
+    find, versions, claims, found = cache(find), cache(versions), load_claims(), {}  # chapters share bases and tickets
+    profile = parameters.label
     for chapter in CHAPTERS:
-        of = wanted(parameters, [chapter])
+        of = wanted(parameters, [chapter], find)
         comparisons = compare(of.by_arm[chapter], of.complete(versions))
-        for judgement in judgements(chapter, comparisons, profile, claims):
+        for judgement in judgements(chapter, comparisons, parameters, claims):
             found[judgement.verdict.id, judgement.verdict.system] = judgement.verdict
     return [
         found.get((claim.id, judged.system)) or not_run(claim, judged, profile).verdict
@@ -224,7 +279,8 @@ def scorecard(claims: Iterable[Claim | Question], verdicts: Iterable[Verdict]) -
         for judged in entry.judged:
             verdict = found.pop((entry.id, judged.system), None) or not_run(entry, judged, "").verdict
             said = {"verdict": verdict.verdict, "result": result_text(verdict)}
-            rows.append({**head, "claim": entry.claim, "system": judged.label, **said})
+            chapter = {"chapter": judged.chapter or entry.chapter}
+            rows.append({**head, **chapter, "claim": entry.claim, "system": judged.label, **said})
     if found:
         raise ClaimsError(f"verdicts on what claims.yml does not have: {', '.join(' on '.join(key) for key in found)}")
     return pd.DataFrame(rows)

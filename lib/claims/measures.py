@@ -6,6 +6,7 @@ book/claims.yml names a claim's measures and their arguments; lib/claims/judging
 another claim, write its measure below and enter it in MEASURES.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,18 +16,23 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 
 from lib.analysis import fourier, structure
-from lib.analysis.times import Record, final, fully_generalizes, later, median_epoch, ratio_bounds, series
+from lib.analysis.times import NoRecords, Record, final, fully_generalizes, later, ratio_bounds, series
 from lib.experiments.arms import arm
-from lib.experiments.comparison import Comparison, OneSeed
+from lib.experiments.comparison import OneSeed
+from lib.train import pruning
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found on one seed: bounds, and the numbers that they rest on, for the table of the seeds."""
+    """What was found on one seed: bounds, and the numbers that they rest on, for the table of the seeds.
+
+    is_case: False where the claim says nothing of this seed; it then does not count.
+    """
 
     low: float
     high: float
     numbers: Mapping[str, object] = field(default_factory=dict)
+    is_case: bool = True
 
 
 ArmName = str | Sequence[object]  # as claims.yml writes an arm
@@ -55,20 +61,38 @@ def label(where: ArmName) -> str:
 # --- times --------------------------------------------------------------------------------------------------------
 
 
+def found_late(seed: OneSeed, tau: float | None = None) -> bool:
+    """Whether the base had generalized by the epoch at which the ticket was cut; where not, there is no grokked ticket."""
+    t_gen = seed.t_gen("base", tau)
+    return t_gen is not None and t_gen <= seed["ticket"].run.start.epoch
+
+
 def speed_up(
-    seed: OneSeed, slower: ArmName = "base", faster: ArmName = "ticket", of_best: float | None = None
+    seed: OneSeed,
+    slower: ArmName = "base",
+    faster: ArmName = "ticket",
+    of_best: float | None = None,
+    grokked: bool = False,
 ) -> Found:
-    """t_gen of `slower` over t_gen of `faster`. of_best: in place of tau this share of the best accuracy of the base."""
+    """t_gen of `slower` over t_gen of `faster`. of_best: in place of tau this share of the best accuracy of the base.
+
+    grokked: a seed whose ticket was cut before its base had generalized is no case.
+    """
     tau = None if of_best is None else of_best * float(series(seed["base"]).max())
     pair = seed.t_gen(slower, tau), seed.t_gen(faster, tau)
     epochs = seed.comparison.epochs
     bounds = ratio_bounds(*pair, int(epochs[-1]), int(epochs[1] - epochs[0]))
     numbers = {f"t_gen, {label(slower)}": pair[0], f"t_gen, {label(faster)}": pair[1]}
-    return Found(*bounds, numbers | ({} if tau is None else {"τ": tau}))
+    return Found(*bounds, numbers | ({} if tau is None else {"τ": tau}), not grokked or found_late(seed, tau))
 
 
-def comes_later(seed: OneSeed, pairs: Sequence[tuple], never_before: Sequence[tuple] = ()) -> Found:
-    """Whether in each pair of arms the first generalizes after the second, and in no pair of `never_before` before it."""
+def comes_later(
+    seed: OneSeed, pairs: Sequence[tuple], never_before: Sequence[tuple] = (), later_ones: str = ""
+) -> Found:
+    """Whether in each pair of arms the first generalizes after the second, and in no pair of `never_before` before it.
+
+    later_ones: the first ones in words.
+    """
     times = {label(one): seed.t_gen(one) for pair in [*pairs, *never_before] for one in pair}
     parts = [later(*(times[label(one)] for one in pair)) for pair in pairs]
     for pair in never_before:
@@ -77,42 +101,49 @@ def comes_later(seed: OneSeed, pairs: Sequence[tuple], never_before: Sequence[tu
     return statement(both(*parts), **{f"t_gen, {name}": t for name, t in times.items()})
 
 
-def norm_stages(
-    seed: OneSeed, peak_after: float, peak_before: float, flat_after: float, drift_below: float, of_budget: int
-) -> Found:
-    """Whether the base's L1 and L2 norms both peak early, are lower at t_gen and stay level from then on (C17, C18).
+NORMS = ("l1", "l2")
 
-    Epochs are meant on the scale of `of_budget`. drift_below: how far a norm may move, as a share of where it settled.
-    """
+
+def norm_stages(seed: OneSeed, peak_before: float) -> Found:
+    """Whether the base's L1 and L2 norms both peak after the start and before an epoch, and are lower at t_gen (C17, C18)."""
     record, t_gen = seed["base"], seed.t_gen("base")
-    epochs, parts, numbers = record.epochs, [], {"t_gen": t_gen}
-    for name in ("l1", "l2"):
+    parts, numbers = [], {"t_gen": t_gen}
+    for name in NORMS:
         norm = series(record, name)
         peak = int(np.argmax(norm))
-        at_t_gen = moves = np.nan
-        fallen = level = None
-        if t_gen is not None:
-            at_t_gen = norm[np.searchsorted(epochs, t_gen)]
-            fallen = bool(at_t_gen < norm[peak])
-            settled = norm[epochs >= t_gen + seed.scaled(flat_after, of_budget)]
-            if len(settled) > 1:  # the last evaluation alone cannot move
-                moves = float(np.abs(settled / settled[0] - 1).max())
-                level = moves < drift_below
-        early = seed.scaled(peak_after, of_budget) < epochs[peak] < seed.scaled(peak_before, of_budget)
-        parts += [bool(early), fallen, level]
-        values = {"start": norm[0], "peak epoch": epochs[peak], "peak": norm[peak], "at t_gen": at_t_gen}
-        values |= {"end": norm[-1], "moves by": moves}
+        at_t_gen = np.nan if t_gen is None else norm[np.searchsorted(record.epochs, t_gen)]
+        early = 0 < record.epochs[peak] < seed.scaled(peak_before)
+        parts += [bool(early), None if t_gen is None else bool(at_t_gen < norm[peak])]
+        values = {"start": norm[0], "peak epoch": record.epochs[peak], "peak": norm[peak], "at t_gen": at_t_gen}
         numbers |= {f"{name} {key}": value for key, value in values.items()}
     return statement(both(*parts), **numbers)
+
+
+def norm_drift(seed: OneSeed, after: float) -> Found:
+    """Percent by which the base's L1 or L2 norm, whichever moves more, leaves its value so many epochs after t_gen (C17, C18).
+
+    Open where the budget ends before there is a second evaluation.
+    """
+    record, t_gen = seed["base"], seed.t_gen("base")
+    moves = {}
+    for name in NORMS:
+        norm = series(record, name)
+        settled = norm[record.epochs >= (np.inf if t_gen is None else t_gen + seed.scaled(after))]
+        moves[f"{name} moves by (%)"] = (
+            float(100 * np.abs(settled / settled[0] - 1).max()) if len(settled) > 1 else np.nan
+        )
+    largest = max(moves.values())
+    numbers = {"t_gen": t_gen, **moves}
+    return Found(0.0, np.inf, numbers) if np.isnan(largest) else known(largest, **numbers)
 
 
 # --- accuracies ---------------------------------------------------------------------------------------------------
 
 
-def reaches(seed: OneSeed, arm: ArmName, accuracy: float) -> Found:
-    """Whether the best test accuracy of an arm is at least `accuracy`."""
-    best = float(series(seed[arm]).max())
-    return statement(best >= accuracy, **{"best test accuracy": best})
+def reaches(seed: OneSeed, arm: ArmName, of_best: float) -> Found:
+    """Whether the best test accuracy of an arm is at least this share of the best of its base."""
+    best, of_base = (float(series(seed[one]).max()) for one in (arm, "base"))
+    return statement(best >= of_best * of_base, **{"best test accuracy": best, "of the base": of_base})
 
 
 def final_accuracy(seed: OneSeed, arm: ArmName) -> Found:
@@ -120,12 +151,11 @@ def final_accuracy(seed: OneSeed, arm: ArmName) -> Found:
     return known(final(seed[arm]))
 
 
-def accuracy_gap(seed: OneSeed, family: str, value: float, other: float) -> Found:
-    """Test accuracy at the end of one member of a family minus that of another."""
-    ends = [final(seed[family, v]) for v in (value, other)]
-    return known(
-        ends[0] - ends[1], **{f"final accuracy at {v:g}": x for v, x in zip((value, other), ends, strict=True)}
-    )
+def accuracy_gap(seed: OneSeed, faster: ArmName = "ticket", slower: ArmName = "base") -> Found:
+    """Test accuracy at the end of one arm minus that of another."""
+    ends = [final(seed[one]) for one in (faster, slower)]
+    numbers = {f"final accuracy, {label(one)}": x for one, x in zip((faster, slower), ends, strict=True)}
+    return known(ends[0] - ends[1], **numbers)
 
 
 def ends_below(seed: OneSeed, arms: Sequence[ArmName], accuracy: float) -> Found:
@@ -142,24 +172,32 @@ def stays(seed: OneSeed, arm: ArmName, accuracy: float) -> Found:
     return statement(lowest >= accuracy if len(reached) else None, **{"lowest accuracy after": lowest})
 
 
-def full(seed: OneSeed, arm: ArmName, fails: bool = False) -> Found:
-    """Whether an arm fully generalizes, or fails to."""
+def full(seed: OneSeed, arm: ArmName, fails: bool = False, level: float = 0.99) -> Found:
+    """Whether an arm fully generalizes (`fully_generalizes`), or fails to."""
     record, base = seed[arm], seed["base"]
     numbers = {f"final accuracy, {label(arm)}": final(record), "final accuracy, base": final(base)}
-    return statement(fully_generalizes(record, base) != fails, **numbers)
+    return statement(fully_generalizes(record, base, level) != fails, **numbers)
 
 
-def slower_than_best(seed: OneSeed, family: str, best: float, value: float) -> Found:
-    """Whether the best value of a family is neither its lowest nor its highest, and the given one is slower."""
-    values = list(seed.family(family))
-    times = [seed.t_gen((family, v)) for v in (best, value)]
-    holds = False if best in (values[0], values[-1]) else later(times[1], times[0])
-    return statement(holds, **{f"t_gen at {v:g}": t for v, t in zip((best, value), times, strict=True)})
+def none_full(seed: OneSeed, family: str) -> Found:
+    """Whether no member of a family fully generalizes."""
+    members = seed.family(family)
+    if not members:
+        raise NoRecords(f"there are no records of family {family}")
+    best = max(members, key=lambda value: final(members[value]))
+    numbers = {
+        "best at": best,
+        "final accuracy there": final(members[best]),
+        "final accuracy, base": final(seed["base"]),
+    }
+    return statement(not any(fully_generalizes(record, seed["base"]) for record in members.values()), **numbers)
 
 
 def accuracy_rises(seed: OneSeed, family: str) -> Found:
     """Rank correlation of test accuracy at the end with the value of a family."""
     members = seed.family(family)
+    if len(members) < 3:
+        raise NoRecords(f"there are no records of family {family}")
     return _correlation(spearmanr, list(members), [final(record) for record in members.values()])
 
 
@@ -167,10 +205,20 @@ def accuracy_rises(seed: OneSeed, family: str) -> Found:
 
 
 def has_dead_neurons(seed: OneSeed, threshold: float) -> Found:
-    """Whether the kill-only mask removes hidden neurons."""
+    """Whether the kill-only mask removes hidden neurons; a base that had not generalized when it was made is no case."""
     record = seed["kill", threshold]
     count, hidden = killed(record), record.run.model.hidden
-    return statement(count > 0, **{"dead neurons": count, "share of neurons": count / hidden})
+    found = statement(count > 0, **{"dead neurons": count, "share of neurons": count / hidden})
+    return dataclasses.replace(found, is_case=found_late(seed))
+
+
+def dead_speed_up(seed: OneSeed, threshold: float, slower: ArmName = "base", faster: ArmName = "ticket") -> Found:
+    """`speed_up` of grokked tickets where there are dead neurons at a threshold; a seed without any is no case."""
+    found = speed_up(seed, slower, faster, grokked=True)
+    dead = killed(seed["kill", threshold])
+    return dataclasses.replace(
+        found, numbers={**found.numbers, "dead neurons": dead}, is_case=found.is_case and dead > 0
+    )
 
 
 def killed(record: Record) -> int:
@@ -244,7 +292,10 @@ def _correlation(function: Callable[..., object], x: Sequence[float], y: Sequenc
 
 def cuts(seed: OneSeed) -> np.ndarray:
     """The epochs at which tickets were cut [T]."""
-    return np.array(list(seed.family("epoch")))
+    found = seed.family("epoch")
+    if not found:
+        raise NoRecords("there are no records of family epoch")
+    return np.array(list(found))
 
 
 def distances(seed: OneSeed) -> np.ndarray:
@@ -257,78 +308,54 @@ def accuracy_at_cuts(seed: OneSeed) -> np.ndarray:
     return np.interp(cuts(seed), seed["base"].epochs, series(seed["base"]))
 
 
-def distance_grows_with_gap(seed: OneSeed) -> Found:
-    """Rank correlation of the Jaccard distance of two masks with their gap in epochs, over all pairs of cuts (C26)."""
-    return _correlation(spearmanr, pdist(cuts(seed)[:, None]), squareform(distances(seed)))
+def distance_grows_with_gap(seed: OneSeed, within_phases: bool = False) -> Found:
+    """Rank correlation of the Jaccard distance of two masks with their gap in epochs, over all pairs of cuts (C26).
+
+    within_phases: over pairs on one side of t_gen alone, which a single jump at t_gen would leave without a trend.
+    """
+    gaps, apart = pdist(cuts(seed)[:, None]), squareform(distances(seed))
+    if within_phases:
+        t_gen = seed.t_gen("base")
+        after = (cuts(seed) >= (np.inf if t_gen is None else t_gen)).astype(float)
+        same = pdist(after[:, None]) == 0
+        gaps, apart = gaps[same], apart[same]
+    return _correlation(spearmanr, gaps, apart)
 
 
-def distance_follows_accuracy(seed: OneSeed) -> Found:
+def distance_follows_accuracy(seed: OneSeed, given_epoch: bool = False) -> Found:
     """Correlation (Pearson) of a mask's distance to the final mask with the base's test accuracy at its cut (C27).
 
-    Over all cuts but the final one, whose distance is 0 by definition.
+    Over all cuts but the final one, whose distance is 0 by definition. given_epoch: the partial correlation given the epoch of
+    the cut, which both follow.
     """
-    return _correlation(pearsonr, distances(seed)[-1][:-1], accuracy_at_cuts(seed)[:-1])
+    x, y, epochs = distances(seed)[-1][:-1], accuracy_at_cuts(seed)[:-1], cuts(seed)[:-1]
+    if given_epoch:
+        x, y = (values - np.polyval(np.polyfit(epochs, values, 1), epochs) for values in (x, y))
+        x, y = (np.where(np.abs(values) < 1e-9, 0, values) for values in (x, y))  # a straight line leaves nothing
+    return _correlation(pearsonr, x, y)
 
 
+NULLS = {"random": "count", "random by node": "neuron"}
 GRAPH = {"average path length": structure.average_path_length, "bipartite clustering": structure.clustering}
 
 
 def graph_difference(seed: OneSeed, of: str, other: str) -> Found:
     """Percent by which the ticket's mask exceeds another in a measure of its graph (C28).
 
-    other: "memorization", the mask of the first cut, or "random", one of as many edges. Open unless the base generalizes
-    after the first cut and before the ticket's.
+    other: "memorization", the mask of the first cut; "random", one of as many edges; "random by node", one of as many edges
+    at every node of every matrix. Open unless the base generalizes after the first cut and before the ticket's.
     """
     ticket, t_gen = seed["ticket"], seed.t_gen("base")
     first, memorizing = next(iter(seed.family("epoch").items()))
     masks = [ticket.mask, memorizing.mask]
-    if other == "random":
-        masks[1] = structure.random_mask_like(ticket.run, ticket.mask, "count", ticket.run.seed)
+    if other != "memorization":
+        masks[1] = pruning.random_mask_like(ticket.run, ticket.mask, NULLS[other], ticket.run.seed)
     grokked, value = (GRAPH[of](structure.chain(ticket.run, mask)) for mask in masks)
     percent = 100 * (grokked / value - 1)
     numbers = {"grokked": grokked, other: value, "difference (%)": percent}
     if t_gen is not None and first < t_gen <= ticket.run.start.epoch and np.isfinite(percent):
         return known(percent, **numbers)
     return Found(-np.inf, np.inf, numbers)
-
-
-# --- what is chosen over all seeds, before each is looked at ----------------------------------------------------------
-
-
-def fastest(comparison: Comparison, family: str) -> float:
-    """The value of a family with the lowest median t_gen over seeds; the lowest such value, if there are several."""
-    medians = {v: median_epoch(records, comparison.tau) for v, records in comparison.family(family).items()}
-    return min(medians, key=medians.get)
-
-
-def _counts(comparison: Comparison, family: str) -> dict[float, int]:
-    """On how many seeds each member of a family fully generalizes."""
-    return {
-        value: sum(fully_generalizes(*pair) for pair in zip(records, comparison["base"], strict=True))
-        for value, records in comparison.family(family).items()
-    }
-
-
-def _median_end(comparison: Comparison, family: str) -> dict[float, float]:
-    return {v: float(np.median([final(record) for record in r])) for v, r in comparison.family(family).items()}
-
-
-def most_full(comparison: Comparison, family: str) -> float:
-    """The value at which most seeds fully generalize; of several the one with the highest median accuracy at the end."""
-    counts, medians = _counts(comparison, family), _median_end(comparison, family)
-    return max(counts, key=lambda value: (counts[value], medians[value]))
-
-
-def least_full(comparison: Comparison, family: str) -> float:
-    """The lowest value at which fewest seeds fully generalize."""
-    counts = _counts(comparison, family)
-    return min(counts, key=counts.get)
-
-
-def highest_end(comparison: Comparison, family: str, other_than: float) -> float:
-    """The value with the highest median test accuracy at the end, but one."""
-    medians = _median_end(comparison, family)
-    return max((value for value in medians if value != other_than), key=medians.get)
 
 
 @dataclass(frozen=True)
@@ -342,20 +369,20 @@ class Measure:
 
 MEASURES: dict[str, Measure] = {
     "speed_up": Measure(speed_up, "speed-up of {faster} over {slower}", "times"),
-    "comes_later": Measure(comes_later, "that early tickets come late"),
-    "norm_stages": Measure(norm_stages, "the described course of both norms"),
-    "reaches": Measure(reaches, "a test accuracy of {accuracy} of {arm}"),
+    "comes_later": Measure(comes_later, "that {later_ones} generalize later"),
+    "norm_stages": Measure(norm_stages, "an early peak of both norms and a fall by t_gen"),
+    "norm_drift": Measure(norm_drift, "drift of the norms once generalized", "%"),
+    "reaches": Measure(reaches, "that {arm} reaches {of_best} of the base's best"),
     "final_accuracy": Measure(final_accuracy, "test accuracy at the end, {arm}"),
-    "accuracy_gap": Measure(accuracy_gap, "test accuracy at {value:g} minus that at {other:g}"),
+    "accuracy_gap": Measure(accuracy_gap, "test accuracy at the end, {faster} minus {slower}"),
     "ends_below": Measure(ends_below, "a test accuracy below {accuracy} at the end"),
     "stays": Measure(stays, "a test accuracy of {accuracy} kept by {arm}"),
     "full": Measure(full, "full generalization of {arm}"),
     "not_full": Measure(functools.partial(full, fails=True), "no full generalization of {arm}"),
-    "slower_than_best": Measure(
-        slower_than_best, "that the best rate ({best:g}) lies in between and {value:g} is slower"
-    ),
+    "none_full": Measure(none_full, "that no rate generalizes fully"),
     "accuracy_rises": Measure(accuracy_rises, "rank correlation of test accuracy with the ticket's epoch"),
     "has_dead_neurons": Measure(has_dead_neurons, "at least one dead neuron"),
+    "dead_speed_up": Measure(dead_speed_up, "speed-up of {faster} over {slower}", "times"),
     "top_share": Measure(top_share, "share of power in the top frequency, {side}, {moment}, {arm}"),
     "entropy_falls": Measure(entropy_falls, "ratio of half-way epochs, base over ticket, {side}", "times"),
     "distance_grows_with_gap": Measure(
@@ -365,10 +392,4 @@ MEASURES: dict[str, Measure] = {
         distance_follows_accuracy, "correlation of distance to the final mask with test accuracy"
     ),
     "graph_difference": Measure(graph_difference, "difference in {of} of grokked masks from {other} masks", "%"),
-}
-CHOICES: dict[str, Callable[..., float]] = {
-    "fastest": fastest,
-    "most_full": most_full,
-    "least_full": least_full,
-    "highest_end": highest_end,
 }

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.stats import binom, binomtest
 
-MIN_SEEDS = 3  # with fewer, no verdict
+MIN_SEEDS = 5  # with fewer, no verdict: "replicated" would be wrong in more than 5% of cases
 LEVEL = 0.95  # of intervals
 
 Outcome = Literal["replicated", "refuted", "inconclusive", "not run"]
@@ -73,7 +73,9 @@ class ShareRule(Strict):
 
     def outcome(self, low: float, high: float) -> Outcome:
         """Verdict for the interval of a share from low (undecided seeds failed) to high (all of them held)."""
-        return "replicated" if low > self.replicated_above else "refuted" if high < self.refuted_below else "inconclusive"
+        return (
+            "replicated" if low > self.replicated_above else "refuted" if high < self.refuted_below else "inconclusive"
+        )
 
     def __str__(self) -> str:
         return (
@@ -85,9 +87,7 @@ class ShareRule(Strict):
 Rule = Annotated[IntervalRule | ShareRule, Field(discriminator="kind")]
 
 
-def median_interval(
-    low: Sequence[float], high: Sequence[float]
-) -> tuple[float | None, float | None, float | None]:
+def median_interval(low: Sequence[float], high: Sequence[float]) -> tuple[float | None, float | None, float | None]:
     """Median over seeds and its interval, the sign test inverted, from each seed's bounds low, high [S].
 
     Returns (estimate, low end, high end). The ends are the k-th smallest and the k-th largest value, with the largest k that

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lib.experiments.parameters import Parameters
-from lib.train.runs import DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Start, Ticket
+from lib.train.runs import DeadNeurons, Dense, Edited, Redense, Rescaled, Run, Scored, Shuffled, Start, Ticket
 
 NO_DECAY = {"weight_decay": 0.0}
+SCORING = ("W_Q", "W_K")  # the matrices of attention's scores: without them, attention is uniform
 SWITCHED_OFF_AT = {"MLP": 0.99, "Transformer": 0.9}  # test accuracy at which weight decay ends, by model
 
 # (base run, parameters, value of the arm) -> start, and settings of the optimizer that change
@@ -26,14 +27,18 @@ class ArmKind(NamedTuple):
     colour: str
     make: Making
     seed_offset: int = 0  # added to the seed of the initial weights
+    of_t_gen: bool = False  # the value is a multiple of the base's own t_gen; `make` takes the epoch
 
 
-def ticket_start(base: Run, parameters: Parameters, *, epoch: int | None = None, rate: float | None = None) -> Ticket:
-    """The mask of a base run, at the profile's epoch and rate unless told."""
+def ticket_start(
+    base: Run, parameters: Parameters, *, epoch: int | None = None, rate: float | None = None, rewound: bool = True
+) -> Ticket:
+    """The mask of a base run, at the profile's epoch (as a share of the budget, where that is another) and rate unless told."""
     return Ticket(
         base=base,
-        epoch=parameters.ticket_epoch if epoch is None else int(epoch),
+        epoch=parameters.ticket_epoch * base.epochs // parameters.epochs if epoch is None else int(epoch),
         rate=parameters.pruning_rate if rate is None else rate,
+        rewound=rewound,
     )
 
 
@@ -56,15 +61,32 @@ def _switched_off(start: Making) -> Making:
     return make
 
 
-def _rescaled(norm: str, over: str) -> Making:
-    return lambda base, p, value: (Rescaled(ticket=ticket_start(base, p), norm=norm, over=over), {})
-
-
-def _scored(method: str, rounds: int = 1, trained: bool = False) -> Making:
-    return lambda base, p, value: (
-        Scored(method=method, rate=p.pruning_rate, rounds=rounds, trained=ticket_start(base, p) if trained else None),
+def _rescaled(norm: str, over: str, without: tuple[str, ...] = ()) -> Making:
+    return lambda base, p, rate: (
+        Rescaled(ticket=ticket_start(base, p, rate=rate), norm=norm, over=over, without=without),
         {},
     )
+
+
+def _scored(method: str, rounds: int = 1, trained: bool = False, first: tuple[str, ...] = ()) -> Making:
+    return lambda base, p, rate: (
+        Scored(
+            method=method,
+            rate=p.pruning_rate if rate is None else rate,
+            rounds=rounds,
+            trained=ticket_start(base, p) if trained else None,
+            first=first,
+        ),
+        {},
+    )
+
+
+def _edited(of: Making, **changes: tuple[str, ...]) -> Making:
+    return lambda base, p, value: (Edited(of=of(base, p, value)[0], **changes), {})
+
+
+def _shuffled(keep: str) -> Making:
+    return lambda base, p, value: (Shuffled(ticket=ticket_start(base, p), keep=keep), {})
 
 
 def _dead(revive: bool) -> Making:
@@ -74,22 +96,32 @@ def _dead(revive: bool) -> Making:
     )
 
 
+SHUFFLED = "#DDCC77"  # of masks whose edges are moved
 # Colours that differ for readers with colour-vision deficiency too (Okabe & Ito; Tol); base and ticket as in the paper.
 ARMS: dict[str, ArmKind] = {
     "base": ArmKind("base (dense)", "#0072B2", _dense()),
     "ticket": ArmKind("ticket", "#009E73", _ticket()),
     "rate": ArmKind("ticket, rate {:g}", "#009E73", _ticket("rate")),
     "epoch": ArmKind("ticket of epoch {:,g}", "#009E73", _ticket("epoch")),
+    "moment": ArmKind("ticket of {:g} t_gen", "#009E73", _ticket("epoch"), of_t_gen=True),
+    "un-rewound": ArmKind(
+        "pruned, not rewound",
+        "#2F4B7C",
+        lambda base, p, value: (ticket_start(base, p, epoch=base.epochs, rewound=False), {}),
+    ),
     "l2-matrices": ArmKind("dense, ticket's L2", "#E69F00", _rescaled("l2", "matrices")),
     "l1-matrices": ArmKind("dense, ticket's L1", "#D55E00", _rescaled("l1", "matrices")),
     "l2-all": ArmKind("dense, ticket's L2 (all weights)", "#B87A00", _rescaled("l2", "all")),
     "l1-all": ArmKind("dense, ticket's L1 (all weights)", "#8C3B00", _rescaled("l1", "all")),
+    "l2-rate": ArmKind("dense, L2 of the ticket of rate {:g}", "#E69F00", _rescaled("l2", "matrices")),
+    "l1-rate": ArmKind("dense, L1 of the ticket of rate {:g}", "#D55E00", _rescaled("l1", "matrices")),
     "base-no-decay": ArmKind("dense, no weight decay", "#4D4D4D", _dense(**NO_DECAY)),
     "ticket-no-decay": ArmKind("ticket, no weight decay", "#AA3377", _ticket(**NO_DECAY)),
     "rate-no-decay": ArmKind("ticket, rate {:g}, no weight decay", "#AA3377", _ticket("rate", **NO_DECAY)),
     "base-switched-off": ArmKind("base, decay switched off", "#88CCEE", _switched_off(_dense())),
     "ticket-switched-off": ArmKind("ticket, decay switched off", "#117733", _switched_off(_ticket())),
     "random": ArmKind("random", "#888888", _scored("random")),
+    "random-rate": ArmKind("random, rate {:g}", "#888888", _scored("random")),
     "snip": ArmKind("SNIP", "#CC79A7", _scored("snip")),
     "grasp": ArmKind("GraSP", "#882255", _scored("grasp")),
     "synflow": ArmKind("SynFlow", "#56B4E9", _scored("synflow")),
@@ -101,8 +133,14 @@ ARMS: dict[str, ArmKind] = {
     "kill": ArmKind("kill only, threshold {:g}", "#661100", _dead(revive=False)),
     "revive": ArmKind("revive, threshold {:g}", "#7E57C2", _dead(revive=True)),
     "new-weights": ArmKind("ticket's mask, new weights", "#AA4499", _ticket(), 1000),
+    "uniform": ArmKind("dense, uniform attention", "#3A8FB7", _edited(_dense(), without=SCORING)),
+    "random-uniform": ArmKind("random, uniform attention", "#5A5A5A", _scored("random", first=SCORING)),
+    "l2-uniform": ArmKind("dense, uniform attention, ticket's L2", "#F0C060", _rescaled("l2", "matrices", SCORING)),
+    "l1-uniform": ArmKind("dense, uniform attention, ticket's L1", "#E08A50", _rescaled("l1", "matrices", SCORING)),
+    "ticket-attention": ArmKind("ticket, attention given back", "#66C2A5", _edited(_ticket(), whole=SCORING)),
+    "shuffled": ArmKind("ticket's mask, shuffled by matrix", SHUFFLED, _shuffled("matrix")),
+    "shuffled-degrees": ArmKind("ticket's mask, shuffled, degrees kept", "#B8A23A", _shuffled("neuron")),
 }
-SHUFFLED = "#DDCC77"  # a mask that is looked at and not trained
 
 
 @dataclass(frozen=True)
@@ -128,10 +166,17 @@ class Arm:
         """Its colour throughout the book."""
         return ARMS[self.name].colour
 
-    def run(self, base: Run, parameters: Parameters) -> Run:
-        """The arm's run beside a base run: same task, model, epochs and seed."""
-        kind = ARMS[self.name]
-        start, changed = kind.make(base, parameters, self.value)
+    @property
+    def needs_t_gen(self) -> bool:
+        """Whether its run is only known once the base has been trained."""
+        return ARMS[self.name].of_t_gen
+
+    def run(self, base: Run, parameters: Parameters, t_gen: int | None = None) -> Run:
+        """The arm's run beside a base run: same task, model, epochs and seed. t_gen: of the base, where the arm needs it."""
+        kind, value = ARMS[self.name], self.value
+        if kind.of_t_gen:
+            value = min(round(value * t_gen), base.epochs)
+        start, changed = kind.make(base, parameters, value)
         optimizer = dataclasses.replace(base.optimizer, **changed)
         return dataclasses.replace(base, start=start, optimizer=optimizer, seed=base.seed + kind.seed_offset)
 

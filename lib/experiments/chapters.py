@@ -3,22 +3,28 @@
 To add a chapter, enter it in `CHAPTERS`: training, `python -m lib status` and the verdicts follow.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
-from lib.analysis.times import Record
+from lib.analysis.times import Record, own_generalization_epoch
 from lib.experiments.arms import Arm, family
 from lib.experiments.comparison import Versions
-from lib.experiments.parameters import Parameters
-from lib.experiments.settings import MODELS, SETTINGS, TASKS
+from lib.experiments.parameters import RECORDED, Parameters
+from lib.experiments.settings import MODELS, ROUNDINGS, SETTINGS, TASKS
 from lib.train import images
 from lib.train.runs import Run
 
 GRID = 15  # tickets are cut at so many epochs, evenly spaced up to the end
 RATES = tuple(round(0.1 * i, 2) for i in range(1, 10))
 FINE_RATES = tuple(round(0.05 * i, 2) for i in range(2, 19))  # the search for the critical rate
+MOMENTS = (0.25, 0.5, 0.75, 0.9, 1, 1.25, 1.5)  # at which tickets are cut, in units of their base's own t_gen
 THRESHOLDS = (0.01, 0.05, 0.2)  # of a dead neuron's norm, relative to the largest
+
+EXPLORATORY = range(0, 5)  # seeds whose runs were there when the criteria were settled
+CONFIRMATORY = range(5, 25)  # seeds that were trained afterwards, on which claims are judged
+LEAST = 10  # confirmatory seeds of a setting; with fewer the exploratory ones are shown
 
 PAIR = (Arm("base"), Arm("ticket"))
 
@@ -31,11 +37,12 @@ def with_pair(*others: str) -> tuple[Arm, ...]:
 @dataclass(frozen=True)
 class Chapter:
     """settings: arms by the name of the setting, from the parameters. probed: names of arms whose runs keep what
-    lib/analysis/probes.py says; masked: settings whose masks are read."""
+    lib/analysis/probes.py says; masked: settings whose masks are read; confirmatory: of how many seeds it is to have runs."""
 
     settings: Callable[[Parameters], Mapping[str, Iterable[Arm]]]
     probed: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()
+    confirmatory: int = len(CONFIRMATORY)
 
 
 def both(*arms: Arm) -> Callable[[Parameters], Mapping[str, Iterable[Arm]]]:
@@ -49,7 +56,12 @@ def ticket_epochs(parameters: Parameters) -> list[int]:
 
 
 def by_epoch(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
-    """Section 4.2, D.1: tickets from a grid of epochs."""
+    """Section 4.2, D.1: tickets from a grid of epochs, and from multiples of their base's own t_gen."""
+    return both(*PAIR, *family("epoch", ticket_epochs(parameters)), *family("moment", MOMENTS))(parameters)
+
+
+def grid_of_epochs(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
+    """App. H: masks from the same grid of epochs."""
     return both(*PAIR, *family("epoch", ticket_epochs(parameters)))(parameters)
 
 
@@ -63,6 +75,29 @@ def image_settings(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
     return {"mnist-mlp": IMAGE_CONTROLS, "mnist-mlp/digits": PAIR, "mnist-mlp/four-matrices": PAIR}
 
 
+IMAGE_RATES = (0.7, 0.8, 0.9, 0.95)  # beside the profile's, 0.6
+
+
+def image_rates(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
+    """What the time to generalization of an image classifier follows: rates of tickets, of random masks and of dense networks
+    with the tickets' norms, and a pruned network that is not rewound (the authors' configuration for MNIST)."""
+    families = ("rate", "random-rate", "l2-rate", "l1-rate")
+    arms = with_pair("l2-matrices", "l1-matrices", "random", "re-dense", "un-rewound")
+    rates = IMAGE_RATES if parameters.is_paper else IMAGE_RATES[1:2]
+    [name, *_] = image_settings(parameters)
+    return {name: arms + tuple(one for name in families for one in family(name, rates))}
+
+
+ATTENTION = with_pair("uniform", "random-uniform", "ticket-attention", "shuffled", "shuffled-degrees")
+ATTENTION_IN = (
+    "transformer",
+    "transformer/a-b",
+    "transformer/a*b",
+    "transformer/a^2+b^2",
+    "transformer-4-heads",
+    "transformer/text",
+)
+STABLE = with_pair("l2-matrices", "l1-matrices", "random", "re-dense")
 SWITCHED_OFF = with_pair("base-no-decay", "base-switched-off", "ticket-switched-off")
 BEFORE_TRAINING = ("random", "snip", "grasp", "synflow", "synflow-100")
 AFTER_TRAINING = ("snip-trained", "grasp-trained", "synflow-trained")
@@ -75,49 +110,155 @@ VARIANTS = (
 )
 
 CHAPTERS: dict[str, Chapter] = {
-    "typical-grokking": Chapter(both(Arm("base"))),
-    "main-results": Chapter(both(*PAIR)),
-    "ticket-epochs": Chapter(by_epoch),
-    "pruning-rate": Chapter(both(*PAIR, *family("rate", RATES))),
-    "weight-norm": Chapter(
-        both(*with_pair("l2-matrices", "l1-matrices", "l2-all", "l1-all")), masked=("mlp", "transformer")
+    "typical-grokking": Chapter(
+        lambda parameters: dict.fromkeys((*MODELS, "mlp/long"), (Arm("base"),)),
     ),
-    "no-weight-decay": Chapter(both(*SWITCHED_OFF, *family("rate-no-decay", FINE_RATES))),
-    "pruning-at-init": Chapter(both(*with_pair(*BEFORE_TRAINING, *AFTER_TRAINING)), masked=("mlp", "transformer")),
-    "re-dense": Chapter(both(*with_pair("re-dense"))),
+    "main-results": Chapter(
+        lambda parameters: {"mlp": with_pair("new-weights"), "transformer": with_pair("new-weights", "uniform")}
+    ),
+    "attention": Chapter(lambda parameters: dict.fromkeys(ATTENTION_IN, ATTENTION), confirmatory=LEAST),
+    "ticket-epochs": Chapter(by_epoch, confirmatory=LEAST),
+    "pruning-rate": Chapter(both(*PAIR, *family("rate", RATES)), confirmatory=LEAST),
+    "weight-norm": Chapter(
+        lambda parameters: {
+            "mlp": with_pair("l2-matrices", "l1-matrices", "l2-all", "l1-all"),
+            "transformer": with_pair("l2-matrices", "l1-matrices", "l2-all", "l1-all", "l2-uniform", "l1-uniform"),
+        },
+        masked=("mlp", "transformer"),
+    ),
+    "no-weight-decay": Chapter(both(*SWITCHED_OFF, *family("rate-no-decay", FINE_RATES)), confirmatory=LEAST),
+    "pruning-at-init": Chapter(
+        lambda parameters: {
+            "mlp": with_pair(*BEFORE_TRAINING, *AFTER_TRAINING),
+            "transformer": with_pair(*BEFORE_TRAINING, "random-uniform", *AFTER_TRAINING),
+        },
+        masked=("mlp", "transformer"),
+    ),
+    "re-dense": Chapter(
+        lambda parameters: {"mlp": with_pair("re-dense"), "transformer": with_pair("re-dense", "uniform")}
+    ),
     "dead-neurons": Chapter(
         lambda parameters: {"mlp": PAIR + tuple(Arm(name, t) for t in THRESHOLDS for name in ("kill", "revive"))},
         masked=("mlp",),
     ),
-    "tasks": Chapter(lambda parameters: {f"{model}/{task}": PAIR for model in MODELS for task in TASKS}),
-    "architectures": Chapter(lambda parameters: {"mlp-deep": PAIR, "transformer-4-heads": PAIR}),
-    "mnist": Chapter(image_settings, probed=("base", "ticket"), masked=("mnist-mlp", "mnist-mlp/digits")),
+    "tasks": Chapter(
+        lambda parameters: (
+            {
+                f"{model}/{task}": with_pair("uniform") if model == "transformer" else PAIR
+                for model in MODELS
+                for task in TASKS
+            }
+            | {"transformer/a-b-long": with_pair("uniform")}
+        )
+    ),
+    "architectures": Chapter(
+        lambda parameters: dict.fromkeys(
+            ("mlp-deep", "transformer-4-heads", "mlp-deep/long", "transformer-4-heads/long"), PAIR
+        )
+    ),
+    "mnist": Chapter(
+        image_settings,
+        probed=("base", "ticket"),
+        masked=("mnist-mlp", "mnist-mlp/digits"),
+        confirmatory=LEAST,
+    ),
+    "mnist-norm": Chapter(image_rates, confirmatory=LEAST),
+    "stability": Chapter(
+        lambda parameters: {
+            f"{model}{replica}": STABLE for model in MODELS for replica in ("", *(f"/rounding-{i}" for i in ROUNDINGS))
+        },
+        confirmatory=LEAST // 2,
+    ),
     "deviations": Chapter(
         lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(VARIANTS, PAIR)
     ),
-    "representations": Chapter(both(*PAIR), probed=("base", "ticket")),
-    "structure": Chapter(by_epoch, masked=("mlp", "transformer")),
+    "representations": Chapter(both(*PAIR), probed=("base", "ticket"), confirmatory=LEAST),
+    "structure": Chapter(grid_of_epochs, masked=("mlp", "transformer"), confirmatory=LEAST),
 }
+
+
+Find = Callable[[Run], Record | None]  # a run's record, if there is one
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The runs of some chapters with some parameters. by_arm: chapter -> setting -> arm -> runs in the order of seeds."""
+    """The runs of some chapters with some parameters. by_arm: chapter -> setting -> arm -> runs in the order of seeds.
+
+    find: looks up records; whole: of the seeds "recorded", all that the book is to have and not those that are there.
+    """
 
     chapters: tuple[str, ...]
     parameters: Parameters
+    find: Find
+    whole: bool = False
 
     @cached_property
     def by_arm(self) -> dict[str, dict[str, dict[Arm, list[Run]]]]:
-        """Runs by chapter, setting and arm."""
-        return {name: self._of(name) for name in self.chapters}
+        """Runs by chapter, setting and arm. An arm that needs its base's t_gen lacks the seeds whose base is not recorded."""
+        return {chapter: self._by_setting(chapter) for chapter in self.chapters}
 
-    def _of(self, chapter: str) -> dict[str, dict[Arm, list[Run]]]:
+    def only(self, seeds: Iterable[int]) -> "Wanted":
+        """The same of other seeds."""
+        return dataclasses.replace(self, parameters=self.parameters.model_copy(update={"seeds": list(seeds)}))
+
+    def _by_setting(self, chapter: str) -> dict[str, dict[Arm, list[Run]]]:
+        settings = list(CHAPTERS[chapter].settings(self.parameters))
+        if self.parameters.seeds == RECORDED and not self.whole:
+            found = {setting: self._recorded(chapter, setting) for setting in settings}
+            if any(found.values()):
+                return {setting: arms for setting, arms in found.items() if arms}
+        return {setting: self._runs(chapter, setting, self._seeds(chapter)) for setting in settings}
+
+    def _seeds(self, chapter: str) -> Sequence[int]:
+        """The seeds as told; of the recorded ones, where none is, the exploratory."""
+        if self.parameters.seeds != RECORDED:
+            return self.parameters.seeds
+        return [*EXPLORATORY, *CONFIRMATORY[: CHAPTERS[chapter].confirmatory]] if self.whole else EXPLORATORY
+
+    def _recorded(self, chapter: str, setting: str) -> dict[Arm, list[Run]]:
+        """All arms of the confirmatory seeds that have them, if there are enough; else those that all exploratory seeds have."""
+
+        def is_recorded(one: Arm, run: Run) -> bool:
+            record = self.find(run)
+            probed, masked = one.name in CHAPTERS[chapter].probed, setting in CHAPTERS[chapter].masked
+            return record is not None and not lacks(record, probed=probed, masked=masked)
+
+        def arms_of(seeds: Sequence[int]) -> dict[Arm, list[Run]]:
+            arms = self._runs(chapter, setting, seeds)
+            return {
+                one: runs
+                for one, runs in arms.items()
+                if len(runs) == len(seeds) and all(is_recorded(one, run) for run in runs)
+            }
+
+        arms = CHAPTERS[chapter].settings(self.parameters)[setting]
+        confirmed = [seed for seed in CONFIRMATORY if len(arms_of([seed])) == len(tuple(arms))]
+        found = arms_of(confirmed if len(confirmed) >= min(LEAST, CHAPTERS[chapter].confirmatory) else EXPLORATORY)
+        return found if Arm("base") in found else {}
+
+    def _runs(self, chapter: str, setting: str, seeds: Iterable[int]) -> dict[Arm, list[Run]]:
+        bases = [SETTINGS[setting].base(seed, self.parameters) for seed in seeds]
         out = {}
-        for name, arms in CHAPTERS[chapter].settings(self.parameters).items():
-            bases = [SETTINGS[name].base(seed, self.parameters) for seed in self.parameters.seeds]
-            out[name] = {one: [one.run(base, self.parameters) for base in bases] for one in arms}
+        for one in CHAPTERS[chapter].settings(self.parameters)[setting]:
+            t_gen = self._t_gen if one.needs_t_gen else dict.fromkeys(bases, 0).get
+            known = [(base, t_gen(base)) for base in bases]
+            out[one] = [one.run(base, self.parameters, t) for base, t in known if t is not None]
         return out
+
+    def _t_gen(self, base: Run) -> int | None:
+        """When a recorded base generalizes by its own measure; None if it is not recorded."""
+        record = self.find(base)
+        return None if record is None else own_generalization_epoch(record)
+
+    @cached_property
+    def pending(self) -> int:
+        """How many runs are not known yet, because their base has to be trained first."""
+        return sum(
+            len(arms[Arm("base")]) - len(runs)
+            for settings in self.by_arm.values()
+            for arms in settings.values()
+            for runs in arms.values()
+        )
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -136,12 +277,11 @@ class Wanted:
 
     def complete(self, versions: Versions) -> Versions:
         """The versions of a run that have the probes and the mask that are wanted of it."""
-
-        def lacks(run: Run, record: Record) -> bool:
-            no_mask = record.provenance.get("masked") and record.mask is None
-            return (run in self.probed and record.probes is None) or (run in self.masked and no_mask)
-
-        return lambda run: {n: record for n, record in versions(run).items() if not lacks(run, record)}
+        return lambda run: {
+            n: record
+            for n, record in versions(run).items()
+            if not lacks(record, probed=run in self.probed, masked=run in self.masked)
+        }
 
     def _rows(self) -> Iterable[tuple[str, str, Arm, list[Run]]]:
         for chapter, settings in self.by_arm.items():
@@ -150,6 +290,23 @@ class Wanted:
                     yield chapter, setting, one, runs
 
 
-def wanted(parameters: Parameters, chapters: Iterable[str] = CHAPTERS) -> Wanted:
-    """The runs of the chapters."""
-    return Wanted(tuple(chapters), parameters)
+def lacks(record: Record, *, probed: bool, masked: bool) -> bool:
+    """Whether a record is without the probes or the mask that are wanted of it."""
+    no_mask = record.provenance.get("masked") and record.mask is None
+    return bool((probed and record.probes is None) or (masked and no_mask))
+
+
+def until_known(wanted: Callable[[], Wanted], train: Callable[[Wanted], object]) -> Wanted:
+    """Trains what is wanted, and again while runs become known by it, such as tickets cut at multiples of their base's t_gen."""
+    while True:
+        of = wanted()
+        train(of)
+        if not of.pending:
+            return of
+
+
+def wanted(
+    parameters: Parameters, chapters: Iterable[str] = CHAPTERS, find: Find = lambda run: None, *, whole: bool = False
+) -> Wanted:
+    """The runs of the chapters; see `Wanted`."""
+    return Wanted(tuple(chapters), parameters, cache(find), whole)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lib.analysis.times import MeasureError, Record, generalization_epoch, generalization_epochs, threshold
+from lib.analysis.times import MeasureError, NoRecords, Record, generalization_epoch, series, threshold
 from lib.experiments.arms import Arm, arm
 from lib.experiments.settings import SETTINGS
 from lib.train.runs import Run
@@ -16,11 +16,16 @@ from lib.train.runs import Run
 
 @dataclass(frozen=True)
 class Comparison:
-    """The records of a setting. arms: arm -> records [S], every arm in the same order of seeds. tau: the test accuracy
-    that counts as generalized, from the base runs alone."""
+    """The records of a setting. arms: arm -> records [S], every arm in the same order of seeds.
+
+    level: the test accuracy that counts as generalized; None: what the base runs say (lib/analysis/times.py, `threshold`).
+    of_best: in place of it this share of the best test accuracy of the seed's own base.
+    """
 
     name: str
     arms: dict[Arm, Sequence[Record]]
+    level: float | None = None
+    of_best: float | None = None
 
     def __post_init__(self) -> None:
         bases = self.arms.get(Arm("base"), ())
@@ -36,10 +41,10 @@ class Comparison:
                 )
 
     def __getitem__(self, where: object) -> Sequence[Record]:
-        """The records of an arm: `comparison["ticket"]`, `comparison["kill", 0.05]`. Raises MeasureError without it."""
+        """The records of an arm: `comparison["ticket"]`, `comparison["kill", 0.05]`. Raises NoRecords without it."""
         one = arm(where)
         if one not in self.arms:
-            raise MeasureError(f"{self.name}: there are no records of arm {one.label}")
+            raise NoRecords(f"{self.name}: there are no records of arm {one.label}")
         return self.arms[one]
 
     def family(self, name: str) -> dict[float, Sequence[Record]]:
@@ -59,8 +64,15 @@ class Comparison:
 
     @cached_property
     def tau(self) -> float:
-        """The test accuracy that counts as generalized."""
-        return threshold(self["base"])
+        """The test accuracy that counts as generalized, from the base runs alone."""
+        return threshold(self["base"]) if self.level is None else self.level
+
+    @cached_property
+    def taus(self) -> list[float]:
+        """The same for each seed: all alike, but for `of_best`."""
+        if self.of_best is None:
+            return [self.tau] * len(self.seeds)
+        return [self.of_best * float(series(record).max()) for record in self["base"]]
 
     @property
     def seeds(self) -> list[int]:
@@ -77,9 +89,15 @@ class Comparison:
         """Epochs of every run."""
         return int(self.epochs[-1])
 
+    @property
+    def usual_budget(self) -> float:
+        """Epochs of runs with the profile's budget, of which this setting's may be a multiple."""
+        return self.budget / SETTINGS[self.name].longer
+
     def t_gen(self, where: object) -> list[int | None]:
         """When each seed of an arm generalizes; None: never within the budget."""
-        return generalization_epochs(self[where], self.tau)
+        pairs = zip(self[where], self.taus, strict=True)
+        return [generalization_epoch(record, tau) for record, tau in pairs]
 
     def one_by_one(self) -> "Iterator[OneSeed]":
         """The seeds, one at a time."""
@@ -109,15 +127,15 @@ class OneSeed:
     @property
     def tau(self) -> float:
         """The test accuracy that counts as generalized."""
-        return self.comparison.tau
+        return self.comparison.taus[self.index]
 
     def t_gen(self, where: object, tau: float | None = None) -> int | None:
         """When an arm generalizes; None: never within the budget."""
         return generalization_epoch(self[where], self.tau if tau is None else tau)
 
     def scaled(self, epoch: float, of: int = 30_000) -> float:
-        """An epoch that is meant on the scale of `of` epochs, on that of this budget."""
-        return epoch * self.comparison.budget / of
+        """An epoch that is meant on the scale of `of` epochs, on that of the profile's budget."""
+        return epoch * self.comparison.usual_budget / of
 
 
 Versions = Callable[[Run], Mapping[int, Record]]  # a run's records by the numerics of the trainer that made them
@@ -137,7 +155,9 @@ def compare(arms: dict[str, dict[Arm, list[Run]]], versions: Versions) -> dict[s
             common = set.intersection(*(set(records) for records in found.values()))
             best = {run: records[max(common or records)] for run, records in found.items()}
             epochs = functools.reduce(np.intersect1d, (record.epochs for record in best.values()))
-            out[name] = Comparison(name, {one: [_at(best[run], epochs) for run in runs] for one, runs in runs_of.items()})
+            out[name] = Comparison(
+                name, {one: [_at(best[run], epochs) for run in runs] for one, runs in runs_of.items()}
+            )
     return out
 
 

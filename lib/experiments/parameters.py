@@ -5,7 +5,7 @@ import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import yaml
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lib.files import ROOT
 
 LOGITS = 51  # copies of a run's logits of all pairs that a stack of eight runs holds at its peak
+RECORDED = "recorded"  # in place of seeds: those whose records are in results/
 MEMORY = 8e9  # bytes that training may need
 
 
@@ -31,7 +32,10 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     profile: Annotated[str, Field(description="the name of the set, shown on every figure")]
-    seeds: Annotated[list[int], Field(description="one run of each arm for each seed, such as [0, 1, 2]")]
+    seeds: Annotated[
+        list[int] | Literal["recorded"],
+        Field(description="one run of each arm for each seed, such as [0, 1, 2], or recorded: those in results/"),
+    ]
     prime: Annotated[int, Field(description="the modulus p, a prime number", ge=7)]
     train_fraction: Annotated[float, Field(description="share of the pairs to train on, such as 0.4", gt=0, lt=1)]
     epochs: Annotated[int, Field(description="training steps of every run, such as 30000", ge=14)]
@@ -70,7 +74,9 @@ class Parameters(BaseModel):
 
     @field_validator("seeds")
     @classmethod
-    def _distinct(cls, seeds: list[int]) -> list[int]:
+    def _distinct(cls, seeds: list[int] | str) -> list[int] | str:
+        if seeds == RECORDED:
+            return seeds
         if not seeds:
             raise ValueError("name at least one seed")
         if len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:

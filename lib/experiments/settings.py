@@ -16,14 +16,23 @@ from lib.train.tasks import ImageTask, ModularTask
 
 @dataclass(frozen=True)
 class Setting:
-    """A name, a label, and how the base run of a seed is made."""
+    """A name, a label, how the base run of a seed is made, and how many times the usual budget its runs have."""
 
     name: str
     label: str
     base: Callable[[int, Parameters], Run]
+    longer: float = 1
 
 
-def modular(name: str, label: str, model: Model, operation: str = "a+b", pairs: str = "unordered") -> Setting:
+def modular(
+    name: str,
+    label: str,
+    model: Model,
+    operation: str = "a+b",
+    pairs: str = "unordered",
+    longer: float = 1,
+    rounding: int = 0,
+) -> Setting:
     """A setting on a modular task; one seed draws weights and split."""
 
     def base(seed: int, parameters: Parameters) -> Run:
@@ -34,9 +43,9 @@ def modular(name: str, label: str, model: Model, operation: str = "a+b", pairs: 
             train_fraction=parameters.train_fraction,
             seed=seed,
         )
-        return Run(task=task, model=model, epochs=parameters.epochs, seed=seed)
+        return Run(task=task, model=model, epochs=round(longer * parameters.epochs), seed=seed, rounding=rounding)
 
-    return Setting(name, label, base)
+    return Setting(name, label, base, longer)
 
 
 def image(name: str, label: str, model: ImageMLP, where: str | None = None) -> Setting:
@@ -60,6 +69,8 @@ def image_task(name: str, seed: int) -> ImageTask:
     return ImageTask(images=name, pixels=pixels, test_count=min(9000, max(count - 1000, 1)), seed=seed)
 
 
+ROUNDINGS = (1, 2)  # replicas beside the runs themselves
+LONGER = 10 / 3  # times 30,000 epochs: 100,000
 MODELS = {"mlp": ("MLP", MLP()), "transformer": ("Transformer", Transformer())}
 # App. F; the last two are the authors' code's, and App. F's random labels.
 TASKS = {
@@ -86,9 +97,29 @@ SETTINGS: dict[str, Setting] = {
         ),
         modular("mlp-deep", "Deeper MLP", MLP(hidden_layers=2)),
         modular("transformer-4-heads", "Transformer, 4 heads", Transformer(heads=4, head_width=32)),
+        # For networks that do not all generalize within 30,000 epochs.
+        modular("mlp/long", "MLP, 100,000 epochs", MLP(), longer=LONGER),
+        modular("mlp-deep/long", "Deeper MLP, 100,000 epochs", MLP(hidden_layers=2), longer=LONGER),
+        modular(
+            "transformer-4-heads/long",
+            "Transformer, 4 heads, 100,000 epochs",
+            Transformer(heads=4, head_width=32),
+            longer=LONGER,
+        ),
+        modular(
+            "transformer/a-b-long", "Transformer, a − b, 100,000 epochs", Transformer(), "a-b", "descending", LONGER
+        ),
         modular("transformer/width-500", "Transformer, width 500", Transformer(width=500)),
         modular("transformer/positions", "Transformer, positions", Transformer(positions=True)),
         modular("transformer/biases", "Transformer, biases", Transformer(biases=True)),
+        # The model as the paper's text has it, all at once.
+        modular("transformer/text", "Transformer, as in the text", Transformer(width=500, positions=True, biases=True)),
+        # Replicas that part from the setting by one unit in the last place of every initial weight.
+        *(
+            modular(f"{name}/rounding-{i}", f"{label}, rounding {i}", model, rounding=i)
+            for name, (label, model) in MODELS.items()
+            for i in ROUNDINGS
+        ),
         image("mnist-mlp", "MNIST MLP", ImageMLP()),
         image("mnist-mlp/digits", "MLP on 8×8 digits, not MNIST", ImageMLP(), "digits"),
         image("mnist-mlp/four-matrices", "MNIST MLP, four matrices", ImageMLP(hidden_layers=3)),

@@ -4,6 +4,7 @@ A score is high where a weight is to be kept. All are taken in float64, from the
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ import torch
 from lib.train.losses import LOSSES
 from lib.train.models import Model
 from lib.train.tasks import Task, generator
+
+if TYPE_CHECKING:
+    from lib.train.runs import Run
 
 
 def pruned_count(size: int, rate: float) -> int:
@@ -99,3 +103,38 @@ def prune_by_score(
         scores = np.where(mask, score(model, task, weights * mask), -np.inf)
         mask = prune_lowest(scores, 1 - (1 - rate) ** (i / rounds) if i < rounds else rate)
     return mask
+
+
+# --- random masks beside a given one ---------------------------------------------------------------------------------
+
+KEEPS = ("count", "matrix", "neuron")  # what a random mask has in common with the mask that it stands beside
+
+
+def random_mask_like(run: "Run", mask: np.ndarray, keep: str, seed: int) -> np.ndarray:
+    """A random mask [n] with as many edges as `mask`: in all ("count"), in each matrix, or also at each node ("neuron").
+
+    "neuron" trades edges between two rows of a matrix, over and over, so that every row and column keeps its number
+    (the curveball algorithm, Strona et al. 2014).
+    """
+    if keep not in KEEPS:
+        raise ValueError(f"keep is {keep!r}; it must be one of {', '.join(KEEPS)}")
+    rng = np.random.default_rng(seed)
+    if keep == "count":
+        return rng.permutation(mask)
+    out = mask.copy()
+    for part in run.split(out).values():  # views
+        if keep == "matrix":
+            part[:] = rng.permutation(part.ravel()).reshape(part.shape)
+        else:
+            _trade(part if len(part) <= part.shape[1] else part.T, rng)
+    return out
+
+
+def _trade(part: np.ndarray, rng: np.random.Generator, rounds: int = 10) -> None:
+    """Shuffles a matrix of 0 and 1 in place, holding the sums of its rows and columns."""
+    for _ in range(rounds):
+        order = rng.permutation(len(part))
+        for i, j in zip(order[::2], order[1::2], strict=False):
+            differ = np.flatnonzero(part[i] != part[j])
+            part[i, differ] = rng.permutation(part[i, differ])
+            part[j, differ] = ~part[i, differ]

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lib.train.models import MLP, ImageMLP, Model
 from lib.train.optim import AdamW, Optimizer
-from lib.train.pruning import SCORES, magnitude, prune_by_score, pruned_count
+from lib.train.pruning import KEEPS, SCORES, magnitude, prune_by_score, pruned_count, random_mask_like
 from lib.train.tasks import ImageTask, Task, generator
 
 # Raised by hand whenever the trainer's arithmetic changes (tests/test_golden.py notices); records made before are then out
@@ -78,11 +78,13 @@ class Ticket:
     """Magnitude mask of `base` at `epoch`, laid on the run's initial weights and held (section 4.1).
 
     With the base's own seed this is the rewound lottery ticket; with another, its mask on a random re-initialisation.
+    rewound: False keeps the base's weights at `epoch` in place of the initial ones.
     """
 
     base: "Run"
     epoch: int
     rate: float
+    rewound: bool = True
 
     def __post_init__(self) -> None:
         pruned_count(1, self.rate)  # checks the rate
@@ -94,9 +96,10 @@ class Ticket:
         return [(self.base, self.epoch)]
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
-        """The masked initial weights, and the mask."""
-        mask = magnitude(weights_of(self.base, self.epoch), self.rate)
-        return Origin(run.initial_weights() * mask, mask)
+        """The masked weights, and the mask."""
+        weights = weights_of(self.base, self.epoch)
+        mask = magnitude(weights, self.rate)
+        return Origin((run.initial_weights() if self.rewound else weights) * mask, mask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +122,13 @@ class Rescaled:
     """All initial weights times one number, so that the dense network starts with a norm of the ticket (section 5.1).
 
     norm: "l1" or "l2". over: "all" weights together (the text), or "matrices": the mean of each matrix's norm, as the
-    authors' code takes it.
+    authors' code takes it. without: matrices that are zero, in the dense network too.
     """
 
     ticket: Ticket
     norm: str
     over: str
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value, known in (("norm", self.norm, ("l1", "l2")), ("over", self.over, ("all", "matrices"))):
@@ -136,15 +140,17 @@ class Rescaled:
         return self.ticket.needs()
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
-        """The rescaled initial weights, no mask."""
-        initial, masked = run.initial_weights(), self.ticket.make(run, weights_of).trained
+        """The rescaled initial weights; a mask only of the matrices that are zero."""
+        mask = ~matrices_mask(run, self.without)
+        initial, masked = run.initial_weights() * mask, self.ticket.make(run, weights_of).trained
         parts = run.parts() if self.over == "matrices" else {"all": slice(None)}
 
         def total(weights: np.ndarray) -> float:
             """Sum over the parts, which has the ratio of their mean."""
             return sum(np.linalg.norm(weights[part].astype(float), int(self.norm[1])) for part in parts.values())
 
-        return Origin((initial * (total(masked) / total(initial))).astype(np.float32))
+        rescaled = (initial * (total(masked) / total(initial))).astype(np.float32)
+        return Origin(rescaled, mask if self.without else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,13 +159,14 @@ class Scored:
 
     method: "random", "snip", "grasp" or "synflow" (lib/train/pruning.py). rounds: prunes in so many steps with scores taken
     anew; the paper prunes in one, SynFlow's authors in 100. trained: scores the weights that this ticket's mask is cut
-    from in place of the initial ones.
+    from in place of the initial ones. first: matrices that are pruned before all others.
     """
 
     method: str
     rate: float
     rounds: int = 1
     trained: Ticket | None = None
+    first: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         pruned_count(1, self.rate)  # checks the rate
@@ -176,8 +183,69 @@ class Scored:
         """The masked initial weights, and the mask."""
         initial = run.initial_weights()
         scored = weights_of(self.trained.base, self.trained.epoch) if self.trained else initial
-        mask = prune_by_score(SCORES[self.method], run.model, run.task, scored, self.rate, self.rounds)
+        gone = matrices_mask(run, self.first)
+
+        def score(*of: object) -> np.ndarray:
+            return np.where(gone, -np.inf, SCORES[self.method](*of))
+
+        mask = prune_by_score(score, run.model, run.task, scored, self.rate, self.rounds)
         return Origin(initial * mask, mask)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edited:
+    """Another start of which whole matrices are taken away, and held at zero, or given back with their initial weights.
+
+    Without W_Q and W_K the scores of the transformer are zero, so that all positions get the same attention.
+    """
+
+    of: Start
+    without: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+
+    def needs(self) -> list[tuple["Run", int]]:
+        """What the other start needs."""
+        return self.of.needs()
+
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
+        """The other start's weights and mask, changed."""
+        origin, gone, back = self.of.make(run, weights_of), *(matrices_mask(run, x) for x in (self.without, self.whole))
+        mask = np.ones(len(gone), bool) if origin.mask is None else origin.mask
+        return Origin(np.where(back, run.initial_weights(), origin.trained) * ~gone, (mask | back) & ~gone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shuffled:
+    """The ticket's mask with its edges moved at random, laid on the initial weights.
+
+    keep: what stays the same, the number of edges in each "matrix" or at each "neuron" (lib/train/pruning.py).
+    """
+
+    ticket: Ticket
+    keep: str
+
+    def __post_init__(self) -> None:
+        if self.keep not in KEEPS:
+            raise ValueError(f"keep is {self.keep!r}; it must be one of {', '.join(KEEPS)}")
+
+    def needs(self) -> list[tuple["Run", int]]:
+        """What the ticket needs."""
+        return self.ticket.needs()
+
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
+        """The masked initial weights, and the mask."""
+        mask = random_mask_like(run, self.ticket.make(run, weights_of).mask, self.keep, run.seed)
+        return Origin(run.initial_weights() * mask, mask)
+
+
+def matrices_mask(run: "Run", names: Sequence[str]) -> np.ndarray:
+    """Mask [n] of the weights of some matrices. Raises ValueError for one that the model does not have."""
+    mask, parts = np.zeros(run.length, bool), run.parts()
+    for name in names:
+        if name not in parts:
+            raise ValueError(f"there is no matrix {name!r}; the matrices of {run.model} are {', '.join(parts)}")
+        mask[parts[name]] = True
+    return mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +297,8 @@ def neuron_edges(run: "Run", neurons: np.ndarray) -> np.ndarray:
 class Run:
     """One training trajectory. `seed` draws the initial weights; the task has its own for the split.
 
-    evaluate_every: epochs; early on it is evaluated more often, see `evaluated_epochs`.
+    evaluate_every: epochs; early on it is evaluated more often, see `evaluated_epochs`. rounding: 0, or the number of a
+    replica whose initial weights are one unit in the last place away, which tells what rounding decides.
     """
 
     task: Task
@@ -239,6 +308,7 @@ class Run:
     epochs: int = 30_000
     evaluate_every: int = 100
     seed: int
+    rounding: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -250,7 +320,11 @@ class Run:
 
     def initial_weights(self) -> np.ndarray:
         """The run's own initial weights [n] float32, before any mask."""
-        return self.model.initial(self.task, generator(self.seed, "weights"))
+        weights = self.model.initial(self.task, generator(self.seed, "weights"))
+        if not self.rounding:
+            return weights
+        up = generator(self.seed, f"rounding {self.rounding}").random(len(weights)) < 0.5
+        return np.where(weights == 0, weights, np.nextafter(weights, np.where(up, np.inf, -np.inf).astype(np.float32)))
 
     def parts(self) -> dict[str, slice]:
         """Where each matrix lies in the weights [n]."""
@@ -297,7 +371,8 @@ class Run:
     def __str__(self) -> str:
         text = f"{_words(self.model)}, {_words(self.start)} on {self.task}"
         decay = _words(self.optimizer).removeprefix("AdamW")
-        return f"{text}, seed {self.seed}, {self.epochs} epochs{decay}"
+        rounding = f", rounding {self.rounding}" if self.rounding else ""
+        return f"{text}, seed {self.seed}{rounding}, {self.epochs} epochs{decay}"
 
 
 def _words(value: object) -> str:
@@ -306,7 +381,7 @@ def _words(value: object) -> str:
     for f in dataclasses.fields(value):
         x = getattr(value, f.name)
         if dataclasses.is_dataclass(x):
-            changed += [_words(x)] if isinstance(x, Ticket) else []
+            changed += [_words(x)] if not isinstance(x, Run) else []
         elif x != f.default:
             changed.append(f"{f.name} {x}")
     return type(value).__name__ + (f" ({', '.join(changed)})" if changed else "")
