@@ -1,7 +1,7 @@
 """`make bench`: milliseconds a run-epoch of the stacked trainer, a plain per-sample loop, and JAX, in one process.
 
-Writes benchmarks/results.json. The three take turns, round after round; medians count. Ours includes its evaluation every
-100 epochs, the plain loop its own every epoch (but for images), JAX none. Where MNIST is not at hand, made-up images with as
+Writes benchmarks/results.json. The three take turns, round after round; medians count. Ours includes its evaluations, as many
+to an epoch as a whole run has, the plain loop its own every epoch (but for images), JAX none. Where MNIST is not at hand, made-up images with as
 many lit pixels take its place. FLOPs are those of all matrix products that are done, counted as they are called, and of the
 sums over lit pixels; the peak is that of the fastest library. Without JAX its numbers are null.
 """
@@ -37,7 +37,7 @@ except ImportError:
 RESULTS = Path(__file__).parent / "results.json"
 EAGER = {"mlp": EagerMLP, "transformer": EagerTransformer, "mnist-mlp": EagerImageMLP}
 ROUNDS = 5
-EAGER_EPOCHS, OUR_EPOCHS, JAX_CALLS = 10, 300, 2  # in each round
+EAGER_EPOCHS, OUR_EPOCHS, JAX_CALLS = 10, 200, 2  # in each round
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -92,16 +92,24 @@ def starts_of(runs: list[Run]) -> list[Origin]:
     return [Origin(run.initial_weights()) for run in runs]
 
 
-def stacked(runs: list[Run]) -> list[float]:
-    """Seconds that each hundred epochs of the stack took, the first left out."""
-    ends: dict[int, list[float]] = {}  # each of the trainer's threads reports after every evaluation
-    train(
-        runs,
-        starts_of(runs),
-        until=OUR_EPOCHS,
-        report=lambda run_epochs: ends.setdefault(threading.get_ident(), []).append(time.perf_counter()),
-    )
-    return [chunk for times in ends.values() for chunk in np.diff(times)[1:]]
+def stacked(runs: list[Run]) -> tuple[list[float], list[float]]:
+    """Seconds of every step and of every evaluation of the trainer's stacks, on all threads at once, the first left out."""
+    times: dict[str, dict[int, list[float]]] = {"step": {}, "evaluate": {}}
+
+    def timed(name: str) -> Callable:
+        plain = getattr(Stack, name)
+
+        def call(stack: Stack) -> object:
+            begun = time.perf_counter()
+            out = plain(stack)
+            times[name].setdefault(threading.get_ident(), []).append(time.perf_counter() - begun)
+            return out
+
+        return call
+
+    with patch.multiple(Stack, **{name: timed(name) for name in times}):
+        train(runs, starts_of(runs), until=OUR_EPOCHS)
+    return tuple([s for found in times[name].values() for s in found[1:]] for name in ("step", "evaluate"))
 
 
 def megaflops(run: Run) -> float:
@@ -133,15 +141,17 @@ def measure(name: str, peak: float, pool: ThreadPoolExecutor) -> dict[str, float
     peer = None if Peer is None else Peer(name, runs)
     if peer is not None:
         peer.advance()  # compiles
-    eager, ours, jax = [], [], []
+    eager, steps, evaluations, jax = [], [], [], []
     for _ in range(ROUNDS):
         # In a thread of its own: where threads of it are left idle, those of the trainer no longer spin at their barriers,
         # and every operation waits for the system.
         eager += pool.submit(lambda: [seconds(loop.epoch) for _ in range(EAGER_EPOCHS)]).result()[1:]
-        ours += stacked(runs)
+        for found, seconds_each in zip((steps, evaluations), stacked(runs), strict=True):
+            found += seconds_each
         jax += [seconds(peer.advance) for _ in range(JAX_CALLS)] if peer else []
     ms_eager = 1000 * statistics.median(eager)
-    ms = 1000 * statistics.median(ours) / runs[0].evaluate_every / STACK
+    often = len(runs[0].evaluated_epochs) / runs[0].epochs
+    ms = 1000 * (statistics.median(steps) + often * statistics.median(evaluations)) / STACK
     ms_jax = 1000 * statistics.median(jax) / STEPS / STACK if jax else None
     mflop = megaflops(runs[0])
     return {
