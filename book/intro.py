@@ -31,7 +31,7 @@
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
-seeds = [0, 1, 2, 3, 4]
+seeds = "recorded"
 prime = 67
 train_fraction = 0.4
 epochs = 30000
@@ -48,8 +48,10 @@ from IPython.display import HTML
 from lib.book import figures, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import load_claims
-from lib.claims.judging import verdicts
-from lib.experiments.comparison import Comparison
+from lib.claims.judging import all_judgements, complete, sensitivity
+from lib.claims.stability import stability
+from lib.experiments.chapters import wanted
+from lib.experiments.comparison import Comparison, compare
 from lib.records.store import Store
 
 chapter = Chapter.open("intro", globals(), of="main-results")
@@ -62,20 +64,33 @@ figure.set_figwidth(8)
 figures.accuracies(axes[0, 0], one_seed)
 axes[0, 0].set_title(f"MLP on a + b mod {chapter.parameters.prime}, seed {comparison.seeds[0]}")
 axes[0, 0].legend(loc="center right")
-figures.sign(figure, chapter.parameters.model_copy(update={"seeds": comparison.seeds[:1]}))
+figures.sign(figure, chapter.parameters, tables.seeds_text(comparison.seeds[:1]))
 
 # %% [markdown]
 # ## Scorecard
 #
 # Every claim that this book judges, and every question that it takes up, whether run or not. An estimate stands with its
-# 95% interval over seeds; "not run" means that no chapter has run it yet.
+# 95% interval over seeds; "not run" means that no chapter has run it yet. "Same at other levels": whether the outcome is the same
+# where another test accuracy counts as generalized; "stable": whether trainings that only rounding tells apart give the same outcome
+# ({doc}`stability`). Both are empty where this was not tried. {doc}`limits` says what these verdicts can show and what they cannot.
 
 # %% tags=["hide-input"]
-found = verdicts(chapter.parameters, Store().versions, chapter.parameters.label)
+claims, store = load_claims(), Store()
+judged = list(all_judgements(chapter.parameters, store.load, store.versions, claims))
+found = complete((judgement.verdict for judgement, _ in judged), claims, chapter.parameters.label)
+levels = {}
+for judgement, records in judged:
+    outcomes = sensitivity(judgement, records)["outcome"]
+    levels[judgement.verdict.id, judgement.verdict.system] = "" if len(outcomes) < 2 else "yes" if outcomes.nunique() == 1 else "no"
+of = wanted(chapter.parameters, ["stability"], store.load)
+replicas = compare(of.by_arm["stability"], of.complete(store.versions))
+stable = {(one.claim.id, one.judged.system): "yes" if one.is_stable else "no" for one in stability(claims, replicas)}
+exploratory = sum("exploratory" in verdict.profile for verdict in found)
 counts = ", ".join(f"{n} {word}" for word, n in Counter(verdict.verdict for verdict in found).most_common())
 HTML(
-    f"<p>{len(found)} verdicts: {counts}. Profile {chapter.parameters.label}, seeds {', '.join(map(str, comparison.seeds))}; as data: "
-    f"<code>results/verdicts.json</code>; criteria: <code>book/claims.yml</code>.</p>" + tables.scorecard(load_claims(), found)
+    f"<p>{len(found)} verdicts: {counts}. Profile {chapter.parameters.label}; {exploratory} of them rest on exploratory seeds, which were known when "
+    f"the criteria were settled. As data: <code>results/verdicts.json</code>; criteria: <code>book/claims.yml</code>.</p>"
+    + tables.scorecard(claims, found, levels, stable)
 )
 
 # %% [markdown]

@@ -39,7 +39,7 @@
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
-seeds = [0, 1, 2, 3, 4]
+seeds = "recorded"
 prime = 67
 train_fraction = 0.4
 epochs = 30000

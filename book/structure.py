@@ -58,7 +58,7 @@
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
-seeds = [0, 1, 2, 3, 4]
+seeds = "recorded"
 prime = 67
 train_fraction = 0.4
 epochs = 30000
@@ -76,7 +76,7 @@ from lib.analysis import structure
 from lib.book import figures, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import accuracy_at_cuts, correlation, distances
-from lib.claims.statistics import MIN_SEEDS, bootstrap_median
+from lib.claims.statistics import MIN_SEEDS, median_interval
 from lib.experiments.arms import Arm
 from lib.train import pruning
 
@@ -338,7 +338,7 @@ chapter.table(pd.DataFrame(rows))
 
 # %% tags=["hide-input"]
 (judged,) = [judgement for judgement in chapter.judgements if judgement.claim.id == "C28"]
-longer, smaller = judged.claim.parts[0].rule, judged.claim.parts[2].rule
+longer, smaller = (judged.claim.parts[i].rule for i in (0, -1))
 seen = graphs[graphs["seed"].isin([s for s, yes in zip(mlp.seeds, known, strict=True) if yes])]
 wide = {mask: frame.set_index("seed")[columns] for mask, frame in seen.groupby("mask")}
 outcomes, rows = {}, []
@@ -348,7 +348,7 @@ for name in columns:
         percent = (100 * (wide["grokked"][name] / wide[other][name] - 1)).to_numpy() if len(seen) else np.empty(0)
         enough = MIN_SEEDS <= len(percent) == len(mlp.seeds)
         rule = longer if "path" in name else smaller
-        outcomes[name, other] = rule.outcome(*bootstrap_median(percent, percent)[1:]) if enough else "inconclusive"
+        outcomes[name, other] = rule.outcome(*median_interval(percent, percent)[1:]) if enough else "inconclusive"
         row[other] = f"{tables.range_text(percent, '+.3f')}: {outcomes[name, other]}"
     rows.append(row)
 chapter.table(pd.DataFrame(rows))

@@ -6,17 +6,22 @@ import re
 
 import numpy as np
 import pytest
-from conftest import TINY_MODELS, as_matrices, tiny_run, train_dense
-from reference import sizes
+import torch
+from conftest import TINY_MODELS, as_matrices, logits_of, tiny_run, train_dense
+from reference import mean_loss, sizes
 
-from lib.train.models import MLP
+from lib.experiments.arms import Arm
+from lib.experiments.parameters import load
+from lib.train.models import MLP, Transformer
 from lib.train.optim import AdamW
-from lib.train.pruning import SCORES, prune_by_score
-from lib.train.runs import DeadNeurons, Dense, Redense, Rescaled, Run, Scored, Ticket
+from lib.train.pruning import SCORES, loss_gradient, prune_by_score
+from lib.train.runs import DeadNeurons, Dense, Edited, Redense, Rescaled, Run, Scored, Shuffled, Ticket
 from lib.train.tasks import generator
 from lib.train.trainer import train
 
 EPOCH, RATE = 150, 0.6
+BASE = tiny_run()
+TICKET = Ticket(base=BASE, epoch=EPOCH, rate=RATE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +90,18 @@ def test_a_ticket_with_another_seed_is_the_bases_mask_on_that_seeds_weights(case
     assert not np.isin(fresh, case.base.initial_weights()).all()
     assert np.array_equal(weights, fresh * mask)
     assert other.task == case.base.task  # the same split
+
+
+def test_a_ticket_that_is_not_rewound_keeps_the_trained_weights(case):
+    run = case.run(dataclasses.replace(case.ticket, rewound=False))
+    weights, mask = case.make(run)
+    assert np.array_equal(mask, case.kept())
+    assert np.array_equal(weights, np.where(case.kept(), case.weights, 0))
+    assert weights.dtype == np.float32
+    assert (weights[mask] != case.base.initial_weights()[mask]).all()
+    [moved] = trained(case, [run], [0, 50])
+    assert (moved[50][~mask] == 0).all()
+    assert (moved[50][mask] != moved[0][mask]).all()
 
 
 # --- Redense --------------------------------------------------------------------------------------------------------------
@@ -181,6 +198,230 @@ def test_every_method_has_a_mask_of_its_own(case):
     assert len({*masks, case.kept().tobytes()}) == 5
 
 
+# --- without attention's scores -------------------------------------------------------------------------------------------
+
+SCORING = ("W_Q", "W_K")
+HEADS = {1: TINY_MODELS["transformer"], 2: Transformer(width=12, heads=2, head_width=6, hidden=8, positions=True)}
+
+
+@pytest.fixture(scope="module", params=HEADS, ids=lambda heads: f"{heads} heads")
+def attending(request):
+    """A case of a transformer, whose ticket keeps some of every matrix."""
+    base = dataclasses.replace(tiny_run("transformer"), model=HEADS[request.param])
+    [of_base] = train_dense([base], snapshots={base: {EPOCH}})
+    out = Case(base, of_base.snapshots[EPOCH], Ticket(base=base, epoch=EPOCH, rate=RATE))
+    assert all(0 < part.mean() < 1 for part in as_matrices(out.kept(), base.model.shapes(sizes(7))).values())
+    return out
+
+
+def scoring(run):
+    """Mask [n] of W_Q and W_K, entry by entry of the matrices in their order."""
+    shapes = run.model.shapes(sizes(7))
+    return np.concatenate([np.full(rows * cols, name in SCORING) for name, (rows, cols) in shapes.items()])
+
+
+def uniform_logits(W, a, b):
+    """Logits of a transformer that attends to both tokens alike, whatever W_Q and W_K: all heads see their mean."""
+    x = [W["W_E"][token] + (W["W_pos"][i] if "W_pos" in W else 0) for i, token in enumerate((a, b))]
+    residual = x[1] + W["W_O"] @ (W["W_V"] @ (x[0] + x[1])) / 2
+    return W["W_U"] @ (residual + W["W_out"] @ torch.relu(W["W_in"] @ residual))
+
+
+def test_without_its_scores_a_transformer_attends_to_both_tokens_alike(attending):
+    run = attending.run(Edited(of=Dense(), without=SCORING))
+    weights, mask = attending.make(run)
+    gone, data = scoring(run), run.task.data()
+    assert np.array_equal(mask, ~gone)
+    assert np.array_equal(weights, np.where(gone, 0, run.initial_weights()))
+    assert weights.dtype == np.float32
+    [dense] = train([run], [(weights, mask)], {run: {0, 37, 230}})
+    for epoch, at in dense.snapshots.items():
+        assert (at[gone] == 0).all() and (at[~gone] != 0).all()
+        W = {name: torch.from_numpy(x).double() for name, x in as_matrices(at, run.model.shapes(sizes(7))).items()}
+        [row] = np.flatnonzero(run.evaluated_epochs == epoch) if epoch != 37 else [None]
+        for rows in ("train", "test"):
+            pairs, labels = data.inputs[getattr(data, rows)], data.labels[getattr(data, rows)]
+            wanted = mean_loss(W, pairs, labels, uniform_logits)
+            assert mean_loss(W, pairs, labels, logits_of(run.model)).item() == pytest.approx(wanted.item(), rel=1e-12)
+            if row is not None:
+                assert dense.metrics[f"{rows}_loss"][row] == pytest.approx(wanted.item(), rel=1e-4)
+
+
+def test_scores_that_are_zero_get_no_gradient_so_that_no_mask_needs_to_hold_them(attending):
+    run = attending.run(Edited(of=Dense(), without=SCORING))
+    weights, mask = attending.make(run)
+    gone = scoring(run)
+    gradient = loss_gradient(run.model, run.task, weights)
+    assert (gradient[gone] == 0).all() and (gradient[~gone] != 0).mean() > 0.9
+    assert (loss_gradient(run.model, run.task, run.initial_weights())[gone] != 0).all()
+    one_alone = attending.make(attending.run(Edited(of=Dense(), without=SCORING[:1])))[0]
+    assert (loss_gradient(run.model, run.task, one_alone)[gone & (one_alone == 0)] != 0).all()
+    held, free = (train([run], [(weights, m)], {run: {230}})[0].snapshots[230] for m in (mask, None))
+    assert (free[gone] == 0).all()
+    assert np.array_equal(free, held)
+
+
+def test_a_random_mask_takes_attention_first(attending):
+    run = attending.run(Scored(method="random", rate=RATE, first=SCORING))
+    weights, mask = attending.make(run)
+    gone, plain = scoring(run), Scored(method="random", rate=RATE).make(run, None).mask
+    assert gone.sum() < round(RATE * len(mask)) == (~mask).sum()
+    assert not mask[gone].any() and plain[gone].any()
+    assert np.array_equal(weights, run.initial_weights() * mask)
+    # What else goes are the lowest of the same random numbers.
+    scores = generator(run.task.seed, "random pruning").random(len(mask))
+    assert scores[~gone & ~mask].max() < scores[mask].min()
+    kept = as_matrices(mask, run.model.shapes(sizes(7)))
+    expected = (1 - RATE) * len(mask) / (~gone).sum()
+    for name, part in kept.items():
+        if name not in SCORING:
+            assert abs(part.mean() - expected) < 4 * math.sqrt(expected * (1 - expected) / part.size)
+
+
+def test_matrices_larger_than_the_rate_are_emptied_as_far_as_it_allows(attending):
+    run = attending.run(Scored(method="random", rate=0.1, first=SCORING))
+    mask, gone = attending.make(run)[1], scoring(run)
+    assert (~mask).sum() == round(0.1 * len(mask)) < gone.sum()
+    assert mask[~gone].all()
+
+
+@pytest.mark.parametrize("over", ["all", "matrices"])
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_a_dense_network_without_scores_gets_the_tickets_norm(attending, norm, over):
+    run = attending.run(Rescaled(ticket=attending.ticket, norm=norm, over=over, without=SCORING))
+    weights, mask = attending.make(run)
+    gone, initial = scoring(run), run.initial_weights()
+    assert np.array_equal(mask, ~gone)
+    assert (weights[gone] == 0).all()
+    assert weights.dtype == np.float32
+    wanted = norm_of(run, initial * attending.kept(), norm, over)
+    assert norm_of(run, weights, norm, over) == pytest.approx(wanted, rel=1e-6)
+    ratios = weights[~gone].astype(np.float64) / initial[~gone]
+    np.testing.assert_allclose(ratios, np.median(ratios), rtol=1e-6)
+
+
+def test_a_ticket_gets_its_attention_back(attending):
+    run = attending.run(Edited(of=attending.ticket, whole=SCORING))
+    assert run.start.needs() == [(attending.base, EPOCH)]
+    weights, mask = attending.make(run)
+    gone = scoring(run)
+    assert np.array_equal(mask, attending.kept() | gone)
+    assert mask.sum() > attending.kept().sum()
+    assert np.array_equal(weights, np.where(mask, run.initial_weights(), 0))
+    [moved] = trained(attending, [run], [50])
+    assert (moved[50][~mask] == 0).all()
+    assert (moved[50][gone] != run.initial_weights()[gone]).all()
+
+
+def test_what_is_taken_and_given_back_stays_away(attending):
+    """A matrix that is named in both is zero and held."""
+    mask = attending.make(attending.run(Edited(of=attending.ticket, without=["W_Q"], whole=list(SCORING))))[1]
+    parts = as_matrices(mask, attending.base.model.shapes(sizes(7)))
+    assert not parts["W_Q"].any() and parts["W_K"].all()
+
+
+# --- Shuffled -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", ["matrix", "neuron"])
+def test_a_shuffled_ticket_keeps_its_counts_and_moves_its_edges(case, keep):
+    run = case.run(Shuffled(ticket=case.ticket, keep=keep))
+    assert run.start.needs() == [(case.base, EPOCH)]
+    weights, mask = case.make(run)
+    assert mask.dtype == bool
+    assert np.array_equal(weights, np.where(mask, run.initial_weights(), 0))
+    shapes = run.model.shapes(sizes(7))
+    pairs = [(as_matrices(mask, shapes)[name], as_matrices(case.kept(), shapes)[name]) for name in shapes]
+    assert all(one.sum() == other.sum() for one, other in pairs)
+    same_degrees = [all(np.array_equal(one.sum(axis), other.sum(axis)) for axis in (0, 1)) for one, other in pairs]
+    assert all(same_degrees) if keep == "neuron" else not all(same_degrees)
+    moved = (mask & ~case.kept()).sum() / case.kept().sum()
+    assert 0.1 < moved < 1
+    assert np.array_equal(case.make(run)[1], mask)
+    other_seed = dataclasses.replace(run, seed=1)
+    assert not np.array_equal(case.make(other_seed)[1], mask)
+
+
+# --- replicas -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model", [*TINY_MODELS.values(), Transformer(width=12, head_width=6, hidden=8, biases=True)], ids=str
+)
+def test_a_replica_is_one_unit_in_the_last_place_away(model):
+    run = dataclasses.replace(tiny_run(), model=model)
+    replicas = [dataclasses.replace(run, rounding=i).initial_weights() for i in (1, 2)]
+    weights = run.initial_weights()
+    drawn = weights != 0  # biases start at zero and stay there
+    for replica in replicas:
+        assert replica.dtype == np.float32
+        assert np.array_equal(replica[~drawn], weights[~drawn])
+        # The next numbers of one sign have the next integers as their bits.
+        steps = replica.view(np.int32)[drawn].astype(np.int64) - weights.view(np.int32)[drawn]
+        assert set(steps.tolist()) == {-1, 1}
+        apart = np.abs(replica.astype(float) - weights.astype(float))[drawn]
+        nearest = np.minimum(np.abs(weights[drawn]), np.abs(replica[drawn]))
+        assert np.array_equal(apart, np.spacing(nearest).astype(float))
+        assert 0.4 < (replica > weights)[drawn].mean() < 0.6
+    assert not np.array_equal(*replicas)
+    assert np.array_equal(dataclasses.replace(run, rounding=1).initial_weights(), replicas[0])
+    assert not np.array_equal(dataclasses.replace(run, rounding=1, seed=1).initial_weights(), replicas[0])
+
+
+def test_a_replica_is_a_run_of_its_own_and_a_run_without_is_what_it_was():
+    """Fields that were added later leave the names of all earlier runs alone."""
+    run = tiny_run()
+    assert tiny_run(rounding=0) == run
+    assert len({tiny_run(rounding=i).key for i in range(3)}) == 3
+    assert str(tiny_run(rounding=2)) == "MLP (width 12, hidden 8), Dense on a+b mod 7, seed 0, rounding 2, 230 epochs"
+    assert '"rounding":2' in tiny_run(rounding=2).canonical()
+    keys = {  # as they were before there were replicas, `rewound`, `without` and `first`
+        "3ad69c90925445b57f9e": Dense(),
+        "79b834435df69f0315a3": TICKET,
+        "e9086af5dc7cb2ed9731": Rescaled(ticket=TICKET, norm="l2", over="all"),
+        "deeebd2f1e868399dd7c": Scored(method="random", rate=RATE),
+    }
+    for key, start in keys.items():
+        found = dataclasses.replace(run, start=start)
+        assert found.key == key
+        assert not any(f'"{name}"' in found.canonical() for name in ("rounding", "rewound", "without", "first"))
+
+
+# --- the arms that these are made for -------------------------------------------------------------------------------------
+
+PROFILE = load("paper").model_copy(update={"epochs": 230, "ticket_epoch": EPOCH, "pruning_rate": RATE})
+
+
+@pytest.mark.parametrize(
+    ("arm", "start"),
+    [
+        (Arm("uniform"), lambda t: Edited(of=Dense(), without=SCORING)),
+        (Arm("random-uniform"), lambda t: Scored(method="random", rate=RATE, first=SCORING)),
+        (Arm("l2-uniform"), lambda t: Rescaled(ticket=t, norm="l2", over="matrices", without=SCORING)),
+        (Arm("l1-uniform"), lambda t: Rescaled(ticket=t, norm="l1", over="matrices", without=SCORING)),
+        (Arm("ticket-attention"), lambda t: Edited(of=t, whole=SCORING)),
+        (Arm("shuffled"), lambda t: Shuffled(ticket=t, keep="matrix")),
+        (Arm("shuffled-degrees"), lambda t: Shuffled(ticket=t, keep="neuron")),
+        (Arm("un-rewound"), lambda t: Ticket(base=t.base, epoch=230, rate=RATE, rewound=False)),
+        (Arm("random-rate", 0.9), lambda t: Scored(method="random", rate=0.9)),
+        (Arm("l2-rate", 0.9), lambda t: Rescaled(ticket=dataclasses.replace(t, rate=0.9), norm="l2", over="matrices")),
+        (Arm("l1-rate", 0.9), lambda t: Rescaled(ticket=dataclasses.replace(t, rate=0.9), norm="l1", over="matrices")),
+    ],
+    ids=lambda x: x.label if isinstance(x, Arm) else "",
+)
+@pytest.mark.parametrize("rounding", [0, 1])
+def test_an_arm_differs_from_its_base_in_its_start_alone(arm, start, rounding):
+    base = tiny_run("transformer", rounding=rounding)
+    run = arm.run(base, PROFILE)
+    assert run == dataclasses.replace(base, start=start(Ticket(base=base, epoch=EPOCH, rate=RATE)))
+
+
+def test_the_mask_of_an_unrewound_network_is_of_the_last_epoch():
+    long = tiny_run(epochs=460)  # another budget: the ticket is cut at the same share of it, this one at its end
+    assert Arm("un-rewound").run(long, PROFILE).start.epoch == 460
+    assert Arm("ticket").run(long, PROFILE).start.epoch == 2 * EPOCH
+
+
 # --- DeadNeurons ----------------------------------------------------------------------------------------------------------
 
 NORMS = [0.5, 0.004, 1.0, 0.04, 0.0, 0.3, 0.06, 0.02]  # of the rows of W_in W_E, by hand
@@ -246,8 +487,7 @@ def test_a_dead_neuron_is_dead_relative_to_the_largest(dead):
 
 # --- what is refused ------------------------------------------------------------------------------------------------------
 
-BASE = tiny_run()
-TICKET = Ticket(base=BASE, epoch=EPOCH, rate=RATE)
+WEIGHTS = BASE.initial_weights()
 RATE_RULE = "it must be at least 0 and below 1"
 ONE_LAYER = "dead neurons are those of an MLP with one hidden layer, not of "
 
@@ -294,6 +534,25 @@ ONE_LAYER = "dead neurons are those of an MLP with one hidden layer, not of "
             )
             for model in (TINY_MODELS["transformer"], MLP(width=12, hidden=8, hidden_layers=2))
         ),
+        *(
+            (
+                lambda keep=keep: Shuffled(ticket=TICKET, keep=keep),
+                f"keep is {keep!r}; it must be one of count, matrix, neuron",
+            )
+            for keep in ("layer", None)
+        ),
+        *(
+            (
+                lambda start=start: dataclasses.replace(BASE, start=start).start.make(BASE, lambda run, epoch: WEIGHTS),
+                f"there is no matrix 'W_Q'; the matrices of {BASE.model} are W_E, W_in, W_out, W_U",
+            )
+            for start in (
+                Edited(of=Dense(), without=SCORING),
+                Edited(of=TICKET, whole=SCORING),
+                Scored(method="random", rate=RATE, first=SCORING),
+                Rescaled(ticket=TICKET, norm="l2", over="all", without=SCORING),
+            )
+        ),
         (lambda: tiny_run(epochs=0), "epochs is 0; it must be at least 1"),
     ],
 )
@@ -317,10 +576,18 @@ def test_every_setting_of_every_start_is_part_of_what_a_run_is():
         Scored(method="synflow", rate=RATE, trained=TICKET),
         Scored(method="synflow", rate=RATE, trained=dataclasses.replace(TICKET, epoch=149)),
         *(DeadNeurons(ticket=TICKET, revive=revive, threshold=t) for revive in (True, False) for t in (0.05, 0.2)),
+        dataclasses.replace(TICKET, rewound=False),
+        Scored(method="random", rate=RATE, first=SCORING),
+        Scored(method="random", rate=RATE, first=SCORING[:1]),
+        Rescaled(ticket=TICKET, norm="l1", over="all", without=SCORING),
+        *(Edited(of=of, without=SCORING) for of in (Dense(), TICKET)),
+        Edited(of=TICKET, whole=SCORING),
+        *(Shuffled(ticket=TICKET, keep=keep) for keep in ("matrix", "neuron")),
     ]
     starts += [Redense(ticket=dataclasses.replace(TICKET, rate=0.5))]
     runs = [dataclasses.replace(BASE, start=start) for start in starts]
     runs += [dataclasses.replace(BASE, optimizer=AdamW(decay_until=x)) for x in (0.9, 0.99)]
+    runs += [dataclasses.replace(BASE, rounding=i) for i in (1, 2)]
     assert len({run.key for run in runs}) == len({str(run) for run in runs}) == len(set(runs)) == len(runs)
 
 

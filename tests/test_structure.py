@@ -142,7 +142,7 @@ def test_trading_edges_reaches_every_matrix_alike():
     rng = np.random.default_rng(0)
     for _ in range(1_200):
         part = np.array([[1, 1, 0, 0], [0, 0, 1, 1]], bool)
-        structure._trade(part, rng)
+        pruning._trade(part, rng)
         assert part.sum(1).tolist() == [2, 2] and part.sum(0).tolist() == [1, 1, 1, 1]
         found[part.tobytes()] = found.get(part.tobytes(), 0) + 1
     assert len(found) == 6

@@ -1,7 +1,8 @@
 """A chapter of the book: its parameters, its comparisons, and what every chapter shows of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -10,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.book import figures, tables
-from lib.claims.judging import Judgement, judgements
+from lib.claims.judging import Judgement, judgements, sensitivity
 from lib.experiments import parameters as parameter_sets
-from lib.experiments.chapters import until_known, wanted
+from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, until_known, wanted
 from lib.experiments.comparison import Comparison, compare
 from lib.experiments.images import with_images_at_hand
-from lib.experiments.parameters import Parameters
+from lib.experiments.parameters import RECORDED, Parameters
 from lib.records.plan import obtain
 from lib.records.store import Store
 
@@ -82,7 +83,7 @@ class Chapter:
                 ax.set_ylabel("")
         if legend:
             self.legend(figure, legend)
-        self.sign(figure)
+        self.sign(figure, shown)
 
     @staticmethod
     def legend(figure: Figure, columns: int) -> None:
@@ -92,9 +93,21 @@ class Chapter:
         unique = {label: unique[label] for _, label in pairs}
         figure.legend(unique.values(), unique.keys(), loc="outside upper center", ncols=columns, fontsize=10)
 
-    def sign(self, figure: Figure) -> None:
-        """Writes profile, data and seeds at the figure's foot."""
-        figures.sign(figure, self.parameters, self.data)
+    def sign(self, figure: Figure, shown: Iterable[Comparison] | None = None) -> None:
+        """Writes profile, data and the seeds of the comparisons that are shown, all unless told, at the figure's foot."""
+        figures.sign(figure, self.parameters, tables.seeds_of(self if shown is None else shown), self.data)
+
+    def recorded_seeds(self) -> pd.DataFrame:
+        """How many confirmatory seeds of every chapter and setting are recorded, and how many are to be."""
+        find, rows = cache(Store().load), []
+        for name, chapter in CHAPTERS.items():
+            of = wanted(self.parameters.model_copy(update={"seeds": RECORDED}), [name], find)
+            for setting, arms in of.by_arm[name].items():
+                seeds = {run.task.seed for runs in arms.values() for run in runs} & set(CONFIRMATORY)
+                rows.append(
+                    {"chapter": name, "setting": setting, "recorded": len(seeds), "to be": chapter.confirmatory}
+                )
+        return pd.DataFrame(rows)
 
     # --- tables and ends ------------------------------------------------------------------------------------------
 
@@ -116,8 +129,29 @@ class Chapter:
         return HTML(tables.table(tables.summary(shown)) + by_seed)
 
     def verdicts(self) -> HTML:
-        """The verdict on every claim of the chapter, with its numbers."""
-        return HTML("".join(map(tables.verdict, self.judgements)))
+        """The verdict on every claim of the chapter, with its numbers, when its rule was written, and what it depends on."""
+        return HTML("".join(tables.verdict(one, self._notes(one)) for one in self.judgements))
+
+    def _notes(self, judgement: Judgement) -> list[str]:
+        records = [record for arm in self[judgement.judged.setting].arms.values() for record in arm]
+        when = tables.settled(judgement.claim, [record.provenance["recorded"] for record in records])
+        return [when if self.parameters.is_paper else "", tables.depends(self._levels(judgement))]
+
+    def _levels(self, judgement: Judgement) -> pd.DataFrame:
+        return sensitivity(judgement, self[judgement.judged.setting])
+
+    def sensitivity(self) -> None:
+        """A figure of every verdict that could depend on its level: estimate, interval and outcome at each."""
+        found = [(one, self._levels(one)) for one in self.judgements]
+        shown = [(one, levels) for one, levels in found if len(levels) > 1] or found
+        columns = min(len(shown), 3)
+        figure, axes = figures.panels(-(-len(shown) // columns), columns, height=2.9)
+        for ax, (judgement, levels) in zip(axes.flat, shown, strict=False):
+            figures.levels(ax, judgement, levels)
+        for ax in axes.flat[len(shown) :]:
+            ax.set_axis_off()
+        self.legend(figure, 3)
+        self.sign(figure)
 
     def close(self, metrics: Sequence[str] = ("test_accuracy",), every: int = 5, **frames: pd.DataFrame) -> HTML:
         """The data as files, the command that runs the chapter anew, and where the records come from.

@@ -5,16 +5,20 @@ T evaluations.
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
+from lib.analysis.survival import kaplan_meier
+from lib.claims.judging import Judgement
 from lib.experiments.arms import Arm, arm
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
@@ -57,11 +61,10 @@ def panels(rows: int, columns: int, *, height: float = 3.2, **kwargs: object) ->
     )
 
 
-def sign(figure: Figure, parameters: Parameters, data: str | None = None) -> None:
-    """Writes profile, data and seeds at the figure's foot; data: p of the modular tasks unless told."""
-    seeds = ", ".join(map(str, parameters.seeds))
+def sign(figure: Figure, parameters: Parameters, seeds: str, data: str | None = None) -> None:
+    """Writes profile, data and the seeds that are drawn at the figure's foot; data: p of the modular tasks unless told."""
     small = "" if parameters.is_paper else " (not the paper's scale)"
-    text = f"{parameters.label}{small}, {data or f'p = {parameters.prime}'}, seeds {seeds}"
+    text = f"{parameters.label}{small}, {data or f'p = {parameters.prime}'}, {seeds}"
     figure.supxlabel(text, fontsize=9, color="0.35", x=0.99, ha="right")
 
 
@@ -225,6 +228,65 @@ def ends_by_value(axes: Axes, comparison: Comparison, name: str, x: str) -> None
         axes.scatter(np.full(len(row), value), row, color=[shade(value, max(members))], s=18, zorder=3)
     axes.set_ylim(-0.03, 1.05)
     label(axes, comparison.label, "test accuracy at the end", x=x)
+
+
+def replicas(axes: Axes, comparisons: Sequence[Comparison], arms: Sequence[object]) -> None:
+    """t_gen of runs that differ by rounding alone: a column for each seed, a line from the earliest to the latest of an arm."""
+    seeds, top = comparisons[0].seeds, comparisons[0].budget * 1.6
+    for i, where in enumerate(arms):
+        rows = _heights((comparison.t_gen(where) for comparison in comparisons), top).T  # [S, K]
+        places = np.arange(len(seeds)) + 0.2 * (i - (len(arms) - 1) / 2)
+        axes.vlines(places, rows.min(1), rows.max(1), color=arm(where).colour, linewidth=1)
+        for place, row in zip(places, rows, strict=True):
+            _marks(axes, place, row, top, arm(where).colour, s=24, zorder=3)
+        axes.plot([], [], "o-", color=arm(where).colour, label=arm(where).label)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(seeds)), list(map(str, seeds)))
+    if any(t is None for comparison in comparisons for where in arms for t in comparison.t_gen(where)):
+        _budget(axes, comparisons[0].budget, top)
+    axes.legend(fontsize=9)
+    label(axes, comparisons[0].label, "t_gen (epochs)", x="seed")
+
+
+def generalized(axes: Axes, comparison: Comparison, *, arms: Sequence[object] | None = None) -> None:
+    """Kaplan-Meier curves: the share of seeds of each arm that have generalized, with a pointwise 95% band."""
+    for where in arms or comparison.arms:
+        one, found = arm(where), kaplan_meier(comparison.t_gen(where), comparison.budget)
+        epochs = np.concatenate(
+            [[comparison.epochs[1]], np.maximum(found.epochs, comparison.epochs[1]), [comparison.budget]]
+        )
+        share, low, high = (np.concatenate([[0.0], x, x[-1:]]) for x in found[1:])
+        axes.step(epochs, share, where="post", color=one.colour, label=one.label)
+        axes.fill_between(epochs, low, high, step="post", color=one.colour, alpha=0.12, linewidth=0)
+    axes.set_ylim(-0.03, 1.05)
+    label(axes, comparison.label, "generalized (share of seeds)")
+    logarithmic_epochs(axes, comparison.epochs)
+
+
+OUTCOMES = {"replicated": "#2E7D32", "refuted": "#C62828", "inconclusive": "#8D6E00"}
+
+
+def levels(axes: Axes, judgement: Judgement, found: pd.DataFrame) -> None:
+    """A verdict at other levels (`judging.sensitivity`): estimates and intervals, coloured by outcome."""
+    units = found["unit"].unique()
+    for outcome, rows in found.groupby("outcome", sort=False):
+        low, high = (rows[end].astype(float) for end in ("low", "high"))
+        middle = rows["estimate"].astype(float)
+        axes.hlines(rows.index, low.fillna(middle), high.fillna(middle), color=OUTCOMES[outcome], linewidth=2)
+        axes.scatter(middle, rows.index, color=OUTCOMES[outcome], s=26, zorder=3, label=outcome)
+    axes.set_yticks(found.index, found["level"])
+    axes.invert_yaxis()
+    if len(units) == 1 and units[0] == "times":
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    label(
+        axes,
+        f"{judgement.claim.id}, {judgement.judged.label}",
+        "",
+        x=" or ".join(str(unit or "value") for unit in units),
+    )
 
 
 def small_multiples(axes: Axes, table: np.ndarray, where: Arm, title: str, columns: int = 8) -> None:

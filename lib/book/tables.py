@@ -11,7 +11,8 @@ import pandas as pd
 
 from lib.analysis import times
 from lib.claims.claims import Claim, Question
-from lib.claims.judging import Judgement, Verdict, result_text
+from lib.claims.criteria import fingerprint, load_edition
+from lib.claims.judging import Judgement, Verdict
 from lib.claims.judging import scorecard as scorecard_frame
 from lib.claims.statistics import MIN_SEEDS, between
 from lib.experiments.chapters import CHAPTERS
@@ -44,11 +45,39 @@ def ends(comparisons: Comparisons) -> pd.DataFrame:
         tau = comparison.tau
         for one, records in comparison.arms.items():
             for record in records:
-                head = {"setting": comparison.name, "arm": one.name, "value": one.value, "seed": record.seed, "tau": tau}
+                head = {
+                    "setting": comparison.name,
+                    "arm": one.name,
+                    "value": one.value,
+                    "seed": record.seed,
+                    "tau": tau,
+                }
                 fitted, t_gen = times.fitting_epoch(record, tau), times.generalization_epoch(record, tau)
                 last = {f"final_{name}": record.metrics[name][-1] for name in METRICS}
                 rows.append({**head, "epoch_fitted": fitted, "t_gen": t_gen, **last})
     return pd.DataFrame(rows).astype({"epoch_fitted": "Int64", "t_gen": "Int64"})
+
+
+def seeds_text(seeds: Iterable[int]) -> str:
+    """Seeds in short: "seeds 0–4, 7"."""
+    runs: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    parts = [f"{a}" if a == b else f"{a}, {b}" if b == a + 1 else f"{a}–{b}" for a, b in runs]
+    return f"seed{'s' if len(set(seeds)) > 1 else ''} {', '.join(parts)}"
+
+
+def seeds_of(comparisons: Iterable[Comparison]) -> str:
+    """The seeds of comparisons in short, by setting where they differ."""
+    by_seeds: dict[str, list[str]] = {}
+    for comparison in comparisons:
+        by_seeds.setdefault(seeds_text(comparison.seeds), []).append(comparison.label)
+    if len(by_seeds) == 1:
+        return next(iter(by_seeds))
+    return "; ".join(f"{seeds} ({', '.join(labels)})" for seeds, labels in by_seeds.items())
 
 
 def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
@@ -177,8 +206,33 @@ def folded(summary: str, content: str) -> str:
     return f"<details><summary>{html.escape(summary)}</summary>{content}</details>"
 
 
+def settled(claim: Claim, recorded: Sequence[str]) -> str:
+    """When a claim's rule was written, and when the runs were made that it is judged on: their times in ISO 8601, UTC."""
+    edition = load_edition()
+    rule = edition.claims.get(claim.id)
+    if rule is None or rule.fingerprint != fingerprint(claim):
+        return "This criterion is in no edition yet: it may change before its runs."
+    first, last = min(recorded)[:10], max(recorded)[:10]
+    made = first if first == last else f"{first} to {last}"
+    when = f"{edition.settled:%Y-%m-%dT%H:%M:%SZ}"
+    order = "after" if min(recorded) > when else "before" if max(recorded) < when else "partly before"
+    return (
+        f"The criterion was settled on {edition.settled:%Y-%m-%d} ({edition.tag}, commit {edition.commit[:8]}) with the runs of "
+        f"seeds 0 to 4 known; its first form was written {rule.first_written}. The runs shown were made {order} that ({made})."
+    )
+
+
+def depends(levels: pd.DataFrame) -> str:
+    """How an outcome depends on its level, from `judging.sensitivity`; "" where it does not."""
+    if levels["outcome"].nunique() < 2:
+        return ""
+    outcomes = levels[1:].groupby("outcome", sort=False)["level"].agg(", ".join)
+    return "The outcome depends on the level: " + "; ".join(f"{one} at {at}" for one, at in outcomes.items()) + "."
+
+
 def part_rows(judgement: Judgement) -> pd.DataFrame:
-    """One row a part: what was measured, median or share, interval, rule, outcome."""
+    """One row a part: what was measured, median or share, interval, for ratios of times the geometric mean by a model of log
+    time with censoring, rule, outcome."""
     rows = []
     for one in judgement.parts:
         share = one.unit == "share of seeds"
@@ -189,6 +243,9 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
                 "share of seeds" if share else "median": between(*numbers),
                 "unit": "" if share else one.unit,
                 "95% interval": between(*one.interval),
+                "geometric mean": ""
+                if one.modelled is None
+                else f"{one.modelled[0]:.3g} ({between(*one.modelled[1:])})",
                 "open seeds": one.open_seeds,
                 "rule": str(one.part.rule),
                 "outcome": one.outcome,
@@ -197,8 +254,8 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
-def verdict(judgement: Judgement) -> str:
-    """A claim, its criterion and its verdict in a box, with the numbers of each seed folded below."""
+def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
+    """A claim, its criterion and its verdict in a box, with notes, and the numbers of each seed folded below."""
     claim, found = judgement.claim, judgement.verdict
     text = (
         f'<div class="verdict"><p><strong>{claim.id}</strong> ({html.escape(claim.source)}), '
@@ -214,19 +271,35 @@ def verdict(judgement: Judgement) -> str:
     by_seed = "".join(f"<p>{html.escape(one.words)}</p>{table(one.table)}" for one in judgement.parts)
     return (
         f"{text}{table(part_rows(judgement))}<p>Generalized: test accuracy {generalized}. Profile: "
-        f"{html.escape(found.profile)}; seeds: {seeds}.{few}</p>{folded('Seed by seed', by_seed)}</div>"
+        f"{html.escape(found.profile)}; seeds: {seeds}.{few}</p>{''.join(f'<p>{html.escape(note)}</p>' for note in notes if note)}"
+        f"{folded('Seed by seed', by_seed)}</div>"
     )
 
 
-def scorecard(entries: Iterable[Claim | Question], verdicts: Iterable[Verdict]) -> str:
-    """The table of all claims and questions with their verdicts, as HTML."""
+def scorecard(
+    entries: Iterable[Claim | Question], verdicts: Iterable[Verdict], *robust: Mapping[tuple[str, str], str]
+) -> str:
+    """The table of all claims and questions with their verdicts, as HTML; robust: `levels` and `stable` of the frame."""
     rows = []
-    for row in scorecard_frame(entries, verdicts).itertuples():
+    for row in scorecard_frame(entries, verdicts, *robust).itertuples():
         chapter = f'<a href="{row.chapter}.html">{row.chapter}</a>' if row.chapter in CHAPTERS else row.chapter
         texts = (html.escape(text) for text in (row.title, row.source, row.system))
-        cells = [row.id, *texts, badge(row.verdict), html.escape(row.result), chapter]
+        cells = [row.id, *texts, badge(row.verdict), html.escape(row.result), row.levels, row.stable, chapter]
         rows.append(f'<tr title="{html.escape(row.claim)}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{name}</th>" for name in ("", "claim", "source", "setting", "verdict", "estimate", "chapter"))
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in (
+            "",
+            "claim",
+            "source",
+            "setting",
+            "verdict",
+            "estimate",
+            "same at other levels",
+            "stable",
+            "chapter",
+        )
+    )
     return (
         f'<div class="wide-table" tabindex="0"><table class="dataframe scorecard"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -253,7 +326,7 @@ def provenance(comparisons: Comparisons, parameters: Parameters) -> str:
 
     made = {
         "profile": parameters.label,
-        "seeds": ", ".join(map(str, parameters.seeds)),
+        "seeds": seeds_of(comparisons),
         "epochs": f"{parameters.epochs:,}",
         "masks": f"epoch {parameters.ticket_epoch:,}, pruning rate {parameters.pruning_rate:g}, unless told otherwise",
         "recorded": distinct("recorded", 10),

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
+from lib.analysis.survival import Ratio, paired_ratio
 from lib.analysis.times import NoRecords
 from lib.claims.claims import Claim, ClaimsError, Judged, Part, Question, first_error, load_claims
 from lib.claims.measures import MEASURES
@@ -68,6 +69,11 @@ class JudgedPart:
     def open_seeds(self) -> int:
         """Seeds of which only bounds are known."""
         return sum(low < high for low, high in zip(self.low, self.high, strict=True))
+
+    @property
+    def modelled(self) -> Ratio | None:
+        """The geometric mean by a model of log time with censoring, of ratios of times alone."""
+        return paired_ratio(self.low, self.high) if self.unit == "times" else None
 
 
 @dataclass(frozen=True)
@@ -181,12 +187,13 @@ OF_BEST = 0.95  # the same, as a share of the best of the seed's own base
 def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
     """A claim judged at other levels of what counts as generalized, and at the other values that its parts `vary`.
 
-    Columns: level, estimate, low, high, outcome; one row alone where nothing depends on a level.
+    Columns: level, estimate, low, high, unit, outcome; one row alone where nothing depends on a level.
     """
     claim, judged = judgement.claim, judgement.judged
     variants: list[tuple[str, Claim, Comparison]] = [("as judged", claim, comparison)]
-    variants += [(f"τ = {level:g}", claim, dataclasses.replace(comparison, level=level)) for level in LEVELS]
-    variants.append((f"τ = {OF_BEST:g} of base's best", claim, dataclasses.replace(comparison, of_best=OF_BEST)))
+    if any(MEASURES[part.measure].by_level for part in claim.parts):
+        variants += [(f"τ = {level:g}", claim, dataclasses.replace(comparison, level=level)) for level in LEVELS]
+        variants.append((f"{OF_BEST:g} of base's best", claim, dataclasses.replace(comparison, of_best=OF_BEST)))
     for place, part in enumerate(claim.parts):
         for name, values in part.vary.items():
             for value in values:
@@ -202,6 +209,7 @@ def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
                 "estimate": verdict.estimate,
                 "low": verdict.low,
                 "high": verdict.high,
+                "unit": verdict.unit,
                 "outcome": verdict.verdict,
             }
         )
@@ -241,29 +249,49 @@ def evidence(comparison: Comparison, parameters: Parameters) -> str:
     return f"{parameters.label}, exploratory" if exploratory else parameters.label
 
 
-def verdicts(parameters: Parameters, find: Find, versions: Versions) -> list[Verdict]:
-    """A verdict for every claim and system, from what is recorded; nothing is trained, the rest is "not run"."""
-    find, versions, claims, found = cache(find), cache(versions), load_claims(), {}  # chapters share bases and tickets
-    profile = parameters.label
+def all_judgements(
+    parameters: Parameters, find: Find, versions: Versions, claims: Sequence[Claim | Question]
+) -> Iterator[tuple[Judgement, Comparison]]:
+    """Every judgement that there are records for, with what it was made on; nothing is trained."""
+    find, versions = cache(find), cache(versions)  # chapters share bases and tickets
     for chapter in CHAPTERS:
         of = wanted(parameters, [chapter], find)
         comparisons = compare(of.by_arm[chapter], of.complete(versions))
         for judgement in judgements(chapter, comparisons, parameters, claims):
-            found[judgement.verdict.id, judgement.verdict.system] = judgement.verdict
+            yield judgement, comparisons[judgement.judged.setting]
+
+
+def verdicts(parameters: Parameters, find: Find, versions: Versions) -> list[Verdict]:
+    """A verdict for every claim and system, from what is recorded; nothing is trained, the rest is "not run"."""
+    claims = load_claims()
+    found = (judgement.verdict for judgement, _ in all_judgements(parameters, find, versions, claims))
+    return complete(found, claims, parameters.label)
+
+
+def complete(found: Iterable[Verdict], claims: Iterable[Claim | Question], profile: str) -> list[Verdict]:
+    """Verdicts in the order of claims.yml, "not run" where one is missing."""
+    by_system = {(verdict.id, verdict.system): verdict for verdict in found}
     return [
-        found.get((claim.id, judged.system)) or not_run(claim, judged, profile).verdict
+        by_system.get((claim.id, judged.system)) or not_run(claim, judged, profile).verdict
         for claim in claims
         if isinstance(claim, Claim)
         for judged in claim.judged
     ]
 
 
-def scorecard(claims: Iterable[Claim | Question], verdicts: Iterable[Verdict]) -> pd.DataFrame:
+def scorecard(
+    claims: Iterable[Claim | Question],
+    verdicts: Iterable[Verdict],
+    levels: Mapping[tuple[str, str], str] | None = None,
+    stable: Mapping[tuple[str, str], str] | None = None,
+) -> pd.DataFrame:
     """One row a claim and system in the order of claims.yml, "not run" without a verdict; questions are "open".
 
-    Columns: id, title, claim, source, chapter, system (in words), verdict, result (text). Raises ClaimsError for a verdict
-    on what the claims do not have, and for two on the same.
+    levels, stable: by claim and system, whether the outcome is the same at other levels of what counts as generalized, and
+    on replicas that differ by rounding. Columns: id, title, claim, source, chapter, system (in words), verdict, result (text),
+    levels, stable. Raises ClaimsError for a verdict on what the claims do not have, and for two on the same.
     """
+    more = {"levels": levels or {}, "stable": stable or {}}
     found: dict[tuple[str, str], Verdict] = {}
     for verdict in verdicts:
         key = verdict.id, verdict.system
@@ -274,11 +302,13 @@ def scorecard(claims: Iterable[Claim | Question], verdicts: Iterable[Verdict]) -
     for entry in claims:
         head = entry.model_dump(include={"id", "title", "source", "chapter"})
         if isinstance(entry, Question):
-            rows.append({**head, "claim": entry.question, "system": "", "verdict": "open", "result": ""})
+            said = {"verdict": "open", "result": "", **dict.fromkeys(more, "")}
+            rows.append({**head, "claim": entry.question, "system": "", **said})
             continue
         for judged in entry.judged:
             verdict = found.pop((entry.id, judged.system), None) or not_run(entry, judged, "").verdict
             said = {"verdict": verdict.verdict, "result": result_text(verdict)}
+            said |= {name: texts.get((entry.id, judged.system), "") for name, texts in more.items()}
             chapter = {"chapter": judged.chapter or entry.chapter}
             rows.append({**head, **chapter, "claim": entry.claim, "system": judged.label, **said})
     if found:

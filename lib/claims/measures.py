@@ -248,25 +248,33 @@ MOMENTS: dict[str, Callable[[OneSeed, Record], int | None]] = {
 }
 
 
+def probes_of(record: Record) -> Mapping[str, np.ndarray]:
+    """What was kept of a record's weights. Raises NoRecords where nothing was."""
+    if record.probes is None:
+        raise NoRecords(f"seed {record.seed}: nothing is recorded of the weights")
+    return record.probes
+
+
 def top_share(seed: OneSeed, side: str, moment: str, arm: ArmName = "base") -> Found:
     """Share of spectral power in a neuron's top frequency, median over live neurons, on a side at a moment (MOMENTS).
 
     Open where the base never generalizes and the moment depends on it.
     """
     record = seed[arm]
-    epoch = MOMENTS[moment](seed, record)
+    probes, epoch = probes_of(record), MOMENTS[moment](seed, record)
     if epoch is None:
         return Found(0.0, 1.0, {"at epoch": None})
-    at = np.searchsorted(record.probes["epochs"], epoch)
-    return known(float(fourier.median_share(record.probes[side][at])), **{"at epoch": epoch})
+    at = np.searchsorted(probes["epochs"], epoch)
+    return known(float(fourier.median_share(probes[side][at])), **{"at epoch": epoch})
 
 
 def entropy_falls(seed: OneSeed, side: str) -> Found:
     """Epoch by which the base's entropy is half-way from its start down to its last value, over the epoch by which the
     ticket's is half-way from its own start down to the same value (C25)."""
     records = seed["base"], seed["ticket"]
-    epochs = records[0].probes["epochs"]
-    curves = [fourier.frequency_entropy(record.probes[side]) for record in records]
+    probes = [probes_of(record) for record in records]
+    epochs = probes[0]["epochs"]
+    curves = [fourier.frequency_entropy(one[side]) for one in probes]
     last = curves[0][-1]
     half = [fourier.half_way_epoch(epochs, curve, last) for curve in curves]
     if curves[0][0] > last:
@@ -290,17 +298,22 @@ def _correlation(function: Callable[..., object], x: Sequence[float], y: Sequenc
     return Found(-1.0, 1.0, {"correlation": value}) if np.isnan(value) else known(value)
 
 
+def at_cuts(seed: OneSeed) -> dict[float, Record]:
+    """The tickets of a grid of epochs, by the epoch at which each was cut. Raises NoRecords without them, or their masks."""
+    found = seed.family("epoch")
+    if not found or any(record.mask is None for record in found.values()):
+        raise NoRecords(f"seed {seed.seed}: there are no masks of family epoch")
+    return found
+
+
 def cuts(seed: OneSeed) -> np.ndarray:
     """The epochs at which tickets were cut [T]."""
-    found = seed.family("epoch")
-    if not found:
-        raise NoRecords("there are no records of family epoch")
-    return np.array(list(found))
+    return np.array(list(at_cuts(seed)))
 
 
 def distances(seed: OneSeed) -> np.ndarray:
     """Jaccard distance of every two masks of the cuts [T, T]."""
-    return structure.jaccard_distances([record.mask for record in seed.family("epoch").values()])
+    return structure.jaccard_distances([record.mask for record in at_cuts(seed).values()])
 
 
 def accuracy_at_cuts(seed: OneSeed) -> np.ndarray:
@@ -346,7 +359,7 @@ def graph_difference(seed: OneSeed, of: str, other: str) -> Found:
     at every node of every matrix. Open unless the base generalizes after the first cut and before the ticket's.
     """
     ticket, t_gen = seed["ticket"], seed.t_gen("base")
-    first, memorizing = next(iter(seed.family("epoch").items()))
+    first, memorizing = next(iter(at_cuts(seed).items()))
     masks = [ticket.mask, memorizing.mask]
     if other != "memorization":
         masks[1] = pruning.random_mask_like(ticket.run, ticket.mask, NULLS[other], ticket.run.seed)
@@ -365,13 +378,14 @@ class Measure:
     take: Callable[..., Found]
     words: str  # as in "the median <words> is 3" or "<words> holds on 3 seeds"
     unit: str = ""
+    by_level: bool = False  # whether it depends on what counts as generalized, and not only on when
 
 
 MEASURES: dict[str, Measure] = {
-    "speed_up": Measure(speed_up, "speed-up of {faster} over {slower}", "times"),
-    "comes_later": Measure(comes_later, "that {later_ones} generalize later"),
-    "norm_stages": Measure(norm_stages, "an early peak of both norms and a fall by t_gen"),
-    "norm_drift": Measure(norm_drift, "drift of the norms once generalized", "%"),
+    "speed_up": Measure(speed_up, "speed-up of {faster} over {slower}", "times", by_level=True),
+    "comes_later": Measure(comes_later, "that {later_ones} generalize later", by_level=True),
+    "norm_stages": Measure(norm_stages, "an early peak of both norms and a fall by t_gen", by_level=True),
+    "norm_drift": Measure(norm_drift, "drift of the norms once generalized", "%", by_level=True),
     "reaches": Measure(reaches, "that {arm} reaches {of_best} of the base's best"),
     "final_accuracy": Measure(final_accuracy, "test accuracy at the end, {arm}"),
     "accuracy_gap": Measure(accuracy_gap, "test accuracy at the end, {faster} minus {slower}"),
@@ -382,7 +396,7 @@ MEASURES: dict[str, Measure] = {
     "none_full": Measure(none_full, "that no rate generalizes fully"),
     "accuracy_rises": Measure(accuracy_rises, "rank correlation of test accuracy with the ticket's epoch"),
     "has_dead_neurons": Measure(has_dead_neurons, "at least one dead neuron"),
-    "dead_speed_up": Measure(dead_speed_up, "speed-up of {faster} over {slower}", "times"),
+    "dead_speed_up": Measure(dead_speed_up, "speed-up of {faster} over {slower}", "times", by_level=True),
     "top_share": Measure(top_share, "share of power in the top frequency, {side}, {moment}, {arm}"),
     "entropy_falls": Measure(entropy_falls, "ratio of half-way epochs, base over ticket, {side}", "times"),
     "distance_grows_with_gap": Measure(

@@ -116,7 +116,9 @@ CHAPTERS: dict[str, Chapter] = {
     "main-results": Chapter(
         lambda parameters: {"mlp": with_pair("new-weights"), "transformer": with_pair("new-weights", "uniform")}
     ),
-    "attention": Chapter(lambda parameters: dict.fromkeys(ATTENTION_IN, ATTENTION), confirmatory=LEAST),
+    "attention": Chapter(
+        lambda parameters: dict.fromkeys(ATTENTION_IN, ATTENTION), masked=("transformer",), confirmatory=LEAST
+    ),
     "ticket-epochs": Chapter(by_epoch, confirmatory=LEAST),
     "pruning-rate": Chapter(both(*PAIR, *family("rate", RATES)), confirmatory=LEAST),
     "weight-norm": Chapter(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,6 +73,11 @@ class Comparison:
         if self.of_best is None:
             return [self.tau] * len(self.seeds)
         return [self.of_best * float(series(record).max()) for record in self["base"]]
+
+    def of_seeds(self, seeds: Iterable[int]) -> "Comparison":
+        """The same of some of its seeds alone."""
+        chosen = [i for i, seed in enumerate(self.seeds) if seed in set(seeds)]
+        return dataclasses.replace(self, arms={one: [records[i] for i in chosen] for one, records in self.arms.items()})
 
     @property
     def seeds(self) -> list[int]:

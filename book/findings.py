@@ -1,0 +1,163 @@
+# ---
+# jupyter:
+#   jupytext:
+#     default_lexer: ipython3
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What else we found
+#
+# Four things that the records say and no claim asks for. No rule was fixed for any of them before it was seen on seeds 0 to 4, so all
+# are exploratory; where a table is of other seeds, it shows whether what was seen there comes back on new ones.
+
+# %% tags=["parameters", "remove-input"]
+profile = "paper"
+seeds = "recorded"
+prime = 67
+train_fraction = 0.4
+epochs = 30000
+ticket_epoch = 28000
+pruning_rate = 0.6
+device = "cpu"
+
+# %% tags=["hide-input"]
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy.stats import binom
+
+from lib.analysis import fourier
+from lib.analysis.structure import jaccard_distances
+from lib.analysis.times import final, series
+from lib.book import figures, tables
+from lib.book.chapter import Chapter
+from lib.claims.statistics import median_interval, share_interval
+from lib.experiments.arms import Arm
+from lib.experiments.chapters import AFTER_TRAINING, BEFORE_TRAINING
+
+architectures, representations, scores, main = (
+    Chapter.open("findings", globals(), of=of) for of in ("architectures", "representations", "pruning-at-init", "main-results")
+)
+
+
+def spread(values):
+    """Median over seeds and its interval."""
+    middle, low, high = median_interval(values, values)
+    return {"median": middle, "interval": f"{low:.3g} to {high:.3g}" if low is not None else "too few seeds"}
+
+
+# %% [markdown]
+# ## Masks know before the network does
+#
+# A ticket can be good although its base is not. The base below has not generalized at the epoch at which the mask is cut, and the ticket of this
+# mask generalizes all the same: the largest weights already mark the sparse network that the dense one has not settled on.
+
+# %% mystnb={"figure": {"caption": "Test accuracy of the base at the epoch at which the mask is cut, and the best test accuracy that the ticket of this mask reaches, one mark a seed. Marks in the upper left are tickets that generalize and whose base had not.", "name": "fig-findings-masks"}, "image": {"alt": "A scatter plot for each architecture with the base's test accuracy at the cut on the horizontal axis and the best test accuracy of its ticket on the vertical axis."}} tags=["hide-input"]
+cuts = []
+for comparison in architectures:
+    for base, ticket in zip(comparison["base"], comparison["ticket"], strict=True):
+        at = np.searchsorted(base.epochs, ticket.run.start.epoch, side="right") - 1
+        cuts.append({"setting": comparison.label, "seed": base.seed, "base at the cut": series(base)[at], "ticket at its best": series(ticket).max(), "τ": comparison.tau})
+cuts = pd.DataFrame(cuts)
+names = list(dict.fromkeys(cuts["setting"]))
+figure, axes = figures.panels(1, len(names), height=3.4, sharey=True)
+for ax, name in zip(axes[0], names, strict=True):
+    found = cuts[cuts["setting"] == name]
+    ax.scatter(found["base at the cut"], found["ticket at its best"], color=Arm("ticket").colour)
+    ax.axhline(found["τ"].iloc[0], color="0.4", linewidth=0.8, linestyle="--")
+    ax.axvline(found["τ"].iloc[0], color="0.4", linewidth=0.8, linestyle="--")
+    ax.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.05))
+    figures.label(ax, name, "ticket, best test accuracy" if ax is axes[0, 0] else "", x="base, test accuracy at the cut")
+architectures.sign(figure)
+
+# %% tags=["hide-input"]
+rows = []
+for name, found in cuts.groupby("setting", sort=False):
+    early = found[found["base at the cut"] < found["τ"]]
+    works = int((early["ticket at its best"] >= early["τ"]).sum())
+    low, high = share_interval(works, 0, len(early)) if len(early) else (np.nan, np.nan)
+    rows.append({"setting": name, "seeds": len(found), "base not generalized at the cut": len(early), "of these, ticket generalizes": works, "share, 95% interval": f"{low:.2f} to {high:.2f}" if len(early) else "–"})
+architectures.table(pd.DataFrame(rows))
+
+# %% [markdown]
+# ## A ticket's neurons are tuned before training
+#
+# A hidden neuron of the MLP reads each token through a row of $W_{in} W_E$. After training that row is a wave of one frequency
+# ({doc}`representations`). In a ticket, the strongest frequency of the masked row *before* training is already the one that it ends with, for most
+# neurons. In the dense base it is not, beyond chance: one in as many as there are frequencies.
+
+# %% tags=["hide-input"]
+mlp = representations["mlp"]
+rows = []
+for name in ("base", "ticket"):
+    kept = []
+    for record in mlp[name]:
+        first, last = (record.probes["inputs"][i].astype(float) for i in (0, -1))
+        alive = fourier.live(last)
+        kept.append(((fourier.top_frequency(first)[0] == fourier.top_frequency(last)[0])[alive].sum(), alive.sum()))
+    same, live = np.array(kept).T
+    half = mlp["base"][0].probes["inputs"].shape[-1] // 2
+    rows.append({"arm": Arm(name).label, "live neurons at the end, all seeds": live.sum(), "with their last frequency before training": same.sum(), "by chance": live.sum() / half, "chance of as many": f"{binom.sf(same.sum() - 1, live.sum(), 1 / half):.1g}", **{f"share of a seed, {key}": value for key, value in spread(same / live).items()}})
+representations.table(pd.DataFrame(rows))
+
+# %% [markdown]
+# ## It is the trained weights, not the score
+#
+# Pruning at initialisation by SNIP or SynFlow gives masks that have little to do with the ticket and do not help ({doc}`pruning-at-init`). The same
+# scores, taken of the trained weights in place of the initial ones, give nearly the ticket's own mask. What they lack is not a better formula but
+# the training.
+
+# %% mystnb={"figure": {"caption": "Jaccard similarity of each score's mask with the ticket's (1 if they are the same), one mark a seed; scores of the initial weights to the left, of the trained weights to the right. The dashed line is what independent masks of this size share.", "name": "fig-findings-scores"}, "image": {"alt": "A panel for each setting with the Jaccard similarity to the ticket's mask for masks from scores at initialisation and from scores of the trained network."}} tags=["hide-input"]
+overlap = []
+for comparison in scores:
+    for one in [*BEFORE_TRAINING, *AFTER_TRAINING]:
+        for record, ticket in zip(comparison[one], comparison["ticket"], strict=True):
+            overlap.append({"setting": comparison.label, "arm": one, "seed": record.seed, "similarity": 1 - jaccard_distances([record.mask, ticket.mask])[0, 1]})
+overlap = pd.DataFrame(overlap)
+figure, axes = figures.panels(1, len(scores.comparisons), height=4.2, sharey=True)
+for ax, (name, found) in zip(axes[0], overlap.groupby("setting", sort=False), strict=True):
+    arms = list(dict.fromkeys(found["arm"]))
+    for i, one in enumerate(arms):
+        values = found.loc[found["arm"] == one, "similarity"]
+        ax.scatter(values, np.full(len(values), i), color=Arm(one).colour, s=22)
+    kept = 1 - scores.parameters.pruning_rate
+    ax.axvline(kept / (2 - kept), color="0.4", linewidth=0.8, linestyle="--")
+    ax.set_yticks(range(len(arms)), [Arm(one).label for one in arms])
+    ax.set_xlim(0, 1.02)
+    figures.label(ax, name, "", x="Jaccard similarity to the ticket's mask")
+axes[0, 0].invert_yaxis()
+scores.sign(figure)
+
+# %% tags=["hide-input"]
+rows = [{"setting": setting, "arm": Arm(one).label, **spread(found["similarity"])} for (setting, one), found in overlap.groupby(["setting", "arm"], sort=False)]
+scores.table(pd.DataFrame(rows))
+
+# %% [markdown]
+# ## The mask alone is not enough
+#
+# The mask of a ticket on *other* initial weights does not make it fast: {doc}`main-results` shows it beside base and ticket. Mask and initial weights
+# belong together, as in the lottery tickets of image classifiers.
+
+# %% tags=["hide-input"]
+rows = []
+for comparison in main:
+    if Arm("new-weights") in comparison.arms:
+        for one in ("base", "ticket", "new-weights"):
+            times = comparison.t_gen(one)
+            rows.append({"setting": comparison.label, "arm": Arm(one).label, "generalize": f"{sum(t is not None for t in times)} of {len(times)}", "t_gen": tables.epochs_text(times, comparison.budget), **{f"accuracy at the end, {key}": value for key, value in spread([final(record) for record in comparison[one]]).items()}})
+main.table(pd.DataFrame(rows)) if rows else "No records yet."
+
+# %% [markdown]
+# ## Data and rerun
+
+# %% tags=["remove-input"]
+main.close(overlap=overlap, cuts=cuts)

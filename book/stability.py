@@ -1,0 +1,111 @@
+# ---
+# jupyter:
+#   jupytext:
+#     default_lexer: ipython3
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Rounding
+#
+# Two computers that train the same run part in the last digit of a sum, and grokking amplifies the difference until the times to
+# generalization differ by thousands of epochs. A verdict is worth little if such a difference can turn it. This chapter trains the same
+# seeds several times from starts that only rounding tells apart, and judges each claim on each of them. No claim is about this, and no
+# rule was fixed for it.
+#
+# ## Method
+#
+# A *replica* of a run has the same task, split and settings. Each of its initial weights is moved by one unit in the last place of a
+# 32-bit number, up or down by the toss of a coin: less than rounding moves them in the first step. Base, ticket and controls of a
+# replica follow from it as those of the run itself do from the run. So there are three trainings of each seed that no reader of the
+# paper could tell apart.
+#
+# The variance of $\log t_{gen}$ over all of them has two parts, one within seeds, which is that of rounding, and one between seeds. Their
+# mean squares give both (one-way random effects), and the share of rounding is the first part over the sum. A claim is *stable* if all
+# replicas give it the same outcome on the same seeds. There are few of these, so that outcomes are less certain here than on all seeds;
+# what counts is whether they agree.
+
+# %% tags=["parameters", "remove-input"]
+profile = "paper"
+seeds = "recorded"
+prime = 67
+train_fraction = 0.4
+epochs = 30000
+ticket_epoch = 28000
+pruning_rate = 0.6
+device = "cpu"
+
+# %% tags=["hide-input"]
+import numpy as np
+import pandas as pd
+
+from lib.book import figures, tables
+from lib.book.chapter import Chapter
+from lib.claims.claims import load_claims
+from lib.claims.stability import replicas, rounding_share, stability
+from lib.experiments.settings import MODELS
+
+chapter = Chapter.open("stability", globals())
+found = {name: replicas(name, chapter.comparisons) for name in MODELS if name in chapter.comparisons}
+found = {name: comparisons for name, comparisons in found.items() if comparisons}
+
+# %% [markdown]
+# ## Results
+
+# %% mystnb={"figure": {"caption": "When each seed generalizes, once for the run itself and once for each replica; a line joins what differs by rounding alone. Hollow marks are runs that never generalize.", "name": "fig-stability"}, "image": {"alt": "A panel for each setting with the epoch of generalization of base and ticket for every seed, one mark a replica, on a logarithmic axis."}} tags=["hide-input"]
+shown = list(found.values()) or [[chapter[name]] for name in MODELS]  # the runs alone, until there are replicas
+figure, axes = figures.panels(1, len(shown), height=3.6)
+for ax, comparisons in zip(axes[0], shown, strict=True):
+    figures.replicas(ax, comparisons, ("base", "ticket"))
+chapter.sign(figure, [comparisons[0] for comparisons in shown])
+
+# %% [markdown]
+# The share of the variance of $\log t_{gen}$ that rounding alone makes, and how far the replicas of one seed lie apart:
+
+# %% tags=["hide-input"]
+rows = []
+for comparisons in found.values():
+    for one in comparisons[0].arms:
+        if all(one in comparison.arms for comparison in comparisons):
+            times = np.array([comparison.t_gen(one) for comparison in comparisons], float).T  # [S, K], never is nan
+            known = times[np.isfinite(times).all(1)]
+            apart = np.median(known.max(1) / known.min(1).clip(1)) if len(known) else np.nan
+            row = {"setting": comparisons[0].label, "arm": one.label, "seeds": len(times), "all replicas generalize": len(known)}
+            rows.append(row | {"largest over smallest t_gen of a seed (median)": apart, "share of rounding": rounding_share(times)})
+shares = pd.DataFrame(rows)
+chapter.table(shares) if rows else "No replica has been trained yet."
+
+# %% [markdown]
+# Each claim whose arms the replicas have, judged on the run itself and on each replica:
+
+# %% tags=["hide-input"]
+rows = [
+    {
+        "claim": one.claim.id,
+        "": one.claim.title,
+        "setting": one.judged.label,
+        "seeds": tables.seeds_text(one.seeds),
+        **{"run itself" if i == 0 else f"replica {i}": outcome for i, outcome in enumerate(one.outcomes)},
+        "stable": "yes" if one.is_stable else "no",
+    }
+    for one in stability(load_claims(), chapter.comparisons)
+]
+chapter.table(pd.DataFrame(rows)) if rows else "No replica has been trained yet."
+
+# %% [markdown]
+# ## What differs from the paper
+#
+# The paper has one run of each network and does not say what rounding does to it.
+#
+# ## Data and rerun
+
+# %% tags=["remove-input"]
+chapter.close()

@@ -1,0 +1,73 @@
+"""What rounding decides: the same verdicts on replicas of the same seeds, which part by one unit in the last place at the start.
+
+Grokking amplifies rounding, so that two trainings of one run on different machines part as well. Shapes: S seeds, K replicas.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.analysis.times import NoRecords
+from lib.claims.claims import Claim, Judged, Question
+from lib.claims.judging import judge
+from lib.claims.statistics import Outcome
+from lib.experiments.comparison import Comparison
+from lib.experiments.settings import ROUNDINGS
+
+
+@dataclass(frozen=True)
+class Stability:
+    """A claim's outcome on each replica of the same seeds, the run itself first."""
+
+    claim: Claim
+    judged: Judged
+    seeds: Sequence[int]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether all replicas give the same outcome."""
+        return len(set(self.outcomes)) == 1
+
+
+def replicas(setting: str, comparisons: Mapping[str, Comparison]) -> list[Comparison]:
+    """A setting's runs and their replicas, on the seeds that all have; none where a replica is missing."""
+    names = [setting, *(f"{setting}/rounding-{i}" for i in ROUNDINGS)]
+    if not all(name in comparisons for name in names):
+        return []
+    found = [comparisons[name] for name in names]
+    seeds = set.intersection(*(set(comparison.seeds) for comparison in found))
+    return [comparison.of_seeds(seeds) for comparison in found] if seeds else []
+
+
+def stability(entries: Iterable[Claim | Question], comparisons: Mapping[str, Comparison]) -> list[Stability]:
+    """The outcomes of every claim whose arms the replicas have, from the comparisons of the chapter "stability"."""
+    out = []
+    for claim in entries:
+        if not isinstance(claim, Claim) or not claim.is_measured:
+            continue
+        for judged in claim.judged:
+            found = replicas(judged.setting, comparisons)
+            try:
+                outcomes = tuple(judge(claim, judged, comparison, "").verdict.verdict for comparison in found)
+            except NoRecords:  # of an arm
+                continue
+            if outcomes:
+                out.append(Stability(claim, judged, found[0].seeds, outcomes))
+    return out
+
+
+def rounding_share(times: np.ndarray) -> float:
+    """Share of the variance of the logarithm of t_gen [S, K] that replicas of one seed have, the rest being that of seeds.
+
+    One-way random effects: within seeds over the sum of within and between, by their mean squares; seeds with a censored
+    replica (nan) are left out, and nan is returned where fewer than two are left.
+    """
+    logs = np.log(times[np.isfinite(times).all(1)])
+    seeds, k = logs.shape
+    if seeds < 2:
+        return np.nan
+    within = logs.var(1, ddof=1).mean()
+    between = max(logs.mean(1).var(ddof=1) - within / k, 0.0)
+    return float(within / (within + between)) if within + between else np.nan
