@@ -36,8 +36,8 @@ quick: $(INSTALLED) ## run the tests that take no second
 sync: $(INSTALLED) ## pair every chapter's .md and .py
 	$(RUN) -m tools.sync
 
-records: $(INSTALLED) ## train the runs that have no record, or one that is out of date
-	$(RUN) -m lib train --profile $(PROFILE) --renew
+records: $(INSTALLED) ## train all that the book is to have and does not yet, and anew what is out of date
+	$(RUN) -m lib train --profile $(PROFILE) --all --renew --workers 2
 
 bench: $(INSTALLED) ## measure training against its peers
 	$(RUN) -m pip install --quiet --editable .[bench]

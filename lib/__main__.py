@@ -85,8 +85,11 @@ def client_of(options: argparse.Namespace) -> Iterator["distributed.Client | Non
         return
     if options.workers is not None and options.workers < 1:
         raise ValueError(f"--workers is {options.workers}; it must be at least 1")
+    import dask
     from distributed import Client
 
+    # A profiler in each worker looks at every Python frame a hundred times a second: a tenth of the training time.
+    dask.config.set({"distributed.worker.profile.enabled": False})
     try:
         client = Client(options.scheduler, timeout=10) if options.scheduler else Client(
             n_workers=options.workers, threads_per_worker=1, dashboard_address=None

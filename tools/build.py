@@ -25,7 +25,7 @@ from tools.notebooks import ROOT, ChapterError, is_chapter
 
 KERNELS = 2  # at a time: a kernel takes a core and up to a gigabyte
 # Everything besides its own text and parameters that a chapter's outputs can depend on.
-INPUTS = ("lib/**/*.py", "book/claims.yml", "results/**/*", "requirements.lock")
+INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock")
 
 
 def pages() -> list[str]:
