@@ -38,11 +38,13 @@ from IPython.display import HTML
 
 from lib.book import tables
 from lib.experiments import parameters
+from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY
+from lib.experiments.parameters import RECORDED
 from lib.experiments.settings import SETTINGS
 from lib.records.store import machine
 
 given = parameters.check(globals())
-bases = {name: SETTINGS[name].base(given.seeds[0], given) for name in ("mlp", "transformer")}
+bases = {name: SETTINGS[name].base(0, given) for name in ("mlp", "transformer")}
 
 # %% [markdown]
 # ## Task
@@ -115,8 +117,8 @@ rows = {
     "betas": f"{run.optimizer.beta1}, {run.optimizer.beta2}",
     "weight decay": run.optimizer.weight_decay,
     "epochs": f"{given.epochs:,}",
-    "evaluated every (epochs)": run.evaluate_every,
-    "seeds": ", ".join(map(str, given.seeds)),
+    "evaluated every (epochs)": f"{run.evaluate_every}, and {run.evaluated_epochs[1]} in the first {run.epochs // 15:,}",
+    "seeds": f"{tables.seeds_text(EXPLORATORY)} (exploratory), {tables.seeds_text(CONFIRMATORY)} (confirmatory)" if given.seeds == RECORDED else tables.seeds_text(given.seeds),
 }
 HTML(tables.table(pd.DataFrame({"parameter": rows.keys(), "value": [str(value) for value in rows.values()]})))
 

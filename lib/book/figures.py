@@ -267,16 +267,23 @@ OUTCOMES = {"replicated": "#2E7D32", "refuted": "#C62828", "inconclusive": "#8D6
 
 
 def levels(axes: Axes, judgement: Judgement, found: pd.DataFrame) -> None:
-    """A verdict at other levels (`judging.sensitivity`): estimates and intervals, coloured by outcome."""
+    """A verdict at other levels (`judging.sensitivity`): estimates and intervals, coloured by outcome.
+
+    An end without a bound is drawn up to the edge.
+    """
     units = found["unit"].unique()
-    for outcome, rows in found.groupby("outcome", sort=False):
-        low, high = (rows[end].astype(float) for end in ("low", "high"))
-        middle = rows["estimate"].astype(float)
-        axes.hlines(rows.index, low.fillna(middle), high.fillna(middle), color=OUTCOMES[outcome], linewidth=2)
-        axes.scatter(middle, rows.index, color=OUTCOMES[outcome], s=26, zorder=3, label=outcome)
+    ratios = len(units) == 1 and units[0] == "times"
+    numbers = found[["estimate", "low", "high"]].astype(float)
+    known = numbers.to_numpy()[numbers.to_numpy() > (0 if ratios else -np.inf)]  # nan and, of ratios, 0 are no place on an axis
+    least, most = (known.min(), known.max()) if len(known) else (0.5, 2.0)
+    edges = (least / 2, most * 2) if ratios else (least - 0.1 * (most - least), most + 0.1 * (most - least))
+    for outcome, rows in numbers.groupby(found["outcome"], sort=False):
+        low, high = rows["low"].fillna(edges[0]).clip(*edges), rows["high"].fillna(edges[1]).clip(*edges)
+        axes.hlines(rows.index, low, high, color=OUTCOMES[outcome], linewidth=2)
+        axes.scatter(rows["estimate"], rows.index, color=OUTCOMES[outcome], s=26, zorder=3, label=outcome)
     axes.set_yticks(found.index, found["level"])
     axes.invert_yaxis()
-    if len(units) == 1 and units[0] == "times":
+    if ratios:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -187,7 +187,7 @@ OF_BEST = 0.95  # the same, as a share of the best of the seed's own base
 def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
     """A claim judged at other levels of what counts as generalized, and at the other values that its parts `vary`.
 
-    Columns: level, estimate, low, high, unit, outcome; one row alone where nothing depends on a level.
+    Columns: level, estimate, low, high and unit of the part that depends on it, outcome of the claim; one row alone where nothing depends on a level.
     """
     claim, judged = judgement.claim, judgement.judged
     variants: list[tuple[str, Claim, Comparison]] = [("as judged", claim, comparison)]
@@ -200,17 +200,20 @@ def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
                 changed = part.model_copy(update={"arguments": part.arguments | {name: value}})
                 parts = [*claim.parts[:place], changed, *claim.parts[place + 1 :]]
                 variants.append((f"{name} = {value:g}", claim.model_copy(update={"parts": parts}), comparison))
+    # One part throughout: the first that can depend on a level.
+    place = next((i for i, part in enumerate(claim.parts) if MEASURES[part.measure].by_level or part.vary), 0)
     rows = []
     for level, one, records in variants:
-        verdict = judge(one, judged, records, "").verdict
+        found = judge(one, judged, records, "")
+        part = found.parts[place]
         rows.append(
             {
                 "level": level,
-                "estimate": verdict.estimate,
-                "low": verdict.low,
-                "high": verdict.high,
-                "unit": verdict.unit,
-                "outcome": verdict.verdict,
+                "estimate": part.estimate,
+                "low": part.interval[0],
+                "high": part.interval[1],
+                "unit": part.unit,
+                "outcome": found.verdict.verdict,
             }
         )
     same = all({**row, "level": ""} == {**rows[0], "level": ""} for row in rows)
