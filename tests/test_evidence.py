@@ -1,0 +1,106 @@
+"""What pages say of verdicts: when their rule was written, which seeds are drawn, how the outcome depends on its level."""
+
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import BY_ID
+
+from lib.book import figures, tables
+from lib.claims.criteria import load_edition
+from lib.experiments.arms import Arm
+from lib.experiments.comparison import Comparison
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [([7], "seed 7"), ([0, 1], "seeds 0, 1"), ([4, 3, 5, 9], "seeds 3–5, 9"), (range(5, 15), "seeds 5–14")],
+)
+def test_seeds_in_short(seeds, text):
+    assert tables.seeds_text(seeds) == text
+
+
+def comparison(name: str, seeds, tops=None, epochs=(0, 100, 200, 300)) -> Comparison:
+    """Made-up records whose test accuracy jumps to 1 at an epoch (None: never), base and ticket alike."""
+    tops = tops or [200] * len(seeds)
+    records = [
+        SimpleNamespace(
+            seed=seed,
+            run=SimpleNamespace(task=None),
+            epochs=np.array(epochs),
+            metrics={"test_accuracy": np.array([float(top is not None and e >= top) for e in epochs])},
+        )
+        for seed, top in zip(seeds, tops, strict=True)
+    ]
+    return Comparison(name, {Arm("base"): records, Arm("ticket"): records})
+
+
+def test_seeds_that_differ_are_named_by_setting():
+    alike = [comparison("mlp", range(5)), comparison("transformer", range(5))]
+    assert tables.seeds_of(alike) == "seeds 0–4"
+    assert tables.seeds_of([comparison("mlp", range(5, 15)), alike[1]]) == "seeds 5–14 (MLP); seeds 0–4 (Transformer)"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "said"),
+    [
+        (["2020-01-01T00:00:00Z"], "were made before that (2020-01-01)"),
+        (["2099-01-01T00:00:00Z", "2099-01-03T00:00:00Z"], "were made after that (2099-01-01 to 2099-01-03)"),
+        (["2020-01-01T00:00:00Z", "2099-01-03T00:00:00Z"], "were made partly before that"),
+    ],
+)
+def test_a_verdict_says_when_its_rule_and_its_runs_were_made(recorded, said):
+    edition = load_edition()
+    text = tables.settled(BY_ID["C01"], recorded)
+    assert said in text and edition.tag in text and edition.commit[:8] in text
+    assert "first form was written before its runs" in text
+    assert "first form was written when runs of seeds 0 to 4 existed" in tables.settled(BY_ID["C04"], recorded)
+
+
+def test_a_rule_that_is_not_the_settled_one_is_said_to_be_in_no_edition():
+    changed = BY_ID["C01"].model_copy(update={"criterion": "Replicated if it looks good."})
+    for claim in (changed, BY_ID["C33"]):
+        assert "in no edition" in tables.settled(claim, ["2099-01-01T00:00:00Z"])
+
+
+def test_dependence_on_the_level_in_words():
+    frame = pd.DataFrame({"level": ["as judged", "a", "b", "c"], "outcome": ["replicated"] * 4})
+    assert tables.depends(frame) == ""
+    frame.loc[2, "outcome"] = "inconclusive"
+    assert tables.depends(frame).endswith("level: replicated at a, c; inconclusive at b.")
+
+
+def test_the_figure_of_levels_draws_open_ends_to_the_edge():
+    frame = pd.DataFrame(
+        {
+            "level": ["as judged", "0.9", "0.95"],
+            "estimate": [4.0, None, None],
+            "low": [2.0, 3.0, None],
+            "high": [8.0, None, None],
+            "unit": "times",
+            "outcome": ["replicated", "replicated", "inconclusive"],
+        }
+    )
+    judgement = SimpleNamespace(claim=BY_ID["C01"], judged=BY_ID["C01"].judged[0])
+    _, axes = figures.panels(1, 1)
+    figures.levels(axes[0, 0], judgement, frame)
+    ends = {
+        round(float(segment[0][1])): (segment[0][0], segment[1][0])
+        for lines in axes[0, 0].collections
+        if hasattr(lines, "get_segments")
+        for segment in lines.get_segments()
+    }
+    assert ends == {0: (2.0, 8.0), 1: (3.0, 16.0), 2: (1.0, 16.0)}
+    assert axes[0, 0].get_xscale() == "log"
+    plt.close("all")
+
+
+def test_the_share_that_has_generalized_ends_where_seeds_are_left():
+    _, axes = figures.panels(1, 1)
+    figures.generalized(axes[0, 0], comparison("mlp", range(4), [100, 200, 200, None]), arms=["base"])
+    (line,) = axes[0, 0].lines
+    steps = dict(zip(line.get_xdata().tolist(), line.get_ydata().tolist(), strict=True))
+    assert (steps[100], steps[200], steps[300]) == (0.25, 0.75, 0.75)
+    plt.close("all")
