@@ -156,7 +156,8 @@ chapter.table(pd.DataFrame(rows).astype({"evaluations by which the revived is la
 # ## What differs from the paper
 #
 # * The paper shows one run; whether it has dead neurons, and how many, differs by seed.
-# * The paper gives no threshold. The main one was fixed before the runs (`book/claims.yml`), the other two show what depends on it.
+# * The paper gives no threshold. The main one was fixed before any run, the other two show what depends on it. Seeds without dead
+#   neurons at a threshold are no case of C31 and C32 there.
 # * The paper does not say what its share of edges is a share of; the table gives both readings.
 #
 # ## Data and rerun

@@ -484,8 +484,8 @@ chapter.table(pd.DataFrame(rows))
 # ## What differs from the paper
 #
 # * The paper shows one run; the curves and verdicts here are over all seeds, and the panels show the first.
-# * The paper says that waves are there or not by their looks. C23 and C24 judge the share of the top frequency, with thresholds fixed
-#   before the runs, and how the words became rules is entry 10 of `book/claims.yml`.
+# * The paper says that waves are there or not by their looks. C23 and C24 judge the share of the top frequency. Their thresholds were
+#   chosen before any run; how the words became rules is entry 10 of the changelog in `book/claims.yml`, written when runs existed.
 # * The entropy follows the authors' definition, with amplitudes normalised to sum to one, and neurons whose weights are all masked
 #   are left out of its mean: they have no spectrum.
 # * Snapshots of the MLP lie 100 epochs apart up to 1,000 and a thirtieth of the budget apart from there on; half-way epochs are interpolated.

@@ -135,7 +135,7 @@ chapter.table(pd.DataFrame(rows))
 # * The paper shows one run of one network a task and does not say which network; here are both, with several seeds.
 # * The text lets $a$ and $b$ run from 1 to $p - 1$. As in the authors' code, the pairs of the symmetric operations here are unordered
 #   and include 0; those of $a - b$ are the text's.
-# * The paper calls the accuracy on random labels random; here it must be below the bound in C22's criterion on every seed.
+# * The paper calls the accuracy on random labels random; here it must be below the bound in C22's criterion on nearly every seed.
 #
 # ## Data and rerun
 
