@@ -1,5 +1,6 @@
 """Claims: the file, censoring, intervals against independent computations, verdicts at their edges, words, JSON."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -19,11 +20,15 @@ from lib.claims import judging as c
 from lib.claims import statistics as s
 from lib.claims.claims import CLAIMS, Claim, ClaimsError, Judged, load_claims
 from lib.train.models import MLP
-from lib.train.runs import Run
+from lib.train.runs import Run, Ticket
 from lib.train.tasks import ModularTask
 
 EPOCHS = np.arange(0, 30_001, 100)
 KEYS = ["id", "system", "verdict", "estimate", "low", "high", "unit", "seeds", "profile"]
+
+
+BASE = Run(task=ModularTask(seed=0), model=MLP(), seed=0)
+TICKET = dataclasses.replace(BASE, start=Ticket(base=BASE, epoch=28_000, rate=0.6))
 
 
 @dataclass
@@ -31,7 +36,7 @@ class FakeRecord:
     seed: int
     epochs: np.ndarray
     metrics: dict
-    run: Run = Run(task=ModularTask(seed=0), model=MLP(), seed=0)
+    run: Run = BASE
 
 
 def grokking(t_gen, seed=0, epochs=EPOCHS, before=0.01, after=1.0, **metrics):
@@ -42,9 +47,10 @@ def grokking(t_gen, seed=0, epochs=EPOCHS, before=0.01, after=1.0, **metrics):
 
 def groups(base, ticket, **options):
     """Base and ticket records with the t_gen given, seed by seed."""
+    tickets = [grokking(t, seed, **options) for seed, t in enumerate(ticket)]
     return {
         "base": [grokking(t, seed, **options) for seed, t in enumerate(base)],
-        "ticket": [grokking(t, seed, **options) for seed, t in enumerate(ticket)],
+        "ticket": [dataclasses.replace(record, run=TICKET) for record in tickets],
     }
 
 
@@ -76,7 +82,7 @@ def systems(entry):
 def test_no_two_judgements_share_a_name():
     claims = [entry for entry in BY_ID.values() if isinstance(entry, Claim)]
     assert all(len(set(systems(entry))) == len(entry.judged) for entry in claims)
-    assert systems(BY_ID["C05"]) == ["mlp", "transformer"]
+    assert systems(BY_ID["C05"]) == ["mlp", "transformer", "mlp/moments", "transformer/moments"]
     named = {}  # one name means one thing in all claims
     for judged in (judged for entry in claims for judged in entry.judged):
         assert named.setdefault(judged.system, (judged.setting, judged.variant)) == (judged.setting, judged.variant)
@@ -90,18 +96,18 @@ def test_the_speed_up_rule_is_the_one_in_the_criterion(claim_id):
 
 
 @pytest.mark.parametrize("claim_id", ["C17", "C18"])
-def test_the_norm_rule_is_the_one_in_the_criterion(claim_id):
-    rule = BY_ID[claim_id].parts[0].rule
-    assert (rule.replicated_at_least, rule.refuted_at_most) == (0.8, 0.5)
-    limits = {"peak_before": 5000, "peak_after": 0, "flat_after": 5000, "of_budget": 30000, "drift_below": 0.05}
-    assert BY_ID[claim_id].parts[0].arguments == limits
+def test_the_norm_rules_are_those_in_the_criterion(claim_id):
+    stages, drift = BY_ID[claim_id].parts
+    assert stages.arguments == {"peak_before": 5000} and drift.arguments == {"after": 5000}
+    assert (stages.rule.replicated_above, stages.rule.refuted_below) == (0.5, 0.5)  # most seeds
+    assert (drift.rule.replicated_below, drift.rule.refuted_above) == (5, 5)
 
 
 def test_thresholds_in_rules_are_those_in_the_words():
     for entry in BY_ID.values():
         for rule in [part.rule for part in getattr(entry, "parts", [])]:
             if isinstance(rule, s.IntervalRule):
-                numbers = {value for value in rule.model_dump(exclude={"kind", "by"}).values() if value}
+                numbers = {value for value in rule.model_dump(exclude={"kind"}).values() if value}
                 assert all(f"{value:g}" in entry.criterion for value in numbers), entry.id
 
 
@@ -137,7 +143,7 @@ def test_a_valid_entry_loads(tmp_path):
         ({"id": "X01"}, "id"),
         ({"parts": [{"speed_up": {}, "rule": {"kind": "guess"}}]}, "rule"),
         ({"parts": [{"speed_down": {}, "rule": {"kind": "guess"}}]}, "parts.0"),
-        ({"parts": [{"speed_up": {}, "choose": {"arm": {"best": {}}}, "rule": {"kind": "guess"}}]}, "choose"),
+        ({"parts": [{"speed_up": {}, "vary": {"arm": "best"}, "rule": {"kind": "guess"}}]}, "vary"),
         ({"judged": ["mlp", "mlp"]}, "judged"),
         ({"judged": [{"setting": "mlp", "variant": "a-b"}]}, "judged"),
         ({"judged": [{"setting": "mlp", "variant": "x", "with": [{}, {}]}]}, "judged"),
@@ -160,16 +166,12 @@ def test_a_valid_entry_loads(tmp_path):
         ),
         ({"parts": [{"speed_up": {}, "rule": {"kind": "interval"}}]}, "rule"),
         (
-            {
-                "parts": [
-                    {"speed_up": {}, "rule": {"kind": "share", "replicated_at_least": 0.5, "refuted_at_most": 0.8}}
-                ]
-            },
+            {"parts": [{"speed_up": {}, "rule": {"kind": "share", "replicated_above": 0.5, "refuted_below": 0.8}}]},
             "rule",
         ),
         (
-            {"parts": [{"speed_up": {}, "rule": {"kind": "share", "replicated_at_least": 80, "refuted_at_most": 0.5}}]},
-            "replicated_at_least",
+            {"parts": [{"speed_up": {}, "rule": {"kind": "share", "replicated_above": 80, "refuted_below": 0.5}}]},
+            "replicated_above",
         ),
         (
             {
@@ -302,68 +304,69 @@ def test_true_ratio_of_censored_runs_lies_within_the_bounds():
 # --- intervals ----------------------------------------------------------------------------------------------------
 
 
-def by_brute_force(values):
-    """The 2.5% and the 97.5% point of the median over all resamples, by sorting and counting."""
-    medians = sorted(np.median(pick) for pick in itertools.product(values, repeat=len(values)))
-    return medians[math.ceil(0.025 * len(medians)) - 1], medians[math.ceil(0.975 * len(medians)) - 1]
+def covered(n, k):
+    """How often the k-th smallest and the k-th largest of n values have the median between them: all 2^n patterns counted."""
+    patterns = itertools.product([0, 1], repeat=n)  # which values lie above the true median
+    return sum(k <= sum(pattern) <= n - k for pattern in patterns) / 2**n
 
 
-@pytest.mark.parametrize("n", [3, 4, 5, 6])
-def test_exact_bootstrap_is_the_brute_force_one(n):
+@pytest.mark.parametrize("n", range(6, 15))
+def test_the_interval_is_the_narrowest_pair_of_order_statistics_that_covers_enough(n):
     values = np.random.default_rng(n).lognormal(size=n)
-    estimate, low, high = s.bootstrap_median(values, values)
+    k = max(k for k in range(1, n // 2 + 1) if covered(n, k) >= 0.95)
+    estimate, low, high = s.median_interval(values, values)
     assert estimate == pytest.approx(np.median(values))
-    assert (low, high) == pytest.approx(by_brute_force(values))
+    assert (low, high) == (sorted(values)[k - 1], sorted(values)[-k])
+    assert s.coverage(n) == pytest.approx(covered(n, k))
 
 
-def test_exact_bootstrap_takes_each_end_from_its_own_bounds():
+def test_five_seeds_have_their_range_which_covers_less():
+    assert s.median_interval([3, 1, 2, 5, 4], [3, 1, 2, 5, 4]) == (3, 1, 5)
+    assert s.coverage(5) == pytest.approx(covered(5, 1)) == pytest.approx(0.9375)
+
+
+@pytest.mark.parametrize("n", [10, 20])
+def test_the_interval_is_the_sign_test_inverted(n):
+    """Values that SciPy's two-sided sign test at 5% does not reject as the median, and no others, lie within."""
+    values = np.sort(np.random.default_rng(n).normal(size=n))
+    _, low, high = s.median_interval(values, values)
+    for candidate in (values[:-1] + values[1:]) / 2:
+        kept = scipy.stats.binomtest(int((values > candidate).sum()), n).pvalue > 0.05
+        assert kept == (low < candidate < high)
+
+
+def test_each_end_is_taken_from_its_own_bounds():
     low, high = np.array([1.0, 2, 3, 4, 5, 6]), np.array([1.5, 2.5, 9, 10, 11, 12])
-    assert s.bootstrap_median(low, high) == (None, by_brute_force(low)[0], by_brute_force(high)[1])
-
-
-@pytest.mark.parametrize("n", [5, 9, 15, 25])  # for odd n the ends are order statistics: both must find the same ones
-def test_bootstrap_agrees_with_scipy(n):
-    values = np.random.default_rng(n).normal(10, 2, size=n)
-    theirs = scipy.stats.bootstrap(
-        (values,), np.median, method="percentile", n_resamples=20_000, rng=np.random.default_rng(99)
-    ).confidence_interval
-    _, low, high = s.bootstrap_median(values, values)
-    assert (low, high) == pytest.approx((theirs.low, theirs.high))
-
-
-def test_sampled_bootstrap_is_the_same_each_time():
-    values = np.random.default_rng(0).normal(size=15)
-    assert len({s.bootstrap_median(values, values, resamples=3) for _ in range(20)}) == 1
-    assert len({s.bootstrap_median(values, values, resamples=3, seed=seed) for seed in range(20)}) > 1
+    assert s.median_interval(low, high) == (None, 1, 12)
 
 
 def test_an_interval_of_censored_values_contains_that_of_any_values_within_the_bounds():
     rng = np.random.default_rng(4)
     for _ in range(20):
         low, width = rng.lognormal(size=5), rng.choice([1, 2, np.inf], size=5)
-        _, low_end, high_end = s.bootstrap_median(low, low * width)
+        _, low_end, high_end = s.median_interval(low, low * width)
         truth = low * rng.uniform(1, np.minimum(width, 50))
-        _, low_truth, high_truth = s.bootstrap_median(truth, truth)
+        _, low_truth, high_truth = s.median_interval(truth, truth)
         assert low_end <= low_truth and (high_end is None or high_truth <= high_end)
 
 
 def test_unbounded_values_become_none_and_never_nan():
     inf = math.inf
-    assert s.bootstrap_median([4, 5, 6, 7, 8], [4, 5, 6, inf, inf]) == (6, 4, None)
-    assert s.bootstrap_median([4, 5, 6, 7, 8], [4, 5, inf, inf, inf]) == (None, 4, None)
-    assert s.bootstrap_median([0] * 5, [inf] * 5) == (None, 0, None)
-    assert s.bootstrap_median([4, 5, 6, 7], [4, 5, inf, inf]) == (None, 4, None)
+    assert s.median_interval([4, 5, 6, 7, 8], [4, 5, 6, inf, inf]) == (6, 4, None)
+    assert s.median_interval([4, 5, 6, 7, 8], [4, 5, inf, inf, inf]) == (None, 4, None)
+    assert s.median_interval([0] * 5, [inf] * 5) == (None, 0, None)
+    assert s.median_interval([4, 5, 6, 7, 8, 9], [4, 5, inf, inf, 8, 9]) == (None, 4, None)
 
 
-@pytest.mark.parametrize("n", [1, 2])
-def test_fewer_than_three_seeds_have_no_interval(n):
-    assert s.bootstrap_median([5.0] * n, [5.0] * n) == (5, None, None)
+@pytest.mark.parametrize("n", [1, 4])
+def test_fewer_than_five_seeds_have_no_interval(n):
+    assert s.median_interval([5.0] * n, [5.0] * n) == (5, None, None)
 
 
 @pytest.mark.parametrize(("low", "high"), [([], []), ([1], [1, 2]), ([2], [1]), ([math.nan], [1]), ([[1]], [[1]])])
 def test_bad_bounds_are_an_error(low, high):
     with pytest.raises(ValueError, match="bounds"):
-        s.bootstrap_median(low, high)
+        s.median_interval(low, high)
 
 
 def wilson(k, n, z=1.959963984540054):
@@ -423,19 +426,23 @@ def test_rules_with_an_upper_threshold(claim_id, low, high, outcome):
 @pytest.mark.parametrize(
     ("held", "undecided", "n", "outcome"),
     [
-        (4, 0, 5, "replicated"),
-        (4, 1, 5, "replicated"),
-        (3, 0, 5, "inconclusive"),
-        (3, 2, 5, "inconclusive"),
-        (2, 0, 5, "refuted"),
-        (2, 1, 5, "inconclusive"),
-        (0, 2, 5, "refuted"),
-        (5, 0, 10, "refuted"),
+        (5, 0, 5, "replicated"),
+        (4, 1, 5, "inconclusive"),
+        (9, 0, 10, "replicated"),
+        (8, 2, 10, "inconclusive"),
+        (1, 0, 10, "refuted"),
+        (1, 1, 10, "inconclusive"),
+        (15, 0, 20, "replicated"),
+        (14, 6, 20, "inconclusive"),
+        (5, 0, 20, "refuted"),
         (0, 5, 5, "inconclusive"),
     ],
 )
-def test_share_rule(held, undecided, n, outcome):
-    assert BY_ID["C17"].parts[0].rule.outcome(held / n, (held + undecided) / n) == outcome
+def test_most_seeds(held, undecided, n, outcome):
+    rule = BY_ID["C17"].parts[0].rule
+    assert rule.outcome(*s.share_interval(held, undecided, n)) == outcome
+    assert (wilson(held, n)[0] > 0.5) == (outcome == "replicated")
+    assert (wilson(held + undecided, n)[1] < 0.5) == (outcome == "refuted")
 
 
 # --- C01 and C02 --------------------------------------------------------------------------------------------------
@@ -450,15 +457,27 @@ def test_speed_up_replicated():
 
 
 def test_speed_up_is_paired_by_seed():
-    base, ticket = [4_000, 8_000, 16_000], [1_000, 2_000, 4_000]
+    base, ticket = [4_000, 8_000, 16_000, 2_000, 20_000], [1_000, 2_000, 4_000, 500, 5_000]
     assert judge("C01", groups(base, ticket), "mlp", "paper").verdict.low == 4
 
 
-def test_a_base_that_never_generalizes_is_a_bound():
-    judgement = judge("C01", groups([None] * 3 + [12_000] * 2, [3_000] * 5), "mlp", "paper")
-    verdict = judgement.verdict
+def test_a_base_that_had_not_generalized_when_its_ticket_was_cut_is_no_case():
+    judgement = judge("C01", groups([None, 28_100, 28_000] + [12_000] * 5, [3_000] * 8), "mlp", "paper")
+    verdict, part = judgement.verdict, judgement.parts[0]
     assert judgement.tau == 0.80
-    assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("replicated", None, 4, None)
+    assert (verdict.verdict, verdict.estimate, verdict.low) == ("replicated", 4, 4)
+    assert verdict.seeds == list(range(8)) and len(part.low) == 6
+    assert part.table["at least"].isna().tolist() == [True, True] + [False] * 6
+    four = judge("C01", groups([None] * 4 + [12_000] * 4, [3_000] * 8), "mlp", "paper").verdict
+    assert (four.verdict, four.low) == ("inconclusive", None)  # too few cases
+
+
+def test_a_base_that_never_generalizes_is_a_bound_where_no_ticket_is_asked_for():
+    records = groups([None] * 3 + [12_000] * 2, [3_000] * 5)
+    records["random"] = records.pop("ticket")
+    judgement = judge("C15", records, "mlp/random", "paper")
+    verdict = judgement.verdict
+    assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("refuted", None, 4, None)
     assert judgement.parts[0].open_seeds == 3
     assert "at least 10.00" in tables.verdict(judgement) and "at least 4.00" in tables.verdict(judgement)
 
@@ -469,7 +488,9 @@ def test_a_ticket_that_never_generalizes_refutes():
 
 
 def test_neither_generalizing_is_inconclusive():
-    verdict = judge("C01", groups([None] * 5, [None] * 5), "mlp", "paper").verdict
+    records = groups([None] * 5, [None] * 5)
+    records["random"] = records.pop("ticket")
+    verdict = judge("C15", records, "mlp/random", "paper").verdict
     assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("inconclusive", None, 0, None)
 
 
@@ -478,16 +499,18 @@ def test_one_slow_seed_of_five_keeps_it_inconclusive():
     assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("inconclusive", 4, 1.5, 4)
 
 
-@pytest.mark.parametrize("n", [1, 2])
-def test_two_seeds_are_never_a_verdict(n):
+@pytest.mark.parametrize("n", [1, 4])
+def test_four_seeds_are_never_a_verdict(n):
     judgement = judge("C01", groups([12_000] * n, [1_000] * n), "mlp", "smoke")
     assert (judgement.verdict.verdict, judgement.verdict.estimate, judgement.verdict.low) == ("inconclusive", 12, None)
-    assert "fewer than 3 seeds" in tables.verdict(judgement)
+    assert "fewer than 5 seeds" in tables.verdict(judgement)
     assert judge_norms(staged_norm(), seeds=n).verdict.verdict == "inconclusive"
 
 
 def test_the_evaluation_interval_and_the_budget_come_from_the_records():
-    judgement = judge("C01", groups([None] * 3, [0] * 3, epochs=np.arange(0, 2_001, 50)), "mlp", "smoke")
+    records = groups([None] * 5, [0] * 5, epochs=np.arange(0, 2_001, 50))
+    records["random"] = records.pop("ticket")
+    judgement = judge("C15", records, "mlp/random", "smoke")
     assert judgement.verdict.low == 40  # 2,000 epochs over one interval of 50
 
 
@@ -521,9 +544,12 @@ def test_judging_what_cannot_be_judged_is_an_error():
 
 def test_norms_that_satisfy_every_part():
     judgement = judge_norms(staged_norm())
-    assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("replicated", 1)
-    assert judgement.parts[0].table["holds"].tolist() == ["yes"] * 5
-    assert judgement.parts[0].table["l1 peak epoch"].tolist() == [2_000] * 5
+    assert [part.outcome for part in judgement.parts] == ["replicated"] * 2
+    assert judgement.verdict.verdict == "replicated"
+    stages, drift = (part.table for part in judgement.parts)
+    assert stages["holds"].tolist() == ["yes"] * 5
+    assert stages["l1 peak epoch"].tolist() == [2_000] * 5
+    assert drift["at most"].tolist() == [0] * 5
 
 
 def level_from(epoch, change):
@@ -533,41 +559,57 @@ def level_from(epoch, change):
     return norm
 
 
-BROKEN = {
+STAGES = {
     "peak at 5,000": (staged_norm(peak_at=5_000), "no"),
     "peak at 4,900": (staged_norm(peak_at=4_900), "yes"),
-    "moves up by 5%": (level_from(25_000, 0.0501), "no"),
-    "moves up by less": (level_from(25_000, 0.0499), "yes"),
-    "moves down by 5%": (level_from(30_000, -0.0501), "no"),
-    "moves before it must be level": (level_from(16_900, 0.5), "yes"),
     "only falls": (staged_norm(start=120, peak=100), "no"),
+}
+DRIFTS = {
+    "moves up by 5%": (level_from(25_000, 0.0501), 5.01),
+    "moves up by less": (level_from(25_000, 0.0499), 4.99),
+    "moves down by 5%": (level_from(30_000, -0.0501), 5.01),
+    "moves before it must be level": (level_from(16_900, 0.5), 0),
 }
 
 
-@pytest.mark.parametrize("which", ["l1", "l2", "both"])
-@pytest.mark.parametrize("case", BROKEN)
-def test_norms_one_part_at_a_time(case, which):
-    norm, holds = BROKEN[case]
+def with_norm(norm, which):
     l1, l2 = norm if which != "l2" else staged_norm(), norm if which != "l1" else staged_norm()
-    judgement = judge_norms(l1, l2)
-    assert judgement.parts[0].table["holds"].tolist() == [holds] * 5
-    assert judgement.verdict.verdict == {"yes": "replicated", "no": "refuted"}[holds]
+    return judge_norms(l1, l2)
+
+
+@pytest.mark.parametrize("which", ["l1", "l2", "both"])
+@pytest.mark.parametrize("case", STAGES)
+def test_stages_of_either_norm(case, which):
+    norm, holds = STAGES[case]
+    stages, drift = with_norm(norm, which).parts
+    assert stages.table["holds"].tolist() == [holds] * 5
+    assert stages.outcome == {"yes": "replicated", "no": "refuted"}[holds]
+    assert drift.outcome == "replicated"
+
+
+@pytest.mark.parametrize("which", ["l1", "l2", "both"])
+@pytest.mark.parametrize("case", DRIFTS)
+def test_drift_of_the_norm_that_moves_more(case, which):
+    norm, percent = DRIFTS[case]
+    stages, drift = with_norm(norm, which).parts
+    assert stages.outcome == "replicated"
+    assert drift.estimate == pytest.approx(percent)
+    assert drift.outcome == ("replicated" if percent < 5 else "refuted")
 
 
 def test_norm_at_t_gen_must_be_below_the_peak():
     flat = np.interp(EPOCHS, [0, 2_000, 30_000], [50, 100, 100])  # level after its peak, so nothing else fails
-    table = judge_norms(flat).parts[0].table
-    assert (table["l1 moves by"] == 0).all() and (table["l1 peak epoch"] == 2_000).all()
-    assert table["holds"].tolist() == ["no"] * 5
+    stages, drift = judge_norms(flat).parts
+    assert (stages.table["l1 peak epoch"] == 2_000).all() and stages.table["holds"].tolist() == ["no"] * 5
+    assert (drift.table["l1 moves by (%)"] == 0).all()
 
 
 @pytest.mark.parametrize("t_gen", [None, 25_100, 25_000])
-def test_too_little_budget_leaves_a_seed_undecided(t_gen):
+def test_too_little_budget_leaves_the_drift_open(t_gen):
     judgement = judge_norms(staged_norm(), t_gen=t_gen)
-    assert judgement.parts[0].table["holds"].tolist() == ["undecided"] * 5
-    assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("inconclusive", None)
-    assert (judgement.verdict.low, judgement.verdict.high) == pytest.approx((0, 1))
-    assert judgement.parts[0].open_seeds == 5
+    drift = judgement.parts[1]
+    assert drift.open_seeds == 5 and (drift.outcome, drift.estimate) == ("inconclusive", None)
+    assert judgement.parts[0].table["holds"].tolist() == ["undecided" if t_gen is None else "yes"] * 5
 
 
 @pytest.mark.parametrize("t_gen", [None, 27_000])
@@ -576,29 +618,28 @@ def test_a_part_that_can_be_decided_still_fails(t_gen):
 
 
 def test_the_last_evaluations_are_enough():
-    assert judge_norms(staged_norm(), t_gen=24_900).parts[0].table["holds"].tolist() == ["yes"] * 5
+    assert judge_norms(staged_norm(), t_gen=24_900).parts[1].open_seeds == 0
 
 
 @pytest.mark.parametrize(("peak_at", "holds"), [(490, "yes"), (500, "no")])
 def test_epochs_scale_with_the_budget(peak_at, holds):
     epochs = np.arange(0, 3_001, 10)
     norm = staged_norm(epochs, peak_at=peak_at, fallen_at=1_400)
-    table = judge_norms(norm, norm, t_gen=1_200, epochs=epochs).parts[0].table
-    assert table["holds"].tolist() == [holds] * 5
-    norm[epochs == 1_690] *= 2  # not yet 500 epochs after t_gen
-    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).parts[0].table["holds"].tolist() == [holds] * 5
-    norm[epochs == 1_710] *= 2
-    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).parts[0].table["holds"].tolist() == ["no"] * 5
+    parts = judge_norms(norm, norm, t_gen=1_200, epochs=epochs).parts
+    assert parts[0].table["holds"].tolist() == [holds] * 5 and parts[1].estimate == 0
+    norm[epochs == 1_690] *= 1.5  # not yet 500 epochs after t_gen
+    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).parts[1].estimate == 0
+    norm[epochs == 1_710] *= 1.5
+    assert judge_norms(norm, norm, t_gen=1_200, epochs=epochs).parts[1].estimate == pytest.approx(50)
 
 
 def test_undecided_seeds_are_counted_both_ways():
     good = {"l1": staged_norm(), "l2": staged_norm()}
-    base = [grokking(t, seed, **good) for seed, t in enumerate([12_000, 12_000, 12_000, None, 27_000])]
-    judgement = judge("C18", {"base": base}, "transformer", "paper")
-    verdict = judgement.verdict
-    assert (verdict.verdict, verdict.estimate, verdict.unit) == ("inconclusive", None, "share of seeds")
-    assert (verdict.low, verdict.high) == pytest.approx((wilson(3, 5)[0], 1), rel=1e-5)
-    assert tables.part_rows(judgement).loc[0, "share of seeds"] == "0.60 to 1.00"
+    base = [grokking(t, seed, **good) for seed, t in enumerate([12_000, 12_000, 12_000, None, None])]
+    stages = judge("C18", {"base": base}, "transformer", "paper").parts[0]
+    assert (stages.outcome, stages.estimate, stages.unit) == ("inconclusive", None, "share of seeds")
+    assert stages.interval == pytest.approx((wilson(3, 5)[0], 1), rel=1e-5)
+    assert tables.part_rows(judge("C18", {"base": base})).loc[0, "share of seeds"] == "0.60 to 1.00"
 
 
 # --- words and tables ---------------------------------------------------------------------------------------------
@@ -623,7 +664,7 @@ def test_a_box_says_claim_criterion_numbers_and_outcome():
 
 
 def test_a_box_without_any_bound_or_run():
-    box = tables.verdict(judge("C01", groups([None] * 3, [None] * 3)))
+    box = tables.verdict(judge("C01", groups([None] * 3, [None] * 3)))  # no case at all
     assert "not known" in box and "nan" not in box and "inf<" not in box
     judgement = c.not_run(BY_ID["C02"], Judged(setting="transformer"), "paper")
     assert judgement.verdict.verdict == "not run" and "Not run" in tables.verdict(judgement)

@@ -274,7 +274,9 @@ def levels(axes: Axes, judgement: Judgement, found: pd.DataFrame) -> None:
     units = found["unit"].unique()
     ratios = len(units) == 1 and units[0] == "times"
     numbers = found[["estimate", "low", "high"]].astype(float)
-    known = numbers.to_numpy()[numbers.to_numpy() > (0 if ratios else -np.inf)]  # nan and, of ratios, 0 are no place on an axis
+    known = numbers.to_numpy()[
+        numbers.to_numpy() > (0 if ratios else -np.inf)
+    ]  # nan and, of ratios, 0 are no place on an axis
     least, most = (known.min(), known.max()) if len(known) else (0.5, 2.0)
     edges = (least / 2, most * 2) if ratios else (least - 0.1 * (most - least), most + 0.1 * (most - least))
     for outcome, rows in numbers.groupby(found["outcome"], sort=False):

@@ -236,7 +236,8 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
     rows = []
     for one in judgement.parts:
         share = one.unit == "share of seeds"
-        numbers = (np.mean(one.low), np.mean(one.high)) if share else (np.median(one.low), np.median(one.high))
+        middle = np.mean if share else np.median
+        numbers = (middle(one.low), middle(one.high)) if one.low else (None, None)  # every seed may be no case
         rows.append(
             {
                 "measured": one.words,
@@ -246,6 +247,7 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
                 "geometric mean": ""
                 if one.modelled is None
                 else f"{one.modelled[0]:.3g} ({between(*one.modelled[1:])})",
+                "no case": len(one.table) - len(one.low),
                 "open seeds": one.open_seeds,
                 "rule": str(one.part.rule),
                 "outcome": one.outcome,

@@ -194,12 +194,14 @@ def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
     if any(MEASURES[part.measure].by_level for part in claim.parts):
         variants += [(f"τ = {level:g}", claim, dataclasses.replace(comparison, level=level)) for level in LEVELS]
         variants.append((f"{OF_BEST:g} of base's best", claim, dataclasses.replace(comparison, of_best=OF_BEST)))
-    for place, part in enumerate(claim.parts):
-        for name, values in part.vary.items():
-            for value in values:
-                changed = part.model_copy(update={"arguments": part.arguments | {name: value}})
-                parts = [*claim.parts[:place], changed, *claim.parts[place + 1 :]]
-                variants.append((f"{name} = {value:g}", claim.model_copy(update={"parts": parts}), comparison))
+    for name, value in dict.fromkeys(
+        (name, v) for part in claim.parts for name, values in part.vary.items() for v in values
+    ):
+        parts = [
+            part.model_copy(update={"arguments": part.arguments | {name: value}}) if name in part.vary else part
+            for part in claim.parts
+        ]
+        variants.append((f"{name} = {value:g}", claim.model_copy(update={"parts": parts}), comparison))
     # One part throughout: the first that can depend on a level.
     place = next((i for i, part in enumerate(claim.parts) if MEASURES[part.measure].by_level or part.vary), 0)
     rows = []
