@@ -108,7 +108,7 @@ def test_numbers_may_come_as_text(name, text, value):
         ({"seeds": [1, 2, 1]}, "mine.yml: seeds is [1, 2, 1]; seeds must be different whole numbers from 0 to 4,294,967,295 (one run"),
         ({"seeds": [-1]}, "mine.yml: seeds is [-1]; seeds must be different whole numbers from 0 to 4,294,967,295 (one run"),
         ({"seeds": []}, "mine.yml: seeds is []; name at least one seed (one run of each arm"),
-        ({"seeds": [0.5]}, "mine.yml: seeds is [0.5]; input should be a valid integer (one run of each arm for each seed, such as [0, 1, 2])"),
+        ({"seeds": [0.5]}, "mine.yml: seeds is [0.5]; input should be a valid integer (one run of each arm for each seed, such as [0, 1, 2], or recorded: those in results/)"),
         ({"seeds": "seven"}, "mine.yml: seeds is 'seven'; input should be a valid list (one run"),
         ({"seeds": "[7"}, "mine.yml: seeds is '[7'; input should be a valid list (one run"),
         ({"prime": 15}, "mine.yml: prime is 15; must be a prime number, such as 67 (the modulus p, a prime number)"),

@@ -292,13 +292,34 @@ def test_masks_that_drift_are_acquired_gradually(run):
 
 def test_distance_to_the_final_mask_leaves_the_final_mask_out(run):
     masks = drifting(len(run.initial_weights()))
-    found = judge("C27", groups_of(run, masks, EPOCHS / 30_000))
+    plain, given_epoch = judge("C27", groups_of(run, masks, EPOCHS / 30_000)).parts
     to_final = [distance_of(mask, masks[-1]) for mask in masks[:-1]]
-    assert found.verdict.estimate == pytest.approx(np.corrcoef(to_final, CUTS[:-1])[0, 1])
-    assert found.verdict.verdict == "replicated"
+    assert plain.estimate == pytest.approx(np.corrcoef(to_final, CUTS[:-1])[0, 1])
+    assert plain.outcome == "replicated"
+    assert given_epoch.open_seeds == 5  # accuracy is the epoch over again: nothing of its own
     assert judge("C27", groups_of(run, masks, 1 - EPOCHS / 30_000)).verdict.verdict == "refuted"
     flat = judge("C27", groups_of(run, masks, np.zeros(len(EPOCHS))))
     assert flat.verdict.verdict == "inconclusive" and flat.parts[0].open_seeds == 5
+
+
+def test_the_partial_correlation_is_that_of_the_textbook_formula(run):
+    """(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)), z the epoch."""
+    masks = drifting(len(run.initial_weights()))
+    accuracy = np.clip(EPOCHS / 20_000, 0, 1) ** 2 + 0.05 * np.sin(EPOCHS / 3_000)
+    x, z = [distance_of(mask, masks[-1]) for mask in masks[:-1]], CUTS[:-1]
+    r = np.corrcoef([x, np.interp(z, EPOCHS, accuracy), z])
+    expected = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
+    assert judge("C27", groups_of(run, masks, accuracy)).parts[1].estimate == pytest.approx(expected)
+
+
+def test_a_single_jump_at_generalization_is_no_gradual_change(run):
+    """All masks of one phase differ by a little noise of no order, those of different phases by much."""
+    n = len(run.initial_weights())
+    rng, half = np.random.default_rng(0), np.arange(n) < n // 2
+    masks = [(half if cut < 20_000 else ~half) ^ (rng.random(n) < 0.1) for cut in CUTS]
+    overall, within = judge("C26", groups_of(run, masks, (EPOCHS >= 20_000) * 1.0)).parts
+    assert abs(within.estimate) < 0.3 < overall.estimate
+    assert within.outcome == "refuted"
 
 
 def test_accuracy_at_a_cut_lies_between_evaluations(run):
@@ -320,11 +341,15 @@ def test_graph_differences_have_the_sign_of_the_claim(run, early, late, outcome)
     groups = groups_of(run, [masks[early]] * 7 + [masks[late]] * 8, RISING)
     parts = judge("C28", groups).parts
     names = [part.words for part in parts]
-    assert ["path" in name for name in names] == [True, True, False, False]
-    assert ["memorization" in name for name in names] == [True, False, True, False]
-    assert [part.outcome for part in parts][::2] == [outcome, outcome]
+    assert ["path" in name for name in names] == [True] * 3 + [False] * 3
+    assert [("memorization" in name, "random by node" in name) for name in names] == [
+        (True, False),
+        (False, False),
+        (False, True),
+    ] * 2
+    assert [part.outcome for part in parts][::3] == [outcome, outcome]
     chains = [structure.chain(run, masks[kind]) for kind in (late, early)]
-    for part, measure in zip(parts[::2], (structure.average_path_length, structure.clustering), strict=True):
+    for part, measure in zip(parts[::3], (structure.average_path_length, structure.clustering), strict=True):
         assert part.estimate == pytest.approx(100 * (measure(chains[0]) / measure(chains[1]) - 1))
 
 
