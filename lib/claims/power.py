@@ -4,13 +4,14 @@ A rule judges numbers of seeds, so what matters is where the true median or shar
 replicated at most as often as its most lenient part, because all parts must hold.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from lib.claims.claims import Claim, Question
-from lib.claims.statistics import Rule, ShareRule, median_interval, share_interval
+from lib.claims.statistics import Rule, ShareRule, rank, share_interval
 
 SIZES = (20, 10, 5)  # seeds: of most arms, of grids, exploratory
 SPREAD = 0.5  # of the logarithm of a ratio over seeds, about that of t_gen among the exploratory ones
@@ -45,35 +46,42 @@ def _beyond(threshold: float, sign: int) -> float:
     return threshold * np.exp(sign * 1.5 * SPREAD) if abs(threshold) >= 1 else threshold + sign * 0.15
 
 
-def draw(rule: Rule, truth: float, n: int, censored: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds low, high [n] of one simulated set of seeds whose true median or share is `truth`; a part is left open."""
+def draw(
+    rule: Rule, truth: float, shape: tuple[int, ...], censored: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds low, high [shape] of simulated seeds whose true median or share is `truth`; a part of them is left open."""
     if isinstance(rule, ShareRule):
-        low = high = (rng.random(n) < truth).astype(float)
+        low = high = (rng.random(shape) < truth).astype(float)
         ends = 0.0, 1.0
     else:
         # Ratios and percents spread by factors, shares and correlations by differences.
-        noise = rng.standard_normal(n)
+        noise = rng.standard_normal(shape)
         factors = max(abs(x) for x in (rule.replicated_above, rule.replicated_below) if x is not None) >= 1
         low = high = truth * np.exp(SPREAD * noise) if factors else truth + 0.1 * noise
         ends = -np.inf, np.inf
-    undecided = rng.random(n) < censored
+    undecided = rng.random(shape) < censored
     return np.where(undecided, ends[0], low), np.where(undecided, ends[1], high)
 
 
-def outcome(rule: Rule, low: np.ndarray, high: np.ndarray) -> str:
-    """What the rule says of the seeds' bounds [n], as lib/claims/judging.py has it."""
+def intervals(rule: Rule, low: np.ndarray, high: np.ndarray) -> Counter[tuple[float, float]]:
+    """The intervals that lib/claims/judging.py would judge, and how often each, from the bounds of many sets of seeds [K, n]."""
+    n = low.shape[1]
     if isinstance(rule, ShareRule):
-        return rule.outcome(*share_interval(int(low.sum()), int((high - low).sum()), len(low)))
-    return rule.outcome(*median_interval(low, high)[1:])
+        counts = Counter(zip(low.sum(1).astype(int).tolist(), high.sum(1).astype(int).tolist(), strict=True))
+        return Counter({share_interval(held, possible - held, n): times for (held, possible), times in counts.items()})
+    k = rank(n)
+    return Counter(zip(np.sort(low, 1)[:, k - 1].tolist(), np.sort(high, 1)[:, n - k].tolist(), strict=True))
 
 
 def rates(
     rule: Rule, truth: float, n: int, censored: float = 0.0, simulations: int = 2000, seed: int = 0
 ) -> dict[str, float]:
     """How often the rule says "replicated" and "refuted" of n seeds whose true median or share is `truth`."""
-    rng = np.random.default_rng(seed)
-    found = [outcome(rule, *draw(rule, truth, n, censored, rng)) for _ in range(simulations)]
-    return {name: found.count(name) / simulations for name in ("replicated", "refuted")}
+    bounds = draw(rule, truth, (simulations, n), censored, np.random.default_rng(seed))
+    found: Counter[str] = Counter()
+    for interval, times in intervals(rule, *bounds).items():
+        found[rule.outcome(*interval)] += times
+    return {name: found[name] / simulations for name in ("replicated", "refuted")}
 
 
 def table(entries: Sequence[Claim | Question], sizes: Sequence[int] = SIZES, simulations: int = 2000) -> pd.DataFrame:

@@ -104,18 +104,18 @@ def median_interval(low: Sequence[float], high: Sequence[float]) -> tuple[float 
     estimate = finite(medians[0]) if medians[0] == medians[1] else None
     if n < MIN_SEEDS:
         return estimate, None, None
-    k = _rank(n)
+    k = rank(n)
     return estimate, finite(np.sort(low)[k - 1]), finite(np.sort(high)[n - k])
 
 
-def _rank(n: int) -> int:
+def rank(n: int) -> int:
     """The largest k whose k-th smallest and k-th largest of n values cover the median 95% of the time; 1 if there is none."""
     return max(int(binom.ppf((1 - LEVEL) / 2, n, 0.5)), 1)
 
 
 def coverage(n: int) -> float:
     """How often the interval of `median_interval` covers the median of n seeds, for any continuous distribution."""
-    return float(1 - 2 * binom.cdf(_rank(n) - 1, n, 0.5))
+    return float(1 - 2 * binom.cdf(rank(n) - 1, n, 0.5))
 
 
 def share_interval(held: int, undecided: int, n: int) -> tuple[float, float]:

@@ -1,0 +1,63 @@
+"""The settled rules: none is changed, and a change shows."""
+
+import pytest
+from made_up import BY_ID
+
+from lib.claims.claims import Claim, ClaimsError, load_claims
+from lib.claims.criteria import changed, fingerprint, load_edition
+
+
+def test_no_rule_has_been_changed_since_it_was_settled():
+    assert changed(load_claims(), load_edition()) == []
+
+
+def test_every_claim_with_a_measure_is_settled():
+    measured = {entry.id for entry in load_claims() if isinstance(entry, Claim) and entry.is_measured}
+    assert set(load_edition().claims) == measured
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda claim: {"criterion": claim.criterion + " Or nearly."},
+        lambda claim: {"judged": claim.judged[:1]},
+        lambda claim: {"parts": claim.parts[:1]},
+        lambda claim: {
+            "parts": [claim.parts[0].model_copy(update={"arguments": {"slower": "ticket"}}), claim.parts[1]]
+        },
+        lambda claim: {
+            "parts": [
+                claim.parts[0].model_copy(
+                    update={"rule": claim.parts[0].rule.model_copy(update={"replicated_above": 1.4})}
+                ),
+                claim.parts[1],
+            ]
+        },
+    ],
+)
+def test_a_change_of_what_decides_shows(change):
+    claim = BY_ID["C09"]
+    other = claim.model_copy(update=change(claim))
+    assert fingerprint(other) != fingerprint(claim)
+    assert changed([other], load_edition())[0] in load_edition().claims and "C09" in changed([other], load_edition())
+
+
+def test_words_that_decide_nothing_may_change():
+    claim = BY_ID["C09"]
+    assert fingerprint(claim.model_copy(update={"title": "Another", "claim": "In other words."})) == fingerprint(claim)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tag: [", "cannot be read"),
+        ("tag: x\ncommit: ''\nsettled: 2026-01-01T00:00:00Z\nclaims: {C01: {fingerprint: abc}}", "fingerprint"),
+        ("tag: x\ncommit: short\nsettled: 2026-01-01T00:00:00Z\nclaims: {}", "commit"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence(tmp_path, text, words):
+    path = tmp_path / "criteria.yml"
+    path.write_text(text)
+    with pytest.raises(ClaimsError, match=words) as caught:
+        load_edition(path)
+    assert "\n" not in str(caught.value) and "criteria.yml" in str(caught.value)

@@ -1,0 +1,70 @@
+"""Error rates of the rules: simulated ones against exact ones, and none too high."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from made_up import BY_ID
+from scipy.stats import binom
+
+from lib.claims import power
+from lib.claims.statistics import IntervalRule, ShareRule, median_interval, share_interval
+
+MOST = ShareRule(kind="share", replicated_above=0.5, refuted_below=0.5)
+ABOVE = IntervalRule(kind="interval", replicated_above=2, refuted_below=1.2)
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+@pytest.mark.parametrize("truth", [0.5, 0.9])
+def test_rates_of_a_share_are_binomial(n, truth):
+    wins = [k for k in range(n + 1) if share_interval(k, 0, n)[0] > 0.5]
+    losses = [k for k in range(n + 1) if share_interval(k, 0, n)[1] < 0.5]
+    found = power.rates(MOST, truth, n, simulations=4_000)
+    for name, counts in (("replicated", wins), ("refuted", losses)):
+        exact = binom.pmf(counts, n, truth).sum()
+        assert found[name] == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 4_000) + 1e-3)
+
+
+@pytest.mark.parametrize("n", [10, 20])
+def test_rates_of_a_median_at_its_threshold_are_those_of_the_sign_test(n):
+    k = max(int(binom.ppf(0.025, n, 0.5)), 1)
+    exact = binom.cdf(k - 1, n, 0.5)  # fewer than k seeds below the threshold
+    found = power.rates(ABOVE, 2, n, simulations=4_000)["replicated"]
+    assert found == pytest.approx(exact, abs=4 * math.sqrt(exact / 4_000))
+
+
+def test_open_seeds_make_no_verdict_more_likely():
+    for rule, truth in ((MOST, 0.9), (ABOVE, 4.2)):
+        closed = power.rates(rule, truth, 10)["replicated"]
+        assert power.rates(rule, truth, 10, censored=0.3)["replicated"] < closed
+    assert power.rates(MOST, 1.0, 10, censored=1.0) == {"replicated": 0, "refuted": 0}
+
+
+@pytest.mark.parametrize("rule", [MOST, ABOVE])
+def test_the_intervals_are_those_that_are_judged(rule):
+    bounds = power.draw(rule, 0.8, (50, 10), 0.2, np.random.default_rng(1))
+    one_by_one = Counter()
+    for low, high in zip(*bounds, strict=True):
+        if rule is MOST:
+            one_by_one[share_interval(int(low.sum()), int(high.sum() - low.sum()), 10)] += 1
+        else:
+            ends = median_interval(low, high)[1:]
+            one_by_one[-np.inf if ends[0] is None else ends[0], np.inf if ends[1] is None else ends[1]] += 1
+    assert power.intervals(rule, *bounds) == one_by_one
+
+
+def test_draws_have_the_median_that_is_asked_for():
+    rng = np.random.default_rng(0)
+    for rule, truth in ((ABOVE, 2.0), (BY_ID["C26"].parts[0].rule, 0.7)):
+        low, high = power.draw(rule, truth, (20_001,), 0.0, rng)
+        assert (low == high).all() and np.median(low) == pytest.approx(truth, rel=0.03)
+
+
+@pytest.mark.slow
+def test_no_rule_is_wrong_more_than_one_time_in_twenty():
+    found = power.table(list(BY_ID.values()))
+    assert power.most_wrong(found) <= 0.05
+    judged = {entry.id for entry in BY_ID.values() if getattr(entry, "parts", [])}
+    assert {one for ids in found["claims"] for one in ids.split(", ")} == judged
+    assert (found.groupby("rule")["replicated is wrong"].sum() > 0).all()  # each is put to a null
