@@ -13,6 +13,7 @@ import lib.records.store
 import lib.train.runs
 from lib.claims import judging
 from lib.claims.claims import Claim, load_claims
+from lib.experiments import chapters
 from lib.experiments.arms import Arm
 from lib.experiments.chapters import wanted
 from lib.experiments.parameters import load
@@ -105,10 +106,10 @@ def test_status_of_an_empty_store_says_what_training_would_do(store, capsys, tmp
     status, out, err = run(capsys, "status", *ONE_CHAPTER)
     assert (status, err) == (1, "")
     lines = out.splitlines()
-    assert lines[0] == "smoke profile, 4 runs: 4 missing"
+    assert lines[0] == "smoke profile, 7 runs: 7 missing"
     assert lines[1] == "  missing      MLP, Dense on a+b mod 11, seed 0, 200 epochs"
     assert lines[2] == "               would be trained for 200 epochs: missing: no record of this run"
-    assert len(lines) == 9
+    assert len(lines) == 15
     assert records(tmp_path) == []
 
 
@@ -122,18 +123,18 @@ def test_without_a_chapter_every_chapters_runs_are_meant(store, capsys):
 def trained(store, capsys):
     """The store after `train` of one chapter at the smoke profile."""
     status, out, _ = run(capsys, "train", *ONE_CHAPTER)
-    assert (status, out) == (0, "smoke profile: 4 runs recorded, 4 trained just now\n")
+    assert (status, out) == (0, "smoke profile: 7 runs recorded, 7 trained just now\n")
     return store
 
 
 def test_train_then_status_then_train_again(trained, capsys, tmp_path):
     assert records(tmp_path / "results") == []
-    assert len(records(tmp_path / ".cache")) == 4
+    assert len(records(tmp_path / ".cache")) == 7
     status, out, _ = run(capsys, "status", *ONE_CHAPTER)
     assert status == 0
-    assert out.splitlines()[0] == "smoke profile, 4 runs: 4 recorded"
-    assert out.count("\n  recorded ") == 4 and "would be trained" not in out
-    assert run(capsys, "train", *ONE_CHAPTER)[:2] == (0, "smoke profile: 4 runs recorded, 0 trained just now\n")
+    assert out.splitlines()[0] == "smoke profile, 7 runs: 7 recorded"
+    assert out.count("\n  recorded ") == 7 and "would be trained" not in out
+    assert run(capsys, "train", *ONE_CHAPTER)[:2] == (0, "smoke profile: 7 runs recorded, 0 trained just now\n")
 
 
 def test_status_gives_the_reason_for_each_run(trained, capsys, monkeypatch):
@@ -145,7 +146,7 @@ def test_status_gives_the_reason_for_each_run(trained, capsys, monkeypatch):
         checkpoint.unlink()
     status, out, _ = run(capsys, "status", *ONE_CHAPTER)
     assert status == 1
-    assert out.splitlines()[0] == "smoke profile, 4 runs: 1 damaged, 1 missing, 2 recorded, 1 unreadable files"
+    assert out.splitlines()[0] == "smoke profile, 7 runs: 1 damaged, 1 missing, 5 recorded, 1 unreadable files"
     assert (
         f"  damaged      {base}\n               would be trained for 200 epochs: damaged: record {base.key} in " in out
     )
@@ -154,10 +155,10 @@ def test_status_gives_the_reason_for_each_run(trained, capsys, monkeypatch):
     for module in (lib.train.runs, lib.records.store):
         monkeypatch.setattr(module, "NUMERICS", 2001)
     status, out, _ = run(capsys, "status", *ONE_CHAPTER)
-    assert (status, out.splitlines()[0]) == (0, "smoke profile, 4 runs: 4 out of date, 1 unreadable files")
-    assert run(capsys, "train", *ONE_CHAPTER)[1] == "smoke profile: 4 runs recorded, 0 trained just now\n"
-    assert run(capsys, "train", *ONE_CHAPTER, "--renew")[1] == "smoke profile: 4 runs recorded, 4 trained just now\n"
-    assert run(capsys, "status", *ONE_CHAPTER)[1].startswith("smoke profile, 4 runs: 4 recorded")
+    assert (status, out.splitlines()[0]) == (0, "smoke profile, 7 runs: 7 out of date, 1 unreadable files")
+    assert run(capsys, "train", *ONE_CHAPTER)[1] == "smoke profile: 7 runs recorded, 0 trained just now\n"
+    assert run(capsys, "train", *ONE_CHAPTER, "--renew")[1] == "smoke profile: 7 runs recorded, 7 trained just now\n"
+    assert run(capsys, "status", *ONE_CHAPTER)[1].startswith("smoke profile, 7 runs: 7 recorded")
 
 
 def test_status_tells_a_checkpoint_that_would_be_made_again(trained, capsys):
@@ -181,15 +182,15 @@ def test_pack_leaves_fewer_files_and_the_same_records(trained, capsys, tmp_path)
 
 def test_one_chapter_alone(store, capsys, tmp_path):
     status, out, _ = run(capsys, "train", "--profile", "smoke", "--chapter", "typical-grokking")
-    assert (status, out) == (0, "smoke profile: 2 runs recorded, 2 trained just now\n")
+    assert (status, out) == (0, "smoke profile: 3 runs recorded, 3 trained just now\n")
     assert run(capsys, "status", "--profile", "smoke", "--chapter", "typical-grokking")[1].startswith(
-        "smoke profile, 2 runs: 2 recorded\n"
+        "smoke profile, 3 runs: 3 recorded\n"
     )
 
 
 def test_the_paper_profile_commits_its_records(store, capsys, tmp_path):
     assert run(capsys, "train", "--profile", "paper", "--chapter", "typical-grokking")[0] == 0
-    assert len(records(tmp_path / "results")) == 2
+    assert len(records(tmp_path / "results")) == 3
     assert records(tmp_path / ".cache") == []
 
 
@@ -236,7 +237,7 @@ def test_judge_does_not_trade_verdicts_for_missing_records(trained, capsys, tmp_
     forget(trained, pair()[1])
     status, out, err = run(capsys, "judge", "--profile", "smoke")
     assert (status, out, path.read_bytes()) == (1, "", before)
-    assert "so that C01 on mlp and 1 others would lose their verdicts" in err
+    assert "so that C01 on mlp and 0 others would lose their verdicts" in err
     path.unlink()
     assert run(capsys, "judge", "--profile", "smoke")[0] == 0
 
@@ -263,12 +264,12 @@ def test_errors_and_interrupts_are_one_line(store, capsys, monkeypatch, error, s
 @pytest.mark.parametrize("profile", ["smoke", "paper"])
 def test_results_are_written_to_a_folder_of_ones_own_and_none_are_read_elsewhere(store, capsys, tmp_path, profile):
     arguments = "train", "--profile", profile, "--chapter", "main-results"
-    counts = f"{profile} profile: 4 runs recorded, "
-    assert run(capsys, *arguments)[:2] == (0, f"{counts}4 trained just now\n")
+    counts = f"{profile} profile: 7 runs recorded, "
+    assert run(capsys, *arguments)[:2] == (0, f"{counts}7 trained just now\n")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     other = tmp_path / "other"
-    assert run(capsys, *arguments, "--results", str(other))[:2] == (0, f"{counts}4 trained just now\n")
-    assert len(records(other)) == 4
+    assert run(capsys, *arguments, "--results", str(other))[:2] == (0, f"{counts}7 trained just now\n")
+    assert len(records(other)) == 7
     assert all(path.read_bytes() == content for path, content in before.items())
     assert records(tmp_path / "other") == records(tmp_path / ("results" if profile == "paper" else ".cache"))
     assert run(capsys, *arguments, "--results", str(other))[:2] == (0, f"{counts}0 trained just now\n")
@@ -276,7 +277,7 @@ def test_results_are_written_to_a_folder_of_ones_own_and_none_are_read_elsewhere
 
 def test_what_is_in_a_folder_of_ones_own_does_not_count_as_recorded(store, capsys, tmp_path):
     assert run(capsys, "train", *ONE_CHAPTER, "--results", str(tmp_path / "other"))[0] == 0
-    assert run(capsys, "status", *ONE_CHAPTER)[1].startswith("smoke profile, 4 runs: 4 missing\n")
+    assert run(capsys, "status", *ONE_CHAPTER)[1].startswith("smoke profile, 7 runs: 7 missing\n")
 
 
 def test_a_gpu_that_is_not_there_is_one_line_and_status_1(store, capsys, tmp_path, monkeypatch):
@@ -339,3 +340,54 @@ def test_images_that_are_not_there_are_one_line_and_status_1(store, capsys, monk
         status, out, err = run(capsys, name, *OF_MNIST)
         assert (status, out) == (1, "")
         assert err.startswith(f"error: there is no file or folder {tmp_path / 'nowhere'}; ") and err.count("\n") == 1
+
+
+# --- seeds, all runs, error rates -------------------------------------------------------------------------------------
+
+
+def test_seeds_in_place_of_the_profiles(store, capsys):
+    arguments = "--profile", "smoke", "--chapter", "typical-grokking", "--seeds", "5:7,9"
+    status, out, _ = run(capsys, "train", *arguments)
+    assert (status, out) == (0, "smoke profile: 9 runs recorded, 9 trained just now\n")
+    status, out, _ = run(capsys, "status", *arguments)
+    assert status == 0 and all(f"seed {seed}," in out for seed in (5, 6, 9)) and "seed 7," not in out
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        ("5-7", "error: --seeds is '5-7'; it must be seeds such as 7,8,9, or from and up to as in 5:25 (5 to 24)\n"),
+        ("7:7", "error: --seeds: seeds is []; name at least one seed"),
+        ("-1:2", "error: --seeds: seeds is [-1, 0, 1]"),
+        ("5,5", "error: --seeds: seeds is [5, 5]"),
+    ],
+)
+def test_bad_seeds_are_one_sentence(store, capsys, seeds, message):
+    status, out, err = run(capsys, "train", *ONE_CHAPTER, f"--seeds={seeds}")
+    assert (status, out) == (1, "") and err.startswith(message) and err.count("\n") == 1
+
+
+def test_status_counts_what_the_book_is_to_have(store, capsys, monkeypatch):
+    monkeypatch.setitem(PROFILES, "smoke", SMOKE.model_copy(update={"seeds": "recorded"}))
+    for name, seeds in (("EXPLORATORY", [0]), ("CONFIRMATORY", [5, 6]), ("LEAST", 2)):
+        monkeypatch.setattr(chapters, name, seeds)
+    arguments = "--profile", "smoke", "--chapter", "re-dense"
+    status, out, _ = run(capsys, "status", *arguments)
+    assert status == 1 and out.splitlines()[:2] == [
+        "smoke profile, 7 runs: 7 missing",
+        "to come: 14 runs, of which 0 are recorded (python -m lib train --all)",
+    ]
+    assert run(capsys, "train", *arguments)[1] == "smoke profile: 7 runs recorded, 7 trained just now\n"
+    assert run(capsys, "status", *arguments)[0] == 0  # what is to come is no fault
+    assert run(capsys, "train", *arguments, "--all")[1] == "smoke profile: 21 runs recorded, 14 trained just now\n"
+    status, out, _ = run(capsys, "status", *arguments)
+    assert status == 0 and out.splitlines()[0] == "smoke profile, 14 runs: 14 recorded"  # the confirmatory ones
+
+
+def test_power_prints_every_rule_and_how_often_it_errs(capsys, monkeypatch):
+    monkeypatch.setattr("lib.claims.power.SIZES", (5,))
+    status, out, _ = run(capsys, "power")
+    assert status == 0 and out.splitlines()[-1].startswith("wrongly replicated at most ")
+    assert "replicated if the interval of the median lies above 2, refuted if it lies below 1.2" in out
+    monkeypatch.setattr(command, "MOST_WRONG", 0.001)
+    assert run(capsys, "power")[0] == 1

@@ -53,8 +53,14 @@ def opened(name, parameters, store, monkeypatch):
 def test_arms_have_labels_and_colours_of_their_own():
     labels = [kind.label for kind in ARMS.values()]
     assert len(set(labels)) == len(labels)
-    families = {"ticket": ("ticket", "rate", "epoch"), "no decay": ("ticket-no-decay", "rate-no-decay")}
-    alone = [kind.colour for name, kind in ARMS.items() if not any(name in names[1:] for names in families.values())]
+    families = [
+        ("ticket", "rate", "epoch", "moment"),
+        ("ticket-no-decay", "rate-no-decay"),
+        ("l2-matrices", "l2-rate"),
+        ("l1-matrices", "l1-rate"),
+        ("random", "random-rate"),
+    ]
+    alone = [kind.colour for name, kind in ARMS.items() if not any(name in names[1:] for names in families)]
     assert len(set(alone)) == len(alone)
 
 
@@ -101,18 +107,118 @@ def test_paper_profile_is_the_papers_scale():
 def test_chapters_share_their_base_runs():
     everything = wanted(SMOKE).runs
     assert len(everything) == len(set(everything))
-    main = set(wanted(SMOKE, ["main-results"]).runs)
-    assert len(main) == 8
-    assert set(wanted(SMOKE, ["typical-grokking"]).runs) < main < set(everything)
+    main = runs_of("main-results", SMOKE)
+    assert len(set(wanted(SMOKE, ["main-results"]).runs)) == 2 * (3 + 4) < len(everything)
     for chapter in CHAPTERS:
         found = runs_of(chapter, SMOKE)
-        if {"mlp", "transformer"} <= set(found) and Arm("ticket") in found["mlp"]:
-            assert main <= set(wanted(SMOKE, [chapter]).runs), chapter
+        for setting in {"mlp", "transformer"} & set(found):
+            for one in {Arm("base"), Arm("ticket")} & set(found[setting]):
+                assert found[setting][one] == main[setting][one], chapter
 
 
 def test_no_two_runs_share_a_key():
-    runs = wanted(PAPER).runs
-    assert len({run.key for run in runs}) == len(runs) == 840
+    runs = wanted(PAPER, whole=True).runs
+    assert len({run.key for run in runs}) == len(runs) > 3_000
+
+
+# --- which seeds are shown, and which the book is to have -------------------------------------------------------------
+
+
+def with_records(runs, t_gen=20_000):
+    """Looks up made-up records of these runs, which step to 1 at t_gen."""
+    epochs = np.arange(0, 30_001, 100)
+    runs = set(runs)
+
+    def find(run):
+        metrics = {"test_accuracy": (epochs >= t_gen) * 1.0, "train_accuracy": np.ones(len(epochs))}
+        return Record(run, epochs, metrics, {}) if run in runs else None
+
+    return find
+
+
+def of_seeds(chapter, seeds):
+    return wanted(PAPER.model_copy(update={"seeds": list(seeds)}), [chapter]).runs
+
+
+def seeds_of(found, setting="mlp"):
+    return {run.task.seed for runs in found[setting].values() for run in runs}
+
+
+@pytest.mark.parametrize(
+    ("there", "shown"),
+    [
+        (range(0, 5), range(0, 5)),
+        (range(0, 14), range(0, 5)),  # nine confirmatory seeds are too few
+        (range(0, 15), range(5, 15)),
+        (range(7, 19), range(7, 19)),
+        (range(0, 25), range(5, 25)),
+    ],
+)
+def test_confirmatory_seeds_are_shown_where_there_are_enough(there, shown):
+    found = wanted(PAPER, ["re-dense"], with_records(of_seeds("re-dense", there))).by_arm["re-dense"]
+    assert seeds_of(found) == set(shown) and set(found["mlp"]) == {Arm("base"), Arm("ticket"), Arm("re-dense")}
+
+
+def test_a_seed_that_lacks_an_arm_does_not_count():
+    runs = of_seeds("re-dense", range(0, 15))
+    lost = [run for run in runs if run.seed == 9 and isinstance(run.start, Redense)]
+    found = wanted(PAPER, ["re-dense"], with_records(set(runs) - set(lost))).by_arm["re-dense"]
+    assert lost and seeds_of(found) == set(range(0, 5))
+
+
+def test_settings_are_chosen_one_by_one_and_exploratory_ones_may_lack_arms():
+    mlp = [run for run in of_seeds("main-results", range(5, 15)) if "MLP" in str(run)]
+    transformer = wanted(PAPER.model_copy(update={"seeds": [0, 1, 2, 3, 4]}), ["re-dense"]).runs
+    found = wanted(PAPER, ["main-results"], with_records([*mlp, *transformer])).by_arm["main-results"]
+    assert seeds_of(found) == set(range(5, 15))
+    assert seeds_of(found, "transformer") == set(range(0, 5))
+    assert Arm("new-weights") in found["mlp"] and Arm("new-weights") not in found["transformer"]
+
+
+def test_what_is_to_come_is_counted_whole():
+    whole = wanted(PAPER, ["re-dense"], whole=True).by_arm["re-dense"]
+    assert seeds_of(whole) == set(range(0, 25))
+    assert seeds_of(wanted(PAPER, ["pruning-rate"], whole=True).by_arm["pruning-rate"]) == set(range(0, 15))
+
+
+def test_tickets_at_multiples_of_their_bases_own_time_wait_for_the_base():
+    seeds = PAPER.model_copy(update={"seeds": [3, 4]})
+    unknown = wanted(seeds, ["ticket-epochs"])
+    assert unknown.pending == 2 * 2 * len(chapters.MOMENTS)
+    base = [SETTINGS["mlp"].base(3, PAPER)]
+    known = wanted(seeds, ["ticket-epochs"], with_records(base, t_gen=8_000))
+    arms = known.by_arm["ticket-epochs"]["mlp"]
+    cut = {one.value: [run.start.epoch for run in runs] for one, runs in arms.items() if one.name == "moment"}
+    assert cut == {m: [min(round(8_000 * m), 30_000)] for m in chapters.MOMENTS}
+    assert known.pending == 3 * len(chapters.MOMENTS)
+
+
+def test_training_goes_on_until_all_runs_are_known():
+    seeds, there = PAPER.model_copy(update={"seeds": [3]}), set()
+    calls = []
+
+    def train(of):
+        calls.append(len(of.runs))
+        there.update(of.runs)
+
+    of = chapters.until_known(lambda: wanted(seeds, ["ticket-epochs"], with_records(there)), train)
+    assert of.pending == 0 and len(calls) == 2 and calls[0] < calls[1] == len(of.runs)
+
+
+@pytest.mark.parametrize("name", ["mlp/long", "mlp-deep/long", "transformer-4-heads/long", "transformer/a-b-long"])
+def test_longer_budgets_are_100_000_epochs_and_tickets_are_cut_as_far_along(name):
+    base = SETTINGS[name].base(5, PAPER)
+    assert base.epochs == 100_000
+    ticket = Arm("ticket").run(base, PAPER)
+    assert ticket.start.epoch == 28_000 * 100_000 // 30_000 and ticket.epochs == 100_000
+
+
+def test_replicas_differ_from_their_setting_by_rounding_alone():
+    for model in ("mlp", "transformer"):
+        bases = [SETTINGS[name].base(5, PAPER) for name in (model, f"{model}/rounding-1", f"{model}/rounding-2")]
+        assert [base.rounding for base in bases] == [0, 1, 2]
+        assert len({dataclasses.replace(base, rounding=0) for base in bases}) == 1
+        assert Arm("ticket").run(bases[1], PAPER).start.base == bases[1]
 
 
 def test_grids_are_the_papers():
@@ -148,38 +254,40 @@ def test_every_measured_claim_is_judged_by_a_chapter_that_has_its_settings():
     entries = [entry for entry in load_claims() if isinstance(entry, Claim) and entry.is_measured]
     assert {entry.chapter for entry in entries} <= set(CHAPTERS)
     for entry in entries:
-        settings = runs_of(entry.chapter)
-        assert {judged.setting for judged in entry.judged} <= set(settings), entry.id
+        for judged in entry.judged:
+            assert judged.setting in CHAPTERS[judged.chapter or entry.chapter].settings(PAPER), entry.id
 
 
 def test_verdicts_name_every_claim_and_system(tmp_path, monkeypatch):
     store = Store(tmp_path / "results", tmp_path / "cache")
-    empty = judging.verdicts(SMOKE, store.versions, "smoke")
+    empty = judging.verdicts(SMOKE, store.load, store.versions)
     assert {verdict.verdict for verdict in empty} == {"not run"}
     expected = [(e.id, judged.system) for e in load_claims() if isinstance(e, Claim) for judged in e.judged]
     assert [(verdict.id, verdict.system) for verdict in empty] == expected
 
     chapter = opened("main-results", SMOKE, store, monkeypatch)
-    assert [(j.verdict.id, j.verdict.system) for j in chapter.judgements] == [("C01", "mlp"), ("C02", "transformer")]
-    found = {verdict.id: verdict for verdict in judging.verdicts(SMOKE, store.versions, "smoke")}
+    systems = [("C01", "mlp"), ("C02", "transformer"), ("C02", "transformer/uniform")]
+    assert [(j.verdict.id, j.verdict.system) for j in chapter.judgements] == systems
+    found = {(one.id, one.system): one for one in judging.verdicts(SMOKE, store.load, store.versions)}
     for judgement in chapter.judgements:
-        assert found[judgement.verdict.id] == judgement.verdict
-    assert found["C17"].verdict == "inconclusive"  # two seeds; its runs are a part of main-results
-    assert found["C03"].verdict == "not run"
-    assert found["C23"].verdict == "not run"  # its runs are there, its probes are not
+        assert found[judgement.verdict.id, judgement.verdict.system] == judgement.verdict
+    assert found["C17", "mlp"].verdict == "inconclusive"  # two seeds; its runs are a part of main-results
+    assert found["C03", "mnist-mlp"].verdict == "not run"
+    assert found["C23", "mlp"].verdict == "not run"  # its runs are there, its probes are not
 
 
 def test_committed_verdicts_follow_from_the_committed_records(tmp_path):
     store = Store(cache=tmp_path)  # results/ alone
-    computed = judging.verdicts(PAPER, store.versions, PAPER.label)
+    computed = judging.verdicts(PAPER, store.load, store.versions)
     assert [v.model_dump() for v in judging.read_verdicts()] == [v.model_dump() for v in computed]
-    for run in wanted(PAPER).runs:
+    for run in wanted(PAPER, find=store.load).runs:
         assert store.status(run).state in ("recorded", "out of date"), f"results/ lacks {run}"
     assert store.unreadable() == []
 
 
 def test_a_comparison_never_mixes_numerics_where_it_need_not():
     arms = runs_of("main-results", SMOKE)
+    arms = {"mlp": {one: arms["mlp"][one] for one in (Arm("base"), Arm("ticket"))}}
     bases, tickets = arms["mlp"].values()
 
     def version(run, numerics):
@@ -221,11 +329,11 @@ def chapter(tmp_path_factory):
 
 def test_curves_hold_every_evaluation(chapter):
     frame = tables.curves(chapter)
-    assert len(frame) == 2 * 2 * 2 * 5  # settings, arms, seeds, evaluations
+    assert len(frame) == (3 + 4) * 2 * 5  # arms of both settings, seeds, evaluations
     record = chapter["mlp"]["ticket"][1]
     rows = frame.query("setting == 'mlp' and arm == 'ticket' and seed == @record.seed")
     assert rows["l2"].tolist() == record.metrics["l2"].tolist()
-    assert rows["epoch"].tolist() == [0, 10, 100, 200, 300]
+    assert rows["epoch"].tolist() == [0, 10, 100, 200, 300]  # early on ten times as often
 
 
 def test_download_is_the_frame_itself(chapter):
@@ -254,7 +362,8 @@ def test_panels_keep_titles_above_and_the_horizontal_axis_below(chapter):
     assert [ax.get_title() for ax in above] == ["MLP", "Transformer"] and {ax.get_title() for ax in below} == {""}
     assert {ax.get_xlabel() for ax in below} == {"epoch"}
     assert [bool(ax.get_ylabel()) for ax in figure.axes] == [True, False] * 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["base (dense)", "ticket"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["base (dense)", "ticket"]
+    assert "seeds 0, 1" in figure._supxlabel.get_text()
     assert "(not the paper's scale)" in figure._supxlabel.get_text()
     plt.close(figure)
 
@@ -282,7 +391,7 @@ def test_scorecard_shows_every_claim_and_question(chapter):
     html = tables.scorecard(entries, [judgement.verdict for judgement in chapter.judgements])
     for entry in entries:
         assert f"<td>{entry.id}</td>" in html
-    assert html.count("not-run") == sum(len(e.judged) for e in entries if isinstance(e, Claim)) - 2
+    assert html.count("not-run") == sum(len(e.judged) for e in entries if isinstance(e, Claim)) - 3
 
 
 def test_provenance_names_records_versions_and_machine(chapter):
@@ -420,7 +529,8 @@ def test_where_mnist_is_at_hand_every_setting_is_trained_and_judged(recorded, mo
     found = opened("mnist", LITTLE, recorded, monkeypatch)
     assert names({c.name: c.arms for c in found}) == names(runs_of("mnist", LITTLE))
     systems = ["mnist-mlp", "mnist-mlp/of-best", "mnist-mlp/digits", "mnist-mlp/four-matrices"]
-    assert judged(found) == [("C03", system) for system in systems]
+    others = [("C09", "mnist-mlp"), ("C15", "mnist-mlp/random")]
+    assert judged(found) == [("C03", system) for system in systems] + others
     for comparison in found:
         for one, [record] in comparison.arms.items():
             assert (record.probes is not None) == (one.name in ("base", "ticket")), (comparison.name, one)
