@@ -76,13 +76,13 @@ figures.sign(figure, chapter.parameters, tables.seeds_text(comparison.seeds[:1])
 
 # %% tags=["hide-input"]
 claims, store = load_claims(), Store()
-judged = list(all_judgements(chapter.parameters, store.load, store.versions, claims))
+judged = list(all_judgements(chapter.parameters, store, claims))
 found = complete((judgement.verdict for judgement, _ in judged), claims, chapter.parameters.label)
 levels = {}
 for judgement, records in judged:
     outcomes = sensitivity(judgement, records)["outcome"]
     levels[judgement.verdict.id, judgement.verdict.system] = "" if len(outcomes) < 2 else "yes" if outcomes.nunique() == 1 else "no"
-of = wanted(chapter.parameters, ["stability"], store.load)
+of = wanted(chapter.parameters, ["stability"], store)
 replicas = compare(of.by_arm["stability"], of.complete(store.versions))
 stable = {(one.claim.id, one.judged.system): "yes" if one.is_stable else "no" for one in stability(claims, replicas)}
 exploratory = sum("exploratory" in verdict.profile for verdict in found)

@@ -319,7 +319,7 @@ chapter.summary()
 
 # %% mystnb={"figure": {"caption": "Test accuracy before the first training step, a mark for each seed, bars are medians; the dashed line is chance, one over the number of classes.", "name": "fig-clock-untrained"}, "image": {"alt": "Test accuracy at epoch 0 from 0 to 1, a column of marks for each kind of network, with a dashed line at chance."}} tags=["hide-input"]
 store = Store()
-modular = wanted(chapter.parameters, ["main-results"], store.load)
+modular = wanted(chapter.parameters, ["main-results"], store)
 settings = {main.name: main} | compare(modular.by_arm["main-results"], modular.complete(store.versions))
 UNTRAINED = ["base", "ticket", "rate", "random", "random-rate", "new-weights"]
 starts = {name: [one for kind_of in UNTRAINED for one in c.arms if one.name == kind_of] for name, c in settings.items()}

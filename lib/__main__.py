@@ -112,7 +112,7 @@ def status(options: argparse.Namespace) -> int:
     """
     store = Store()
     settings = with_seeds(parameters.load(options.profile), options)
-    of, whole = (chapters.wanted(settings, chosen(options), store.load, whole=whole) for whole in (False, True))
+    of, whole = (chapters.wanted(settings, chosen(options), store, whole=whole) for whole in (False, True))
     shown = set(of.runs)
     planned = {run: store.status(run) for run in whole.runs if run not in shown}
     broken = {run: state for run, state in planned.items() if state.state == "damaged"}
@@ -180,7 +180,7 @@ def train(options: argparse.Namespace) -> int:
 
     with client_of(options) as client:
         of = chapters.until_known(
-            lambda: chapters.wanted(settings, chosen(options), store.load, whole=options.all), train_all
+            lambda: chapters.wanted(settings, chosen(options), store, whole=options.all), train_all
         )
     print(f"{options.profile} profile: {len(of.runs)} runs recorded, {trained} trained just now")
     return 0
@@ -211,7 +211,7 @@ def judge(options: argparse.Namespace) -> int:
 
     settings, store = parameters.load(options.profile), Store()
     path = judging.VERDICTS if options.profile == "paper" else CACHE / f"verdicts-{options.profile}.json"
-    whole = chapters.wanted(settings, find=store.load, whole=True)
+    whole = chapters.wanted(settings, store=store, whole=True)
     states = {run: store.status(run) for run in whole.runs}
     damaged = [(run, state.why) for run, state in states.items() if state.state == "damaged"]
     missing = [run for run, state in states.items() if state.state == "missing"]
@@ -221,7 +221,7 @@ def judge(options: argparse.Namespace) -> int:
             f"{problems[0]}. `python -m lib train --profile {options.profile}` makes it anew; "
             f"{len(problems)} damaged in all, and {path.name} is left as it was"
         )
-    found = judging.verdicts(settings, store.load, store.versions)
+    found = judging.verdicts(settings, store)
     old = {(verdict.id, verdict.system): verdict.verdict for verdict in judging.read_verdicts(path)}
     lost = [one for one in found if one.verdict == "not run" and old.get((one.id, one.system), "not run") != "not run"]
     if lost:

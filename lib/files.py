@@ -100,6 +100,39 @@ def read(path: Path, key: str) -> Content:
     return _read(_opened(path), path, key)
 
 
+def look(path: Path, key: str, wanted: str) -> tuple[frozenset[str], Content]:
+    """The names of a record's arrays, and its content with one of them alone, in a fraction of the time of `read`.
+
+    The bytes of the others are checked by the file's own checksums and not decoded. Raises StoreError where the record is
+    missing, foreign or damaged.
+    """
+    archive, arrays, names = _opened(path), {}, set()
+    try:
+        note = json.loads(archive.read(f"{key}/{NOTE}"))["note"]
+        for member in _members(archive, key):
+            content = archive.read(member)  # raises where its checksum does not match
+            name = _array_name(key, member)
+            names.add(name)
+            if name == wanted:
+                arrays[name] = _decoded(member, content)
+    except Exception as error:
+        raise StoreError(f"record {key} in {path} is damaged ({type(error).__name__}: {error})") from error
+    return frozenset(names), Content(arrays, note)
+
+
+def _members(archive: zipfile.ZipFile, key: str) -> list[str]:
+    return [name for name in archive.namelist() if name.startswith(f"{key}/") and name.endswith(PLAIN)]
+
+
+def _array_name(key: str, member: str) -> str:
+    return member.removeprefix(f"{key}/").removesuffix(PLANES if member.endswith(PLANES) else PLAIN)
+
+
+def _decoded(member: str, content: bytes) -> np.ndarray:
+    array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    return _floats(array) if member.endswith(PLANES) else array
+
+
 def read_all(path: Path) -> dict[str, Content | StoreError]:
     """Every record of a file by key, or what is wrong with it. Raises StoreError where the file cannot be opened."""
     out: dict[str, Content | StoreError] = {}
@@ -117,13 +150,7 @@ def read_all(path: Path) -> dict[str, Content | StoreError]:
 def _read(archive: zipfile.ZipFile, path: Path, key: str) -> Content:
     try:
         found = json.loads(archive.read(f"{key}/{NOTE}"))
-        arrays = {}
-        for member in archive.namelist():
-            if member.startswith(f"{key}/") and member.endswith(PLAIN):
-                array = np.lib.format.read_array(io.BytesIO(archive.read(member)), allow_pickle=False)
-                name = member.removeprefix(f"{key}/")
-                packed = name.endswith(PLANES)
-                arrays[name.removesuffix(PLANES if packed else PLAIN)] = _floats(array) if packed else array
+        arrays = {_array_name(key, member): _decoded(member, archive.read(member)) for member in _members(archive, key)}
         content = Content(arrays, found["note"])
         if found["checksum"] != _checksum(content):
             raise ValueError("checksum does not match")

@@ -24,7 +24,7 @@ from lib.experiments.comparison import compare
 from lib.experiments.images import with_images_at_hand
 from lib.experiments.parameters import load
 from lib.experiments.settings import SETTINGS
-from lib.records.store import Record, Store
+from lib.records.store import Record, Status, Store
 from lib.train import images
 from lib.train.models import ImageMLP
 from lib.train.optim import AdamW
@@ -125,15 +125,15 @@ def test_no_two_runs_share_a_key():
 
 
 def with_records(runs, t_gen=20_000):
-    """Looks up made-up records of these runs, which step to 1 at t_gen."""
+    """A store that has made-up records of these runs, which step to 1 at t_gen."""
     epochs = np.arange(0, 30_001, 100)
     runs = set(runs)
 
-    def find(run):
+    def load(run):
         metrics = {"test_accuracy": (epochs >= t_gen) * 1.0, "train_accuracy": np.ones(len(epochs))}
         return Record(run, epochs, metrics, {}) if run in runs else None
 
-    return find
+    return SimpleNamespace(load=load, status=lambda run: Status("recorded" if run in runs else "missing", ""))
 
 
 def of_seeds(chapter, seeds):
@@ -260,7 +260,7 @@ def test_every_measured_claim_is_judged_by_a_chapter_that_has_its_settings():
 
 def test_verdicts_name_every_claim_and_system(tmp_path, monkeypatch):
     store = Store(tmp_path / "results", tmp_path / "cache")
-    empty = judging.verdicts(SMOKE, store.load, store.versions)
+    empty = judging.verdicts(SMOKE, store)
     assert {verdict.verdict for verdict in empty} == {"not run"}
     expected = [(e.id, judged.system) for e in load_claims() if isinstance(e, Claim) for judged in e.judged]
     assert [(verdict.id, verdict.system) for verdict in empty] == expected
@@ -268,7 +268,7 @@ def test_verdicts_name_every_claim_and_system(tmp_path, monkeypatch):
     chapter = opened("main-results", SMOKE, store, monkeypatch)
     systems = [("C01", "mlp"), ("C02", "transformer"), ("C02", "transformer/uniform")]
     assert [(j.verdict.id, j.verdict.system) for j in chapter.judgements] == systems
-    found = {(one.id, one.system): one for one in judging.verdicts(SMOKE, store.load, store.versions)}
+    found = {(one.id, one.system): one for one in judging.verdicts(SMOKE, store)}
     for judgement in chapter.judgements:
         assert found[judgement.verdict.id, judgement.verdict.system] == judgement.verdict
     assert found["C17", "mlp"].verdict == "inconclusive"  # two seeds; its runs are a part of main-results
@@ -278,9 +278,9 @@ def test_verdicts_name_every_claim_and_system(tmp_path, monkeypatch):
 
 def test_committed_verdicts_follow_from_the_committed_records(tmp_path):
     store = Store(cache=tmp_path)  # results/ alone
-    computed = judging.verdicts(PAPER, store.load, store.versions)
+    computed = judging.verdicts(PAPER, store)
     assert [v.model_dump() for v in judging.read_verdicts()] == [v.model_dump() for v in computed]
-    for run in wanted(PAPER, find=store.load).runs:
+    for run in wanted(PAPER, store=store).runs:
         assert store.status(run).state in ("recorded", "out of date"), f"results/ lacks {run}"
     assert store.unreadable() == []
 

@@ -35,14 +35,15 @@ BASES = {
 
 
 def measure(name: str) -> dict[str, dict[str, list[float]]]:
-    """The metrics of a base and its ticket at each evaluated epoch."""
+    """The metrics of a base and its ticket every hundred epochs."""
     base = BASES[name]
     ticket = dataclasses.replace(base, start=Ticket(base=base, epoch=TICKET_EPOCH, rate=0.6))
     [dense] = train([base], [(base.initial_weights(), None)], {base: {TICKET_EPOCH}})
     start = ticket.start.make(ticket, lambda run, epoch: dense.snapshots[epoch])
     [masked] = train([ticket], [start])
+    every = np.isin(base.evaluated_epochs, base.deciding_epochs)
     return {
-        kind: {metric: one.metrics[metric].tolist() for metric in METRICS}
+        kind: {metric: one.metrics[metric][every].tolist() for metric in METRICS}
         for kind, one in (("base", dense), ("ticket", masked))
     }
 

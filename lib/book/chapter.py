@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -40,7 +39,7 @@ class Chapter:
         parameters, store = parameter_sets.check(namespace), Store()
         parameters, note = with_images_at_hand(parameters, store, [of or name])
         all_of = until_known(
-            lambda: wanted(parameters, [of or name], store.load),
+            lambda: wanted(parameters, [of or name], store),
             lambda of: obtain(of.runs, store, probed=of.probed, masked=of.masked, device=parameters.device),
         )
         comparisons = compare(all_of.by_arm[of or name], all_of.complete(store.versions))
@@ -99,9 +98,9 @@ class Chapter:
 
     def recorded_seeds(self) -> pd.DataFrame:
         """How many confirmatory seeds of every chapter and setting are recorded, and how many are to be."""
-        find, rows = cache(Store().load), []
+        store, rows = Store(), []
         for name, chapter in CHAPTERS.items():
-            of = wanted(self.parameters.model_copy(update={"seeds": RECORDED}), [name], find)
+            of = wanted(self.parameters.model_copy(update={"seeds": RECORDED}), [name], store)
             for setting, arms in of.by_arm[name].items():
                 seeds = {run.task.seed for runs in arms.values() for run in runs} & set(CONFIRMATORY)
                 rows.append(

@@ -20,10 +20,11 @@ from lib.claims.claims import Claim, ClaimsError, Judged, Part, Question, first_
 from lib.claims.measures import MEASURES
 from lib.claims.statistics import MIN_SEEDS, Outcome, ShareRule, between, median_interval, share_interval
 from lib.experiments.arms import arm
-from lib.experiments.chapters import CHAPTERS, EXPLORATORY, Find, wanted
-from lib.experiments.comparison import Comparison, Versions, compare
+from lib.experiments.chapters import CHAPTERS, EXPLORATORY, wanted
+from lib.experiments.comparison import Comparison, compare
 from lib.experiments.parameters import Parameters
 from lib.files import ROOT
+from lib.records.store import Store
 
 VERDICTS = ROOT / "results" / "verdicts.json"
 DIGITS = 6  # significant ones in verdicts.json: processors differ in the last
@@ -255,21 +256,21 @@ def evidence(comparison: Comparison, parameters: Parameters) -> str:
 
 
 def all_judgements(
-    parameters: Parameters, find: Find, versions: Versions, claims: Sequence[Claim | Question]
+    parameters: Parameters, store: Store, claims: Sequence[Claim | Question]
 ) -> Iterator[tuple[Judgement, Comparison]]:
     """Every judgement that there are records for, with what it was made on; nothing is trained."""
-    find, versions = cache(find), cache(versions)  # chapters share bases and tickets
+    versions = cache(store.versions)  # chapters share bases and tickets
     for chapter in CHAPTERS:
-        of = wanted(parameters, [chapter], find)
+        of = wanted(parameters, [chapter], store)
         comparisons = compare(of.by_arm[chapter], of.complete(versions))
         for judgement in judgements(chapter, comparisons, parameters, claims):
             yield judgement, comparisons[judgement.judged.setting]
 
 
-def verdicts(parameters: Parameters, find: Find, versions: Versions) -> list[Verdict]:
+def verdicts(parameters: Parameters, store: Store) -> list[Verdict]:
     """A verdict for every claim and system, from what is recorded; nothing is trained, the rest is "not run"."""
     claims = load_claims()
-    found = (judgement.verdict for judgement, _ in all_judgements(parameters, find, versions, claims))
+    found = (judgement.verdict for judgement, _ in all_judgements(parameters, store, claims))
     return complete(found, claims, parameters.label)
 
 

@@ -6,13 +6,14 @@ To add a chapter, enter it in `CHAPTERS`: training, `python -m lib status` and t
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 from lib.analysis.times import Record, own_generalization_epoch
 from lib.experiments.arms import Arm, family
 from lib.experiments.comparison import Versions
 from lib.experiments.parameters import RECORDED, Parameters
 from lib.experiments.settings import MODELS, ROUNDINGS, SETTINGS, TASKS
+from lib.records.store import Status, Store
 from lib.train import images
 from lib.train.runs import Run
 
@@ -24,6 +25,7 @@ THRESHOLDS = (0.01, 0.05, 0.2)  # of a dead neuron's norm, relative to the large
 
 EXPLORATORY = range(0, 5)  # seeds whose runs were there when the criteria were settled
 CONFIRMATORY = range(5, 25)  # seeds that were trained afterwards, on which claims are judged
+MISSING = Status("missing", "there is no store")
 LEAST = 10  # confirmatory seeds of a setting; with fewer the exploratory ones are shown
 
 PAIR = (Arm("base"), Arm("ticket"))
@@ -179,19 +181,16 @@ CHAPTERS: dict[str, Chapter] = {
 }
 
 
-Find = Callable[[Run], Record | None]  # a run's record, if there is one
-
-
 @dataclass(frozen=True)
 class Wanted:
     """The runs of some chapters with some parameters. by_arm: chapter -> setting -> arm -> runs in the order of seeds.
 
-    find: looks up records; whole: of the seeds "recorded", all that the book is to have and not those that are there.
+    store: where records are looked for, if anywhere; whole: of the seeds "recorded", all that the book is to have and not those that are there.
     """
 
     chapters: tuple[str, ...]
     parameters: Parameters
-    find: Find
+    store: Store | None
     whole: bool = False
 
     @cached_property
@@ -221,9 +220,10 @@ class Wanted:
         """All arms of the confirmatory seeds that have them, if there are enough; else those that all exploratory seeds have."""
 
         def is_recorded(one: Arm, run: Run) -> bool:
-            record = self.find(run)
+            found = self.store.status(run) if self.store else MISSING
             probed, masked = one.name in CHAPTERS[chapter].probed, setting in CHAPTERS[chapter].masked
-            return record is not None and not lacks(record, probed=probed, masked=masked)
+            kept = (found.has_probes or not probed) and (found.has_mask or not masked)
+            return found.state in ("recorded", "out of date") and kept
 
         def arms_of(seeds: Sequence[int]) -> dict[Arm, list[Run]]:
             arms = self._runs(chapter, setting, seeds)
@@ -249,8 +249,14 @@ class Wanted:
 
     def _t_gen(self, base: Run) -> int | None:
         """When a recorded base generalizes by its own measure; None if it is not recorded."""
-        record = self.find(base)
-        return None if record is None else own_generalization_epoch(record)
+        if base not in self._times:
+            record = self.store.load(base) if self.store else None
+            self._times[base] = None if record is None else own_generalization_epoch(record)
+        return self._times[base]
+
+    @cached_property
+    def _times(self) -> dict[Run, int | None]:
+        return {}
 
     @cached_property
     def pending(self) -> int:
@@ -308,7 +314,7 @@ def until_known(wanted: Callable[[], Wanted], train: Callable[[Wanted], object])
 
 
 def wanted(
-    parameters: Parameters, chapters: Iterable[str] = CHAPTERS, find: Find = lambda run: None, *, whole: bool = False
+    parameters: Parameters, chapters: Iterable[str] = CHAPTERS, store: Store | None = None, *, whole: bool = False
 ) -> Wanted:
     """The runs of the chapters; see `Wanted`."""
-    return Wanted(tuple(chapters), parameters, cache(find), whole)
+    return Wanted(tuple(chapters), parameters, store, whole)

@@ -15,7 +15,7 @@ def with_images_at_hand(
     """The parameters, with digits in place of MNIST where it must be trained on and cannot be had; a sentence on that."""
     if "mnist" not in chapters or images.find(parameters.images) != images.MNIST:
         return parameters, ""
-    of_mnist = wanted(parameters, ["mnist"], store.load)
+    of_mnist = wanted(parameters, ["mnist"], store)
     levels = make_plan(of_mnist.runs, store, of_mnist.probed, of_mnist.masked)
     if not any(job.run.task.images == images.MNIST for level in levels for job in level):
         return parameters, ""

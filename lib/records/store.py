@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from lib.analysis.probes import summarize
-from lib.files import CACHE, RESULTS, Content, StoreError, keys, read, read_all, sweep, write
+from lib.files import CACHE, RESULTS, Content, StoreError, keys, look, read, read_all, sweep, write
 from lib.train import images, products
 from lib.train.runs import NUMERICS, Run
 from lib.train.tasks import ImageTask
@@ -29,6 +29,7 @@ from lib.train.trainer import METRICS, Trained
 
 SMALL = 8  # records; `Store.pack` merges smaller files
 PACKED = 64  # records in a file that `Store.pack` makes
+PROBES = "probes-"  # before the names of arrays that lib/analysis/probes.py makes
 
 
 @dataclass(frozen=True)
@@ -213,15 +214,23 @@ class Store:
         return self._statuses[run]
 
     def _status(self, run: Run) -> Status:
-        records, problems = self._found(run)
-        record = max(records, key=_record_worth, default=None)
-        if record is None:
+        found, problems = [], []
+        for path in filter(Path.exists, self._places.get(run.key, [])):
+            try:
+                names, (arrays, note) = look(path, run.key, "metrics")
+                _epochs_of(run, path, arrays, note)
+            except StoreError as error:
+                problems.append(str(error))
+                continue
+            probed, mask = any(name.startswith(PROBES) for name in names), "mask" in names
+            found.append(((int(note.get("numerics", 0)), mask + probed), probed, mask or not note.get("masked"), note))
+        if not found:
             return Status("damaged", problems[0]) if problems else Status("missing", "no record of this run")
-        kept = record.probes is not None, record.packed_mask is not None or not record.provenance.get("masked")
-        if record.is_current:
-            return Status("recorded", "", *kept)
-        numerics = record.provenance.get("numerics")
-        return Status("out of date", f"recorded with numerics {numerics}, the trainer is at {NUMERICS}", *kept)
+        _, probed, masked, note = max(found, key=lambda one: one[0])
+        numerics = note.get("numerics")
+        if numerics == NUMERICS:
+            return Status("recorded", "", probed, masked)
+        return Status("out of date", f"recorded with numerics {numerics}, the trainer is at {NUMERICS}", probed, masked)
 
     def unreadable(self) -> list[str]:
         """A sentence on each file among the records that is damaged or foreign."""
@@ -271,13 +280,20 @@ def _record_worth(record: Record) -> tuple[int, int, str]:
     return int(record.provenance.get("numerics", 0)), kept, str(record.provenance.get("recorded", ""))
 
 
-def _record(run: Run, path: Path) -> Record:
-    """The run's record in a file. Raises StoreError where it is missing, damaged or another run's."""
-    arrays, note = read(path, run.key)
+def _epochs_of(run: Run, path: Path, arrays: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> np.ndarray:
+    """The epochs of a record [T]. Raises StoreError where it is not that of the run, or its metrics are not all there."""
     canonical = json.dumps(note.get("run"), sort_keys=True, separators=(",", ":"))
     epochs, values = run.evaluated_epochs if note.get("early") else run.deciding_epochs, arrays.get("metrics")
     if canonical != run.canonical() or values is None or values.shape != (len(epochs), len(METRICS)):
         raise StoreError(f"record {run.key} in {path} is damaged (it is not that of its run)")
-    metrics = {name: row.astype(np.float64) for name, row in zip(note["metrics"], values.T, strict=True)}
-    probes = {name.removeprefix("probes-"): x for name, x in arrays.items() if name.startswith("probes-")}
+    return epochs
+
+
+def _record(run: Run, path: Path) -> Record:
+    """The run's record in a file. Raises StoreError where it is missing, damaged or another run's."""
+    arrays, note = read(path, run.key)
+    epochs = _epochs_of(run, path, arrays, note)
+    columns = zip(note["metrics"], arrays["metrics"].T, strict=True)
+    metrics = {name: column.astype(np.float64) for name, column in columns}
+    probes = {name.removeprefix(PROBES): x for name, x in arrays.items() if name.startswith(PROBES)}
     return Record(run, epochs, metrics, note, arrays.get("mask"), probes or None)

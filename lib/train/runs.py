@@ -348,7 +348,12 @@ class Run:
 
     @cached_property
     def _canonical(self) -> str:
-        return json.dumps(_plain(self), sort_keys=True, separators=(",", ":"))
+        return json.dumps(self._as_dict, sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def _as_dict(self) -> dict[str, object]:
+        """As `_plain` has it; made once, though many runs may start from this one."""
+        return _fields(self)
 
     @cached_property
     def key(self) -> str:
@@ -388,13 +393,14 @@ def _words(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Dataclasses as dicts that also name their class; all else as it is.
+    """Dataclasses as dicts that also name their class; all else as it is."""
+    if isinstance(value, Run):
+        return value._as_dict
+    return _fields(value) if dataclasses.is_dataclass(value) else value
 
-    Fields that have their default are left out, so that a field added later leaves the keys of earlier runs alone.
-    """
-    if dataclasses.is_dataclass(value):
-        given = {
-            f.name: getattr(value, f.name) for f in dataclasses.fields(value) if getattr(value, f.name) != f.default
-        }
-        return {"kind": type(value).__name__, **{name: _plain(x) for name, x in given.items()}}
-    return value
+
+def _fields(value: object) -> dict[str, object]:
+    """A dataclass as a dict. Fields that have their default are left out, so that a field added later leaves the keys of earlier
+    runs alone."""
+    given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if getattr(value, f.name) != f.default}
+    return {"kind": type(value).__name__, **{name: _plain(x) for name, x in given.items()}}
