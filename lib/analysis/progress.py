@@ -171,8 +171,10 @@ def task_grid(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 
 def snapshot_epochs(run: Run) -> list[int]:
-    """Epochs at which measures are taken: 60 over the budget, and every 300th of it up to a thirtieth (1,000 of 30,000)."""
-    return sorted({run.epochs * i // 60 for i in range(61)} | {run.epochs * i // 300 for i in range(11)})
+    """Epochs at which measures are taken: 60 over the budget, 20 over a small one, and every 300th of it up to a thirtieth (1,000
+    of 30,000)."""
+    count = 60 if run.epochs >= 3000 else 20
+    return sorted({run.epochs * i // count for i in range(count + 1)} | {run.epochs * i // 300 for i in range(11)})
 
 
 def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
