@@ -177,7 +177,10 @@ def test_what_is_kept_of_a_run():
     kept = llc.summarize(RUN, dict.fromkeys(llc.checkpoint_epochs(RUN), weights))
     epochs = llc.checkpoint_epochs(RUN)
     assert kept["llc_epochs"].tolist() == epochs and epochs[-1] == 60
-    assert kept["llc"].shape == (len(epochs), 3, llc.BINS) and kept["llc_variants"].shape == (len(llc.VARIANTS), llc.BINS)
+    assert kept["llc"].shape == (len(epochs), 3, llc.BINS) and kept["llc_variants"].shape == (
+        len(llc.VARIANTS),
+        llc.BINS,
+    )
     assert np.isfinite(kept["llc"]).all()
     ticket = dataclasses.replace(RUN, start=Ticket(base=RUN, epoch=60, rate=0.4))
     assert "llc_variants" not in llc.summarize(ticket, dict.fromkeys(llc.checkpoint_epochs(RUN), weights))

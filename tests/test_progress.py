@@ -207,8 +207,7 @@ def test_falls_are_counted(steps):
     epochs = np.arange(0, 30_001, 100)
     middles = np.array([600, 3000, 15_000])[:steps]
     drops = [1 / (1 + np.exp(-(np.log(np.maximum(epochs, 1)) - np.log(m)) / 0.12)) for m in middles]
-    curve = np.exp(-sum(drops))
-    found = progress.separate_falls(epochs, curve)
+    found = progress.separate_falls(epochs, -sum(drops))
     assert len(found) == steps
     np.testing.assert_allclose(found, middles, rtol=0.15)
 

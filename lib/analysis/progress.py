@@ -279,19 +279,18 @@ def second_rise(record: Record) -> float:
 
 
 def separate_falls(epochs: np.ndarray, values: np.ndarray, points: int = 60, prominence: float = 0.25) -> list[float]:
-    """Epochs of the separate falls of a positive curve [T] after its maximum, on logarithmic axes.
+    """Epochs of the separate falls of a curve [T] after its maximum, on a logarithmic axis of epochs.
 
-    Its slope d log(value) / d log(epoch) is taken between `points` epochs evenly spaced on a logarithmic axis and smoothed
+    Its slope d value / d log(epoch) is taken between `points` epochs evenly spaced on a logarithmic axis and smoothed
     over five of them; a fall is a peak of the rate of fall that stands out from its neighbours by at least `prominence` of
     the steepest.
     """
     top = int(np.argmax(values))
     start = max(float(epochs[top]), float(epochs[1]))
-    if start >= epochs[-1] or np.min(values) <= 0:
+    if start >= epochs[-1]:
         return []
     log_epochs = np.linspace(np.log(start), np.log(float(epochs[-1])), points)
-    logs = np.interp(log_epochs, np.log(np.maximum(epochs, epochs[1])), np.log(values))
-    rate = -np.diff(logs) / np.diff(log_epochs)
+    rate = -np.diff(np.interp(np.exp(log_epochs), epochs, values)) / np.diff(log_epochs)
     rate = np.convolve(np.pad(rate, 2, mode="edge"), np.full(5, 0.2), mode="valid")
     if rate.max() <= 0:
         return []
