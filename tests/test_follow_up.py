@@ -129,12 +129,12 @@ def record(
 ):
     """A network that fits at 300, generalizes at t_gen, and whose other measures are as told."""
     log_loss = 3 + (loss - 3) * (1 - drop(EPOCHS, t_gen))
-    after = EPOCHS > 1.5 * t_gen
+    after = 1.5 * t_gen < EPOCHS
     log_loss[after] += rise * np.sin(np.linspace(0, np.pi, after.sum())) ** 2
     log_loss[0] = 1.5
     metrics = {
         "train_accuracy": (EPOCHS >= 300).astype(float),
-        "test_accuracy": (EPOCHS >= t_gen).astype(float),
+        "test_accuracy": (t_gen <= EPOCHS).astype(float),
         "train_loss": np.full(len(EPOCHS), 1e-5),
         "test_loss": np.exp(log_loss),
         "l2": np.sqrt(final * np.exp(sum(drop(EPOCHS, middle) for middle in squares))),
@@ -146,7 +146,7 @@ def record(
         "keys": np.array([2], np.uint8),
         "excluded": np.stack([np.zeros(len(SNAPSHOTS)), dip], 1),
         "train_loss": np.full(len(SNAPSHOTS), 1e-5),
-        "restricted": np.where(SNAPSHOTS >= crossing, 1e-6, 2.0),
+        "restricted": np.where(crossing <= SNAPSHOTS, 1e-6, 2.0),
         "llc_epochs": CHECKPOINTS,
         "llc": np.repeat(curve[:, None, None], 3, 1).repeat(llc.BINS, 2),
     }

@@ -318,7 +318,9 @@ class Run:
         if isinstance(self.task, ImageTask) != isinstance(self.model, ImageMLP):
             raise ValueError(f"{self.model} cannot learn {self.task}: an ImageMLP takes images, all others pairs")
         if (self.task.length == 3) != isinstance(self.model, AnswerTransformer):
-            raise ValueError(f"{self.model} cannot learn {self.task}: an AnswerTransformer takes three tokens, no other")
+            raise ValueError(
+                f"{self.model} cannot learn {self.task}: an AnswerTransformer takes three tokens, no other"
+            )
 
     def initial_weights(self) -> np.ndarray:
         """The run's own initial weights [n] float32, before any mask."""
