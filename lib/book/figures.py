@@ -276,7 +276,8 @@ def levels(axes: Axes, judgement: Judgement, found: pd.DataFrame) -> None:
         axes.scatter(middle, rows.index, color=OUTCOMES[outcome], s=26, zorder=3, label=outcome)
     axes.set_yticks(found.index, found["level"])
     axes.invert_yaxis()
-    if len(units) == 1 and units[0] == "times":
+    known = found[["estimate", "low", "high"]].astype(float).gt(0).to_numpy().any()  # not where no seed is a case
+    if len(units) == 1 and units[0] == "times" and known:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

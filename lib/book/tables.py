@@ -236,7 +236,8 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
     rows = []
     for one in judgement.parts:
         share = one.unit == "share of seeds"
-        numbers = (np.mean(one.low), np.mean(one.high)) if share else (np.median(one.low), np.median(one.high))
+        centre = np.mean if share else np.median
+        numbers = (centre(one.low), centre(one.high)) if one.low else (None, None)  # where no seed is a case
         rows.append(
             {
                 "measured": one.words,
