@@ -148,7 +148,7 @@ def record(
         "train_loss": np.full(len(SNAPSHOTS), 1e-5),
         "restricted": np.where(crossing <= SNAPSHOTS, 1e-6, 2.0),
         "llc_epochs": CHECKPOINTS,
-        "llc": np.repeat(curve[:, None, None], 3, 1).repeat(llc.BINS, 2),
+        "llc": np.repeat(curve[:, None, None], 3, 1).repeat(llc.BINS, 2)[None].repeat(2, 0),
     }
     return SimpleNamespace(run=BUDGET, seed=seed, epochs=EPOCHS, metrics=metrics, probes=kept, mask=None)
 
@@ -207,10 +207,11 @@ def test_a_base_that_does_not_grok_is_no_case(claim):
 
 def test_an_estimate_that_is_negative_does_not_count():
     one = record(0)
-    one.probes["llc"][3] = -1.0
-    one.probes["llc"][5, 0, 7] = np.nan
+    one.probes["llc"][0, 3] = -1.0
+    one.probes["llc"][0, 5, 0, 7] = np.nan
     found = coefficients_of(one)
     assert [found.status[i] for i in (3, 4, 5)] == ["negative", "valid", "not finite"]
+    assert coefficients_of(one, "settled").status[3] == "valid"
     assert not found.usable[[0, 3, 5]].any() and found.usable[[4, 6]].all()  # 0 is the start
 
 
@@ -218,7 +219,7 @@ def test_too_few_estimates_leave_a_seed_undecided():
     for claim in ("C46", "C47"):
         arms = {name: [record(seed, **how) for seed in range(6)] for name, how in LIKE_CHEN.items()}
         for one in (x for records in arms.values() for x in records):
-            one.probes["llc"][FEWEST - 2 :] = -1.0
+            one.probes["llc"][:, FEWEST - 2 :] = -1.0
         comparison = Comparison(NANDA, {Arm(name): records for name, records in arms.items()})
         judgement = judge(PAIRS[claim], PAIRS[claim].judged[0], comparison, "test")
         assert judgement.verdict.verdict == "inconclusive" and judgement.parts[0].open_seeds == 6

@@ -122,7 +122,7 @@ def test_burn_in_is_left_out():
     trace = np.concatenate([np.full((1, 4), 99.0), np.ones((1, 6))], 1)
     assert llc.coefficients(trace, Sampling()) == [1.0]
     assert llc.drawn(trace, Sampling(burn_in=600)).shape == (1, 2)
-    assert llc.sampling_of(RUN, "three times the burn-in") == Sampling(burn_in=12, draws=6)
+    assert llc.sampling_of(RUN, "three times the draws") == Sampling(burn_in=4, draws=18)
     usual = dataclasses.replace(RUN, epochs=30_000)
     assert llc.sampling_of(usual) == Sampling()
     assert llc.sampling_of(usual, "batches of a quarter") == Sampling(batch=128)
@@ -177,12 +177,13 @@ def test_what_is_kept_of_a_run():
     kept = llc.summarize(RUN, dict.fromkeys(llc.checkpoint_epochs(RUN), weights))
     epochs = llc.checkpoint_epochs(RUN)
     assert kept["llc_epochs"].tolist() == epochs and epochs[-1] == 60
-    assert kept["llc"].shape == (len(epochs), 3, llc.BINS) and kept["llc_variants"].shape == (
+    assert kept["llc"].shape == (2, len(epochs), 3, llc.BINS) and kept["llc_variants"].shape == (
         len(llc.VARIANTS),
         llc.BINS,
     )
     assert np.isfinite(kept["llc"]).all()
     ticket = dataclasses.replace(RUN, start=Ticket(base=RUN, epoch=60, rate=0.4))
     assert "llc_variants" not in llc.summarize(ticket, dict.fromkeys(llc.checkpoint_epochs(RUN), weights))
-    again = llc.of_network(RUN, weights, weights != 0, llc.sampling_of(RUN), seed=60)
-    np.testing.assert_array_equal(kept["llc"][-1], again.astype(np.float32))  # whatever threads there are
+    for traces, name in zip(kept["llc"], llc.SAMPLINGS, strict=True):
+        again = llc.of_network(RUN, weights, weights != 0, llc.sampling_of(RUN, name), seed=60)
+        np.testing.assert_array_equal(traces[-1], again.astype(np.float32))  # whatever threads there are

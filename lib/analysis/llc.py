@@ -139,27 +139,34 @@ def of_network(run: Run, weights: np.ndarray, free: np.ndarray, sampling: Sampli
         return binned(sgld(TrainingLoss(run, sampling), centre, sampling, seed, moving))
 
 
-# What the estimate at the end of training becomes with other settings.
-# The factor by which each changes a setting.
-VARIANTS: dict[str, dict[str, float]] = {
-    "as judged": {},
-    "step × 1/3": {"step": 1 / 3},
-    "step × 3": {"step": 3},
-    "localization × 10": {"localization": 10},
-    "localization × 100": {"localization": 100},
-    "three times the burn-in": {"burn_in": 3},
-    "three times the draws": {"draws": 3},
-    "batches of a quarter": {"batch": 0.25},
-    "twice the chains": {"chains": 2},
+# The follow-up's settings, and some with which chains settle: the pull to the centre acts within 2 / (step * localization) steps,
+# 20,000 with the first and 20 with the second.
+SAMPLINGS = {"follow-up": Sampling(), "settled": Sampling(step=1e-4, localization=1000.0)}
+
+# What the estimate at the end of training becomes with other settings: those of SAMPLINGS, and the factors that change them.
+VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
+    "follow-up": ("follow-up", {}),
+    "step × 1/3": ("follow-up", {"step": 1 / 3}),
+    "step × 3": ("follow-up", {"step": 3}),
+    "localization × 10": ("follow-up", {"localization": 10}),
+    "three times the draws": ("follow-up", {"draws": 3}),
+    "batches of a quarter": ("follow-up", {"batch": 0.25}),
+    "twice the chains": ("follow-up", {"chains": 2}),
+    "settled": ("settled", {}),
+    "settled, step × 1/3": ("settled", {"step": 1 / 3}),
+    "settled, localization × 1/3": ("settled", {"localization": 1 / 3}),
+    "settled, localization × 3": ("settled", {"localization": 3}),
+    "settled, three times the draws": ("settled", {"draws": 3}),
 }
 
 
-def sampling_of(run: Run, variant: str = "as judged") -> Sampling:
-    """The settings for a run, and one of VARIANTS of them; shorter chains where its budget is small."""
-    usual = Sampling()
+def sampling_of(run: Run, variant: str = "follow-up") -> Sampling:
+    """The settings for a run by one of VARIANTS; shorter chains where its budget is small."""
+    name, factors = VARIANTS[variant]
+    usual = SAMPLINGS[name]
     burn_in = min(max(run.epochs // 300, 4), usual.burn_in)
     usual = replace(usual, burn_in=burn_in, draws=burn_in * usual.draws // usual.burn_in)
-    changed = {name: factor * getattr(usual, name) for name, factor in VARIANTS[variant].items()}
+    changed = {name: factor * getattr(usual, name) for name, factor in factors.items()}
     whole = {name: round(x) for name, x in changed.items() if isinstance(getattr(usual, name), int)}
     return replace(usual, **changed | whole)
 
@@ -170,21 +177,21 @@ def _prepare_thread() -> None:
 
 
 def checkpoint_epochs(run: Run) -> list[int]:
-    """Epochs at which the coefficient is estimated: 30 over the budget, 10 over a small one, and 1, 3 and 6 three-hundredths."""
-    count = 30 if run.epochs >= 3000 else 10
+    """Epochs at which the coefficient is estimated: 20 over the budget, 5 over a small one, and 1, 3 and 6 three-hundredths."""
+    count = 20 if run.epochs >= 3000 else 5
     even = {run.epochs * i // count for i in range(count + 1)}
     return sorted(even | {run.epochs * i // 300 for i in (1, 3, 6)})
 
 
 def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
-    """What is kept of the chains: llc_epochs [U], llc [U, C, BINS]; of a dense network llc_variants [VARIANTS, BINS], means over
-    chains at the last checkpoint with other settings.
+    """What is kept of the chains: llc_epochs [U], llc [SAMPLINGS, U, C, BINS]; of a dense network llc_variants [VARIANTS, BINS], means
+    over chains at the last checkpoint with other settings.
 
     Weights that are zero at every checkpoint are held there by a mask and do not move.
     """
     epochs = checkpoint_epochs(run)
     free = np.any([snapshots[epoch] != 0 for epoch in epochs], axis=0)
-    jobs = [(epoch, sampling_of(run)) for epoch in epochs]
+    jobs = [(epoch, sampling_of(run, name)) for name in SAMPLINGS for epoch in epochs]
     if isinstance(run.start, Dense):
         jobs += [(epochs[-1], sampling_of(run, variant)) for variant in VARIANTS]
     threads = torch.get_num_threads()
@@ -193,6 +200,8 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
             found = list(pool.map(lambda job: of_network(run, snapshots[job[0]], free, job[1], seed=job[0]), jobs))
     finally:
         torch.set_num_threads(threads)
-    traces, others = found[: len(epochs)], [trace.mean(0) for trace in found[len(epochs) :]]
-    kept = {"llc_epochs": np.array(epochs), "llc": np.stack(traces).astype(np.float32)}
+    count = len(SAMPLINGS) * len(epochs)
+    traces = np.stack(found[:count]).astype(np.float32)
+    kept = {"llc_epochs": np.array(epochs), "llc": traces.reshape(len(SAMPLINGS), len(epochs), *traces.shape[1:])}
+    others = [trace.mean(0) for trace in found[count:]]
     return kept | ({"llc_variants": np.stack(others).astype(np.float32)} if others else {})

@@ -485,22 +485,23 @@ class Coefficients:
         return positive & (self.epochs > 0)
 
 
-def coefficients_of(record: Record) -> Coefficients:
-    """The estimates of a record. Raises NoRecords where there are none."""
+def coefficients_of(record: Record, sampling: str = "follow-up") -> Coefficients:
+    """The estimates of a record with one of `llc.SAMPLINGS`. Raises NoRecords where there are none."""
     probes = probes_of(record)
     if "llc" not in probes:
         raise NoRecords(f"seed {record.seed}: the learning coefficient is not recorded")
-    sampling, traces = llc.sampling_of(record.run), probes["llc"].astype(np.float64)
-    status = [llc.status(trace, sampling) for trace in traces]
-    return Coefficients(probes["llc_epochs"], llc.coefficients(traces, sampling), status)
+    settings = llc.sampling_of(record.run, sampling)
+    traces = probes["llc"][list(llc.SAMPLINGS).index(sampling)].astype(np.float64)
+    status = [llc.status(trace, settings) for trace in traces]
+    return Coefficients(probes["llc_epochs"], llc.coefficients(traces, settings), status)
 
 
-def coefficient_lag(seed: OneSeed, arm: ArmName = "base") -> Found:
+def coefficient_lag(seed: OneSeed, arm: ArmName = "base", sampling: str = "follow-up") -> Found:
     """Whether the coefficient falls fastest before the log test loss does, from the end of memorization on (C46).
 
     Both falls are looked for between the same checkpoints. Undecided with fewer than FEWEST of them.
     """
-    record, found = seed[arm], coefficients_of(seed[arm])
+    record, found = seed[arm], coefficients_of(seed[arm], sampling)
     chosen = found.usable & (found.epochs >= progress.phase_ends(seed["base"]).memorization)
     if chosen.sum() < FEWEST:
         return grokked_case(seed, statement(None, **{"usable checkpoints": int(chosen.sum())}))
@@ -511,9 +512,9 @@ def coefficient_lag(seed: OneSeed, arm: ArmName = "base") -> Found:
     return grokked_case(seed, statement(numbers["lag"] < 0, **numbers))
 
 
-def no_second_fall(seed: OneSeed, arm: ArmName) -> Found:
+def no_second_fall(seed: OneSeed, arm: ArmName, sampling: str = "follow-up") -> Found:
     """Whether the coefficient has at most one separate fall (C47); undecided with fewer than FEWEST usable checkpoints."""
-    found = coefficients_of(seed[arm])
+    found = coefficients_of(seed[arm], sampling)
     chosen = found.usable
     if chosen.sum() < FEWEST:
         return grokked_case(seed, statement(None, **{"usable checkpoints": int(chosen.sum())}))
