@@ -100,9 +100,9 @@ def client_of(options: argparse.Namespace) -> Iterator["distributed.Client | Non
         yield client
 
 
-def chosen(options: argparse.Namespace) -> list[str]:
-    """The chapters that the options name, or all."""
-    return options.chapter or list(chapters.CHAPTERS)
+def chosen(options: argparse.Namespace) -> list[str] | None:
+    """The chapters that the options name, None for all."""
+    return options.chapter
 
 
 def status(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ import reference
 import torch
 
 from lib.experiments import settings
+from lib.experiments.chapters import TO_COME
 from lib.files import read_all, write
 from lib.records.store import Store
 from lib.train import images
@@ -57,7 +58,8 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
     """Every chapter, executed once at the smoke profile with a seed of its own, as the README shows for a re-run."""
     source = tmp_path_factory.mktemp("book") / "source"
     parameters = build.profile_parameters("smoke") | {"seeds": [7]}
-    return Executed(source, build.execute_chapters(build.chapters(), source, parameters))
+    every = [*build.chapters(), *(f"book/{name}" for name in TO_COME)]
+    return Executed(source, build.execute_chapters(every, source, parameters))
 
 
 # --- tiny runs: fractions of a second, for tests of what does not depend on size ---------------------------------------

@@ -35,16 +35,20 @@ def mlp_logits(W: dict[str, Tensor], a: int, b: int) -> Tensor:
 
 
 def transformer_logits(W: dict[str, Tensor], a: int, b: int, heads: int) -> Tensor:
-    """One layer, causal attention, last position (section A.2, with scores / sqrt(d_head) as in the code)."""
+    """One layer, causal attention, last position (section A.2, with scores / sqrt(d_head) as in the code).
+
+    With three positions the last token is the constant "=", whose embedding is the last (Nanda et al. 2023).
+    """
     p = W["W_E"].shape[0]
-    x = [W["W_E"].T @ one_hot(token, p) for token in (a, b)]
+    tokens = (a, b) if W.get("W_pos", W["W_E"][:2]).shape[0] == 2 else (a, b, p - 1)
+    x = [W["W_E"].T @ one_hot(token, p) for token in tokens]
     if "W_pos" in W:
         x = [x_i + W["W_pos"][i] for i, x_i in enumerate(x)]
     k = W["W_Q"].shape[0] // heads
-    residual = x[1].clone()
+    residual = x[-1].clone()
     for head in range(heads):
         part = slice(head * k, (head + 1) * k)
-        query = W["W_Q"][part] @ x[1]  # the last position attends to both
+        query = W["W_Q"][part] @ x[-1]  # the last position attends to all
         scores = torch.stack([query @ (W["W_K"][part] @ x_i) for x_i in x]) / math.sqrt(k)
         weights = torch.softmax(scores, 0)
         mixed = sum(w * (W["W_V"][part] @ x_i) for w, x_i in zip(weights, x, strict=True))

@@ -5,15 +5,16 @@ from made_up import BY_ID
 
 from lib.claims.claims import Claim, ClaimsError, load_claims
 from lib.claims.criteria import changed, fingerprint, load_edition
+from lib.experiments.chapters import TO_COME
 
 
 def test_no_rule_has_been_changed_since_it_was_settled():
     assert changed(load_claims(), load_edition()) == []
 
 
-def test_every_claim_with_a_measure_is_settled():
-    measured = {entry.id for entry in load_claims() if isinstance(entry, Claim) and entry.is_measured}
-    assert set(load_edition().claims) == measured
+def test_every_claim_of_a_chapter_that_the_book_has_is_settled():
+    measured = [entry for entry in load_claims() if isinstance(entry, Claim) and entry.is_measured]
+    assert set(load_edition().claims) == {entry.id for entry in measured if entry.chapter not in TO_COME}
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """Probes: what is kept of a probed run's weights over training, for the chapters that look into the networks.
 
-Of networks on modular tasks lib/analysis/fourier.py says what. Of an image classifier: its answers to the first test images, and the
+Of networks on modular tasks lib/analysis/fourier.py says what; of those on three tokens lib/analysis/progress.py, and of bases and
+tickets among them lib/analysis/llc.py too, unless they have no weight decay. Of an image classifier: its answers to the first test images, and the
 first-layer weights of its first neurons (of all equal by initialisation, so that nothing is picked).
 """
 
 import numpy as np
 import torch
 
-from lib.analysis import fourier
+from lib.analysis import fourier, llc, progress
 from lib.train import images
-from lib.train.runs import Run
+from lib.train.models import AnswerTransformer
+from lib.train.runs import Dense, Run, Ticket
 from lib.train.tasks import ImageTask
 
 ANSWERED = 200  # test images whose answers are kept
@@ -19,6 +21,8 @@ NEURONS = 16  # neurons whose weights are kept
 def snapshot_epochs(run: Run) -> list[int]:
     """Epochs at which something is kept of a run's weights; of an image classifier every evaluation up to 1,000 and 30
     over the budget."""
+    if isinstance(run.model, AnswerTransformer):
+        return sorted({*progress.snapshot_epochs(run), *llc.checkpoint_epochs(run)})
     return sorted(fourier.dense_epochs(run)) if isinstance(run.task, ImageTask) else fourier.snapshot_epochs(run)
 
 
@@ -33,6 +37,9 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
     For an image classifier: epochs [T]; the first `ANSWERED` test images [A, pixels] uint8, their labels [A] and the
     network's answers [T, A]; weight_epochs [U] and weights [U, NEURONS, pixels] float16.
     """
+    if isinstance(run.model, AnswerTransformer):
+        sampled = isinstance(run.start, Dense | Ticket) and run.optimizer.weight_decay > 0
+        return progress.summarize(run, snapshots) | (llc.summarize(run, snapshots) if sampled else {})
     if not isinstance(run.task, ImageTask):
         return fourier.summarize(run, snapshots)
     data = run.task.data()

@@ -13,7 +13,6 @@ from lib.experiments.settings import SETTINGS
 from lib.files import ROOT
 
 CLAIMS = ROOT / "book" / "claims.yml"
-TO_COME = ("nanda-transformer",)  # settings that claims are about and that have no runs yet
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -79,7 +78,7 @@ class Judged(Strict):
     @field_validator("setting")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in (*SETTINGS, *TO_COME):
+        if name not in SETTINGS:
             raise ValueError(f"there is no setting {name!r}; the settings are {', '.join(SETTINGS)}")
         return name
 
@@ -91,8 +90,7 @@ class Judged(Strict):
     @property
     def label(self) -> str:
         """The same in words."""
-        setting = SETTINGS[self.setting].label if self.setting in SETTINGS else self.setting
-        return ", ".join(filter(None, [setting, self.words or self.variant]))
+        return ", ".join(filter(None, [SETTINGS[self.setting].label, self.words or self.variant]))
 
 
 class Claim(Entry):

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 
-from lib.analysis import fourier, structure
-from lib.analysis.times import NoRecords, Record, final, fully_generalizes, later, ratio_bounds, series
+from lib.analysis import fourier, llc, progress, structure
+from lib.analysis.times import NoRecords, Record, final, fitting_epoch, fully_generalizes, later, ratio_bounds, series
 from lib.experiments.arms import arm
 from lib.experiments.comparison import OneSeed
 from lib.train import pruning
@@ -371,6 +371,159 @@ def graph_difference(seed: OneSeed, of: str, other: str) -> Found:
     return Found(-np.inf, np.inf, numbers)
 
 
+# --- phases ---------------------------------------------------------------------------------------------------------
+
+MEMORIZATION, CIRCUIT_FORMATION, CLEANUP = TICKETS = "memorization", "circuit-formation", "cleanup"
+
+
+def grokked_case(seed: OneSeed, found: Found) -> Found:
+    """What was found, where the base went through all three phases; where not there are no tickets of them, and no case."""
+    probes_of(seed["base"])
+    return dataclasses.replace(found, is_case=progress.phase_ends(seed["base"]).complete)
+
+
+def phase_order(seed: OneSeed) -> Found:
+    """Whether tickets generalize the sooner the later their phase (C40)."""
+    pairs = [(MEMORIZATION, CIRCUIT_FORMATION), (CIRCUIT_FORMATION, CLEANUP)]
+    return grokked_case(seed, comes_later(seed, pairs))
+
+
+def plateau(values: np.ndarray) -> float:
+    """Where a curve [T] ends: the median of its last tenth."""
+    return float(np.median(values[-max(len(values) // 10, 1) :]))
+
+
+def loss_order(seed: OneSeed) -> Found:
+    """Whether the log test loss ends the lower the later the ticket's phase, and below the base's in the cleanup ticket alone
+    (C41)."""
+    ends = {one: plateau(progress.log_test_loss(seed[one])) for one in ("base", *TICKETS)}
+    base, *of_tickets = ends.values()
+    holds = of_tickets[0] > of_tickets[1] >= base > of_tickets[2]
+    return grokked_case(seed, statement(holds, **{f"log test loss, {label(one)}": x for one, x in ends.items()}))
+
+
+def delay_ratio(seed: OneSeed, faster: ArmName, slower: ArmName = MEMORIZATION) -> Found:
+    """Delay of `slower` over that of `faster`, from fitting to generalizing (C42); at least one evaluation each."""
+    delays, numbers = [], {}
+    for one in (slower, faster):
+        t_gen, fitted = seed.t_gen(one), fitting_epoch(seed[one], seed.tau)
+        delays.append(None if t_gen is None or fitted is None else max(t_gen - fitted, 0))
+        numbers |= {f"t_gen, {label(one)}": t_gen, f"delay, {label(one)}": delays[-1]}
+    epochs = seed.comparison.epochs
+    bounds = ratio_bounds(*delays, int(epochs[-1]), int(epochs[1] - epochs[0]))
+    return grokked_case(seed, Found(*bounds, numbers))
+
+
+def rise_order(seed: OneSeed, least: float) -> Found:
+    """Whether the log test loss rises a second time by `least` nats in the base and all tickets but the memorization ticket, and
+    most in the cleanup ticket (C43). A network whose test loss never comes half-way down has no second rise."""
+    rises = {one: float(np.nan_to_num(progress.second_rise(seed[one]))) for one in ("base", *TICKETS)}
+    others = [rise for one, rise in rises.items() if one != MEMORIZATION]
+    holds = rises[MEMORIZATION] < least <= min(others) and rises[CLEANUP] == max(others)
+    return grokked_case(seed, statement(holds, **{f"second rise, {label(one)}": x for one, x in rises.items()}))
+
+
+def crossing(record: Record) -> int | None:
+    """The first snapshot at which the restricted loss is below the training loss; None if there is none."""
+    probes = probes_of(record)
+    below = np.flatnonzero(probes["restricted"] < probes["train_loss"])
+    return int(probes["epochs"][below[0]]) if len(below) else None
+
+
+def restricted_early(seed: OneSeed) -> Found:
+    """Whether in both later tickets the restricted loss is below the training loss before memorization ends in the base (C44)."""
+    end = progress.phase_ends(seed["base"]).memorization
+    at = {one: crossing(seed[one]) for one in ("base", CIRCUIT_FORMATION, CLEANUP)}
+    holds = all(at[one] is not None and at[one] <= end for one in (CIRCUIT_FORMATION, CLEANUP))
+    numbers = {"end of memorization": end} | {f"at epoch, {label(one)}": x for one, x in at.items()}
+    return grokked_case(seed, statement(holds, **numbers))
+
+
+def falls_of_squares(record: Record) -> int:
+    """How many separate falls the logarithm of the sum of squared weights has."""
+    return len(progress.separate_falls(record.epochs, 2 * np.log(series(record, "l2"))))
+
+
+def one_fall(seed: OneSeed) -> Found:
+    """Whether the sum of squared weights goes down once in both later tickets, and at least twice in the base (C44)."""
+    falls = {one: falls_of_squares(seed[one]) for one in ("base", CIRCUIT_FORMATION, CLEANUP)}
+    holds = falls["base"] >= 2 and falls[CIRCUIT_FORMATION] == falls[CLEANUP] == 1
+    return grokked_case(seed, statement(holds, **{f"falls, {label(one)}": x for one, x in falls.items()}))
+
+
+def excluded_order(seed: OneSeed) -> Found:
+    """Whether the excluded loss, mean over key frequencies, settles the lower the later the ticket's phase (C45)."""
+    levels = {one: plateau(progress.excluded(probes_of(seed[one]))) for one in TICKETS}
+    holds = levels[MEMORIZATION] > levels[CIRCUIT_FORMATION] > levels[CLEANUP]
+    return grokked_case(seed, statement(holds, **{f"excluded loss, {label(one)}": x for one, x in levels.items()}))
+
+
+def least_squares(seed: OneSeed) -> Found:
+    """Whether the cleanup ticket ends with the least sum of squared weights of the three (C45)."""
+    ends = {one: plateau(series(seed[one], "l2") ** 2) for one in TICKETS}
+    holds = ends[CLEANUP] < min(ends[MEMORIZATION], ends[CIRCUIT_FORMATION])
+    return grokked_case(seed, statement(holds, **{f"squares, {label(one)}": x for one, x in ends.items()}))
+
+
+# --- learning coefficient -------------------------------------------------------------------------------------------
+
+FEWEST = 10  # checkpoints with a usable estimate, below which a curve of the coefficient says nothing
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """The learning coefficient of a record's checkpoints: epochs [U], chains [U, C], and what `llc.status` says of each."""
+
+    epochs: np.ndarray
+    chains: np.ndarray
+    status: list[str]
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Checkpoints [U] after the start whose estimate is positive and finite; it may drift."""
+        positive = np.array([one in ("valid", "drifting") for one in self.status])
+        return positive & (self.epochs > 0)
+
+
+def coefficients_of(record: Record, sampling: str = "follow-up") -> Coefficients:
+    """The estimates of a record with one of `llc.SAMPLINGS`. Raises NoRecords where there are none."""
+    probes = probes_of(record)
+    if "llc" not in probes:
+        raise NoRecords(f"seed {record.seed}: the learning coefficient is not recorded")
+    settings = llc.sampling_of(record.run, sampling)
+    traces = probes["llc"][list(llc.SAMPLINGS).index(sampling)].astype(np.float64)
+    status = [llc.status(trace, settings) for trace in traces]
+    return Coefficients(probes["llc_epochs"], llc.coefficients(traces, settings), status)
+
+
+def coefficient_lag(seed: OneSeed, arm: ArmName = "base", sampling: str = "follow-up") -> Found:
+    """Whether the coefficient falls fastest before the log test loss does, from the end of memorization on (C46).
+
+    Both falls are looked for between the same checkpoints. Undecided with fewer than FEWEST of them.
+    """
+    record, found = seed[arm], coefficients_of(seed[arm], sampling)
+    chosen = found.usable & (found.epochs >= progress.phase_ends(seed["base"]).memorization)
+    if chosen.sum() < FEWEST:
+        return grokked_case(seed, statement(None, **{"usable checkpoints": int(chosen.sum())}))
+    epochs = found.epochs[chosen]
+    losses = np.interp(epochs, record.epochs, progress.log_test_loss(record))
+    of_both = [progress.steepest_fall(epochs, y) for y in (found.chains[chosen].mean(1), losses)]
+    numbers = {"coefficient falls at": of_both[0], "test loss falls at": of_both[1], "lag": of_both[0] - of_both[1]}
+    return grokked_case(seed, statement(numbers["lag"] < 0, **numbers))
+
+
+def no_second_fall(seed: OneSeed, arm: ArmName, sampling: str = "follow-up") -> Found:
+    """Whether the coefficient has at most one separate fall (C47); undecided with fewer than FEWEST usable checkpoints."""
+    found = coefficients_of(seed[arm], sampling)
+    chosen = found.usable
+    if chosen.sum() < FEWEST:
+        return grokked_case(seed, statement(None, **{"usable checkpoints": int(chosen.sum())}))
+    epochs = np.concatenate([[0], found.epochs[chosen]])
+    values = found.chains[chosen].mean(1)
+    falls = progress.separate_falls(epochs, np.concatenate([values[:1], values]), points=30)
+    return grokked_case(seed, statement(len(falls) < 2, **{"separate falls": len(falls)}))
+
+
 @dataclass(frozen=True)
 class Measure:
     """A measure and what it is called; {} in the words take its arguments, arms by their labels."""
@@ -405,5 +558,19 @@ MEASURES: dict[str, Measure] = {
     "distance_follows_accuracy": Measure(
         distance_follows_accuracy, "correlation of distance to the final mask with test accuracy"
     ),
+    "phase_order": Measure(phase_order, "that later phases give faster tickets", by_level=True),
+    "loss_order": Measure(loss_order, "that later phases give a lower test loss, below the base's in the last alone"),
+    "delay_ratio": Measure(
+        delay_ratio, "delay of the memorization ticket over that of {faster}", "times", by_level=True
+    ),
+    "rise_order": Measure(
+        rise_order, "a second rise in all but the memorization ticket, highest in the cleanup ticket"
+    ),
+    "restricted_early": Measure(restricted_early, "restricted loss below training loss while the base memorizes"),
+    "one_fall": Measure(one_fall, "one fall of the squared weights in the later tickets, two in the base"),
+    "excluded_order": Measure(excluded_order, "that later phases give a lower excluded loss at the end"),
+    "least_squares": Measure(least_squares, "that the cleanup ticket ends with the least squared weights"),
+    "coefficient_lag": Measure(coefficient_lag, "that the coefficient falls before the test loss"),
+    "no_second_fall": Measure(no_second_fall, "at most one fall of the coefficient, {arm}"),
     "graph_difference": Measure(graph_difference, "difference in {of} of grokked masks from {other} masks", "%"),
 }

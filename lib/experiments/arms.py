@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lib.experiments.parameters import Parameters
+from lib.analysis.progress import phase_ends
+from lib.analysis.times import Record, own_generalization_epoch
+from lib.experiments.parameters import Parameters, follow_up
 from lib.train.runs import DeadNeurons, Dense, Edited, Redense, Rescaled, Run, Scored, Shuffled, Start, Ticket
 
 NO_DECAY = {"weight_decay": 0.0}
@@ -28,6 +30,7 @@ class ArmKind(NamedTuple):
     make: Making
     seed_offset: int = 0  # added to the seed of the initial weights
     of_t_gen: bool = False  # the value is a multiple of the base's own t_gen; `make` takes the epoch
+    phase: str = ""  # at whose end in the base it is cut (lib/analysis/progress.py); `make` takes the epoch
 
 
 def ticket_start(
@@ -51,6 +54,15 @@ def _ticket(by: str | None = None, **optimizer: object) -> Making:
         ticket_start(base, parameters, **({by: value} if by else {})),
         optimizer,
     )
+
+
+def _phase(phase: str, label: str, colour: str, **optimizer: object) -> ArmKind:
+    """The kind of a ticket of the follow-up, cut where a phase of its base ends."""
+
+    def make(base: Run, parameters: Parameters, epoch: float | None) -> tuple[Start, dict[str, object]]:
+        return ticket_start(base, parameters, epoch=epoch, rate=follow_up(parameters).pruning_rate), optimizer
+
+    return ArmKind(label, colour, make, phase=phase)
 
 
 def _switched_off(start: Making) -> Making:
@@ -139,6 +151,14 @@ ARMS: dict[str, ArmKind] = {
     "l1-uniform": ArmKind("dense, uniform attention, ticket's L1", "#E08A50", _rescaled("l1", "matrices", SCORING)),
     "ticket-attention": ArmKind("ticket, attention given back", "#66C2A5", _edited(_ticket(), whole=SCORING)),
     "shuffled": ArmKind("ticket's mask, shuffled by matrix", SHUFFLED, _shuffled("matrix")),
+    "memorization": _phase("memorization", "memorization ticket", "#C44E52"),
+    "circuit-formation": _phase("circuit_formation", "circuit-formation ticket", "#8172B3"),
+    "cleanup": _phase("cleanup", "cleanup ticket", "#2E8B57"),
+    "memorization-no-decay": _phase("memorization", "memorization ticket, no weight decay", "#E7A6A8", **NO_DECAY),
+    "circuit-formation-no-decay": _phase(
+        "circuit_formation", "circuit-formation ticket, no weight decay", "#B9AFD9", **NO_DECAY
+    ),
+    "cleanup-no-decay": _phase("cleanup", "cleanup ticket, no weight decay", "#8FCFAE", **NO_DECAY),
     "shuffled-degrees": ArmKind("ticket's mask, shuffled, degrees kept", "#B8A23A", _shuffled("neuron")),
 }
 
@@ -167,15 +187,23 @@ class Arm:
         return ARMS[self.name].colour
 
     @property
-    def needs_t_gen(self) -> bool:
+    def needs_base(self) -> bool:
         """Whether its run is only known once the base has been trained."""
-        return ARMS[self.name].of_t_gen
+        return ARMS[self.name].of_t_gen or bool(ARMS[self.name].phase)
 
-    def run(self, base: Run, parameters: Parameters, t_gen: int | None = None) -> Run:
-        """The arm's run beside a base run: same task, model, epochs and seed. t_gen: of the base, where the arm needs it."""
+    def own_epoch(self, base: Record) -> int | None:
+        """Of the base's record, for `run`: its t_gen, or the end of a phase; None where the record does not hold that."""
+        if ARMS[self.name].of_t_gen:
+            return own_generalization_epoch(base)
+        return None if base.probes is None else getattr(phase_ends(base), ARMS[self.name].phase)
+
+    def run(self, base: Run, parameters: Parameters, epoch: int | None = None) -> Run:
+        """The arm's run beside a base run: same task, model, epochs and seed. epoch: `own_epoch`, where the arm needs it."""
         kind, value = ARMS[self.name], self.value
         if kind.of_t_gen:
-            value = min(round(value * t_gen), base.epochs)
+            value = min(round(value * epoch), base.epochs)
+        elif kind.phase:
+            value = epoch
         start, changed = kind.make(base, parameters, value)
         optimizer = dataclasses.replace(base.optimizer, **changed)
         return dataclasses.replace(base, start=start, optimizer=optimizer, seed=base.seed + kind.seed_offset)

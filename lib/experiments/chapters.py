@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from lib.analysis.times import Record, own_generalization_epoch
+from lib.analysis.times import Record
 from lib.experiments.arms import Arm, family
 from lib.experiments.comparison import Versions
-from lib.experiments.parameters import RECORDED, Parameters
+from lib.experiments.parameters import RECORDED, Parameters, follow_up
 from lib.experiments.settings import MODELS, ROUNDINGS, SETTINGS, TASKS
 from lib.records.store import Status, Store
 from lib.train import images
@@ -39,11 +39,13 @@ def with_pair(*others: str) -> tuple[Arm, ...]:
 @dataclass(frozen=True)
 class Chapter:
     """settings: arms by the name of the setting, from the parameters. probed: names of arms whose runs keep what
-    lib/analysis/probes.py says; masked: settings whose masks are read; confirmatory: of how many seeds it is to have runs."""
+    lib/analysis/probes.py says; masked: settings whose masks are read; exploratory, confirmatory: of how many seeds of each it
+    is to have runs."""
 
     settings: Callable[[Parameters], Mapping[str, Iterable[Arm]]]
     probed: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()
+    exploratory: int = len(EXPLORATORY)
     confirmatory: int = len(CONFIRMATORY)
 
 
@@ -111,6 +113,19 @@ VARIANTS = (
     "transformer/biases",
 )
 
+PHASES = ("memorization", "circuit-formation", "cleanup")  # at whose ends tickets of the follow-up are cut
+WITHOUT_DECAY = tuple(f"{name}-no-decay" for name in ("base", *PHASES))
+
+
+def follow_up_arms(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
+    """The follow-up's tickets, a random mask of their rate, base and tickets without weight decay; and the paper's MLP."""
+    random = Arm("random-rate", follow_up(parameters).pruning_rate)
+    return {
+        "nanda-transformer": (*map(Arm, ("base", *PHASES)), random, *map(Arm, WITHOUT_DECAY)),
+        "mlp": (Arm("base"),),
+    }
+
+
 CHAPTERS: dict[str, Chapter] = {
     "typical-grokking": Chapter(
         lambda parameters: dict.fromkeys((*MODELS, "mlp/long"), (Arm("base"),)),
@@ -177,6 +192,21 @@ CHAPTERS: dict[str, Chapter] = {
         lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(VARIANTS, PAIR)
     ),
     "representations": Chapter(both(*PAIR), probed=("base", "ticket"), confirmatory=LEAST),
+    "progress-measures": Chapter(
+        follow_up_arms,
+        probed=("base", *PHASES, "random-rate", *WITHOUT_DECAY),
+        exploratory=3,
+        confirmatory=LEAST,
+    ),
+    "learning-coefficient": Chapter(
+        lambda parameters: {
+            "nanda-transformer": tuple(map(Arm, ("base", *PHASES))),
+            **dict.fromkeys(("nanda-transformer/hidden-128", "nanda-transformer/hidden-256"), (Arm("base"),)),
+        },
+        probed=("base", *PHASES),
+        exploratory=3,
+        confirmatory=LEAST,
+    ),
     "structure": Chapter(grid_of_epochs, masked=("mlp", "transformer"), confirmatory=LEAST),
 }
 
@@ -195,7 +225,7 @@ class Wanted:
 
     @cached_property
     def by_arm(self) -> dict[str, dict[str, dict[Arm, list[Run]]]]:
-        """Runs by chapter, setting and arm. An arm that needs its base's t_gen lacks the seeds whose base is not recorded."""
+        """Runs by chapter, setting and arm. An arm that needs its base lacks the seeds whose base is not recorded."""
         return {chapter: self._by_setting(chapter) for chapter in self.chapters}
 
     def only(self, seeds: Iterable[int]) -> "Wanted":
@@ -214,7 +244,8 @@ class Wanted:
         """The seeds as told; of the recorded ones, where none is, the exploratory."""
         if self.parameters.seeds != RECORDED:
             return self.parameters.seeds
-        return [*EXPLORATORY, *CONFIRMATORY[: CHAPTERS[chapter].confirmatory]] if self.whole else EXPLORATORY
+        exploratory = EXPLORATORY[: CHAPTERS[chapter].exploratory]
+        return [*exploratory, *CONFIRMATORY[: CHAPTERS[chapter].confirmatory]] if self.whole else exploratory
 
     def _recorded(self, chapter: str, setting: str) -> dict[Arm, list[Run]]:
         """All arms of the confirmatory seeds that have them, if there are enough; else those that all exploratory seeds have."""
@@ -235,27 +266,27 @@ class Wanted:
 
         arms = CHAPTERS[chapter].settings(self.parameters)[setting]
         confirmed = [seed for seed in CONFIRMATORY if len(arms_of([seed])) == len(tuple(arms))]
-        found = arms_of(confirmed if len(confirmed) >= min(LEAST, CHAPTERS[chapter].confirmatory) else EXPLORATORY)
+        enough = len(confirmed) >= min(LEAST, CHAPTERS[chapter].confirmatory)
+        found = arms_of(confirmed if enough else EXPLORATORY[: CHAPTERS[chapter].exploratory])
         return found if Arm("base") in found else {}
 
     def _runs(self, chapter: str, setting: str, seeds: Iterable[int]) -> dict[Arm, list[Run]]:
         bases = [SETTINGS[setting].base(seed, self.parameters) for seed in seeds]
         out = {}
         for one in CHAPTERS[chapter].settings(self.parameters)[setting]:
-            t_gen = self._t_gen if one.needs_t_gen else dict.fromkeys(bases, 0).get
-            known = [(base, t_gen(base)) for base in bases]
-            out[one] = [one.run(base, self.parameters, t) for base, t in known if t is not None]
+            known = [(base, self._own_epoch(one, base) if one.needs_base else 0) for base in bases]
+            out[one] = [one.run(base, self.parameters, epoch) for base, epoch in known if epoch is not None]
         return out
 
-    def _t_gen(self, base: Run) -> int | None:
-        """When a recorded base generalizes by its own measure; None if it is not recorded."""
-        if base not in self._times:
+    def _own_epoch(self, one: Arm, base: Run) -> int | None:
+        """What an arm needs to know of its base; None if that is not recorded."""
+        if (one.name, base) not in self._epochs:
             record = self.store.load(base) if self.store else None
-            self._times[base] = None if record is None else own_generalization_epoch(record)
-        return self._times[base]
+            self._epochs[one.name, base] = None if record is None else one.own_epoch(record)
+        return self._epochs[one.name, base]
 
     @cached_property
-    def _times(self) -> dict[Run, int | None]:
+    def _epochs(self) -> dict[tuple[str, Run], int | None]:
         return {}
 
     @cached_property
@@ -298,6 +329,12 @@ class Wanted:
                     yield chapter, setting, one, runs
 
 
+# Chapters of which nothing is recorded yet. They run with seeds of one's own and are in no table of contents, and the book trains
+# nothing for them until it is asked to: `python -m lib train --all --chapter progress-measures`.
+TO_COME = ("progress-measures", "learning-coefficient")
+READY = tuple(name for name in CHAPTERS if name not in TO_COME)
+
+
 def lacks(record: Record, *, probed: bool, masked: bool) -> bool:
     """Whether a record is without the probes or the mask that are wanted of it."""
     no_mask = record.provenance.get("masked") and record.mask is None
@@ -314,7 +351,12 @@ def until_known(wanted: Callable[[], Wanted], train: Callable[[Wanted], object])
 
 
 def wanted(
-    parameters: Parameters, chapters: Iterable[str] = CHAPTERS, store: Store | None = None, *, whole: bool = False
+    parameters: Parameters,
+    chapters: Iterable[str] | None = None,
+    store: Store | None = None,
+    *,
+    whole: bool = False,
 ) -> Wanted:
-    """The runs of the chapters; see `Wanted`."""
-    return Wanted(tuple(chapters), parameters, store, whole)
+    """The runs of the chapters, all unless told, but without whole not those to come; see `Wanted`."""
+    chosen = (CHAPTERS if whole else READY) if chapters is None else chapters
+    return Wanted(tuple(chosen), parameters, store, whole)

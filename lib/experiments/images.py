@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lib.experiments.chapters import CHAPTERS, wanted
+from lib.experiments.chapters import wanted
 from lib.experiments.parameters import Parameters
 from lib.records.plan import make_plan
 from lib.records.store import Store
@@ -10,10 +10,10 @@ from lib.train import images
 
 
 def with_images_at_hand(
-    parameters: Parameters, store: Store, chapters: Iterable[str] = CHAPTERS
+    parameters: Parameters, store: Store, chapters: Iterable[str] | None = None
 ) -> tuple[Parameters, str]:
     """The parameters, with digits in place of MNIST where it must be trained on and cannot be had; a sentence on that."""
-    if "mnist" not in chapters or images.find(parameters.images) != images.MNIST:
+    if (chapters is not None and "mnist" not in chapters) or images.find(parameters.images) != images.MNIST:
         return parameters, ""
     of_mnist = wanted(parameters, ["mnist"], store)
     levels = make_plan(of_mnist.runs, store, of_mnist.probed, of_mnist.masked)

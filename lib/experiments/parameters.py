@@ -130,6 +130,16 @@ class Parameters(BaseModel):
         return self
 
 
+# Where the follow-up differs from the paper: prime, train fraction and pruning rate of both.
+FOLLOW_UP = {"prime": (67, 113), "train_fraction": (0.4, 0.3), "pruning_rate": (0.6, 0.4)}
+
+
+def follow_up(parameters: Parameters) -> Parameters:
+    """The parameters of the follow-up's runs: its own where they are the paper's, and else as they are."""
+    own = {name: its for name, (papers, its) in FOLLOW_UP.items() if getattr(parameters, name) == papers}
+    return parameters.model_copy(update=own)
+
+
 def validate(values: Mapping[str, Any], where: str) -> Parameters:
     """The values as `Parameters`. Raises ParameterError with one sentence on the first thing wrong."""
     values = dict(values)

@@ -6,9 +6,9 @@ A setting's name is its first part alone ("mlp"), or says after a slash how it d
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lib.experiments.parameters import Parameters
+from lib.experiments.parameters import Parameters, follow_up
 from lib.train import images
-from lib.train.models import MLP, ImageMLP, Model, Transformer
+from lib.train.models import MLP, AnswerTransformer, ImageMLP, Model, Transformer
 from lib.train.optim import AdamW
 from lib.train.runs import Run
 from lib.train.tasks import ImageTask, ModularTask
@@ -46,6 +46,19 @@ def modular(
         return Run(task=task, model=model, epochs=round(longer * parameters.epochs), seed=seed, rounding=rounding)
 
     return Setting(name, label, base, longer)
+
+
+def three_tokens(name: str, label: str, model: AnswerTransformer) -> Setting:
+    """A setting of the follow-up: ordered pairs and "=", learning rate warmed up over ten steps (Nanda et al. 2023)."""
+
+    def base(seed: int, parameters: Parameters) -> Run:
+        own = follow_up(parameters)
+        task = ModularTask(
+            prime=own.prime, pairs="ordered", train_fraction=own.train_fraction, equals_sign=True, seed=seed
+        )
+        return Run(task=task, model=model, optimizer=AdamW(warm_up=10), epochs=own.epochs, seed=seed)
+
+    return Setting(name, label, base)
 
 
 def image(name: str, label: str, model: ImageMLP, where: str | None = None) -> Setting:
@@ -114,6 +127,12 @@ SETTINGS: dict[str, Setting] = {
         modular("transformer/biases", "Transformer, biases", Transformer(biases=True)),
         # The model as the paper's text has it, all at once.
         modular("transformer/text", "Transformer, as in the text", Transformer(width=500, positions=True, biases=True)),
+        # The follow-up's, and two that are narrower.
+        three_tokens("nanda-transformer", "Nanda's transformer", AnswerTransformer()),
+        *(
+            three_tokens(f"nanda-transformer/hidden-{h}", f"Nanda's, {h} hidden neurons", AnswerTransformer(hidden=h))
+            for h in (128, 256)
+        ),
         # Replicas that part from the setting by one unit in the last place of every initial weight.
         *(
             modular(f"{name}/rounding-{i}", f"{label}, rounding {i}", model, rounding=i)

@@ -392,6 +392,120 @@ class Transformer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnswerTransformer(Transformer):
+    """The transformer on pairs that a constant token "=" follows, at which it answers (Nanda et al. 2023).
+
+    As that token is the same in every sample, so are the residual vector x that it starts from, its query and its key. Each
+    score is then one of a token at a position; and since attention adds up to 1, what a head adds is what it adds when it attends
+    to "=" alone, which is part of x, and attention times the difference that a token makes to it: two table rows a head.
+    The table has p rows for the first position and p for the second, for each head.
+    """
+
+    heads: int = 4
+    head_width: int = 32
+    hidden: int = 512
+    positions: bool = True
+    biases: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.positions and self.biases):
+            raise ValueError(f"positions, biases are {self.positions}, {self.biases}; an AnswerTransformer has both")
+
+    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray:
+        """Initial weights as one float32 vector: zero biases, N(0, 1/tokens) for W_U, N(0, 1/d_model) for all others."""
+        shapes = self.shapes(task)
+        deviations = dict.fromkeys(shapes, self.width**-0.5) | {"W_U": task.tokens**-0.5, "b_in": 0.0, "b_out": 0.0}
+        return draw(shapes, deviations, rng)
+
+    def lookup(self, inputs: Tensor, task: Task) -> Lookup:
+        """What `forward` needs of inputs [R, B, 3], whose last token is the same throughout."""
+        p = task.tokens - 1
+        first = 2 * p * torch.arange(self.heads, device=inputs.device)[:, None]  # of each head
+        rows = first + inputs[:, :, None, :2] + p * torch.arange(2, device=inputs.device)  # [R, B, H, 2]
+        return Lookup(rows.flatten(2), 2 * p * self.heads)
+
+    def forward(self, weights: Weights, lookup: Lookup) -> tuple[Tensor, tuple]:
+        """Logits [R, B, p], and what `backward` needs."""
+        W, H, k = weights, self.heads, self.head_width
+        p = W["W_E"].shape[1] - 1
+        first, second, answer = W["W_pos"].split(1, 1)
+        E = torch.cat([W["W_E"][:, :p] + first, W["W_E"][:, :p] + second, W["W_E"][:, p:] + answer], 1)
+        R, V, d = E.shape  # V = 2 p + 1
+        query = self.split(product(E[:, -1:], W["W_QKV"][:, : H * k].mT))  # [R * H, 1, k]
+        key, value = (self.split(x) for x in product(E, W["W_QKV"][:, H * k :].mT).chunk(2, 2))  # [R * H, V, k]
+        scores = ((key * query).sum(2) / k**0.5).view(R, H, V)
+        of_tokens, of_answer = scores[:, :, :-1].flatten(1), scores[:, None, :, -1:]  # [R, H * 2 p], [R, 1, H, 1]
+        of_tokens = of_tokens.flatten().index_select(0, lookup.flat).view(R, lookup.samples, H, 2)
+        top = of_tokens.amax(3, keepdim=True).maximum(of_answer)
+        attention, rest = (of_tokens - top).exp_(), (of_answer - top).exp_()
+        attention = attention.div_(attention[..., :1] + attention[..., 1:] + rest).flatten(2)  # [R, B, 2 H]
+        moved = product(value, self.split(W["W_O"]).mT).view(R, H, V, d)  # what attending to a token adds
+        x = E[:, -1:].clone()
+        for head in range(H):
+            x += moved[:, head, -1:]
+        # The differences that tokens make, and below them the constant part.
+        rows = torch.cat([(moved[:, :, :-1] - moved[:, :, -1:]).flatten(1, 2), x], 1)  # [R, 2 p H + 1, d]
+        with_bias = torch.cat([rows[:, :-1], x + W["b_out"]], 1)
+        to_hidden, to_logits = product(rows, W["W_in"].mT), product(with_bias, W["W_U"].mT)
+        hidden = lookup.gather(to_hidden[:, :-1], attention)
+        hidden = hidden.add_(to_hidden[:, -1:] + W["b_in"]).clamp_(min=0)  # [R, B, h]
+        unembedding = product(W["W_U"], W["W_out"])  # [R, p, h]
+        logits = lookup.gather(to_logits[:, :-1], attention).add_(to_logits[:, -1:])
+        logits = add_product(logits, hidden, unembedding.mT)
+        return logits, (E, query, key, value, attention, rows, with_bias, hidden, unembedding)
+
+    def backward(self, weights: Weights, gradients: Weights, lookup: Lookup, saved: tuple, dlogits: Tensor) -> None:
+        """Writes the gradient of every matrix into `gradients`, from dlogits [R, B, p]."""
+        W, G, H, k = weights, gradients, self.heads, self.head_width
+        E, query, key, value, attention, rows, with_bias, hidden, unembedding = saved
+        R, V, d = E.shape
+        B, p = lookup.samples, V // 2
+        dunembedding = product(dlogits.mT, hidden)  # [R, p, h]
+        product(W["W_U"].mT, dunembedding, out=G["W_out"])
+        dhidden = relu_gradient(product(dlogits, unembedding), hidden)  # [R, B, h], before the ReLU
+
+        sorted_attention = lookup.sort_weights(attention)
+        total = dlogits.sum(1, keepdim=True)  # [R, 1, p]
+        G["b_in"].copy_(dhidden.sum(1, keepdim=True))
+        product(total, W["W_U"], out=G["b_out"])
+        dto_hidden = torch.cat([lookup.scatter(dhidden, sorted_attention), G["b_in"]], 1)  # [R, 2 p H + 1, h]
+        dto_logits = torch.cat([lookup.scatter(dlogits, sorted_attention), total], 1)
+        product(dto_hidden.mT, rows, out=G["W_in"])
+        add_product(product(dto_logits.mT, with_bias, out=G["W_U"]), dunembedding, W["W_out"].mT)
+        drows = add_product(product(dto_hidden, W["W_in"]), dto_logits, W["W_U"])  # [R, 2 p H + 1, d]
+
+        # The softmax's gradient: attention times what attending to a token is worth, less the mean of that over the sample.
+        # Summed over samples its first part is one of table rows; "=" itself is worth 0, as differences are from it.
+        dresidual = add_product(product(dhidden, W["W_in"]), dlogits, W["W_U"])  # [R, B, d]
+        mean = self._mixed(lookup, rows[:, :-1], attention).view(R, B, H, d).mul_(dresidual[:, :, None]).sum(3)
+        pulled = lookup.sort_weights(attention.view(R, B, H, 2) * mean[..., None])[:, None]
+        pulled = bag_sums(pulled, torch.arange(len(pulled), device=pulled.device), lookup.starts, None)
+        dscores = (rows[:, :-1] * drows[:, :-1]).sum(2) - pulled.view(R, -1)
+        dscores = dscores.view(R, H, V - 1) / k**0.5
+        dscores = torch.cat([dscores, -dscores.sum(2, keepdim=True)], 2).view(R * H, V, 1)
+
+        dx = drows[:, -1:]
+        dmoved = drows[:, :-1].unflatten(1, (H, V - 1))
+        dmoved = torch.cat([dmoved, dx[:, None] - dmoved.sum(2, keepdim=True)], 2).flatten(0, 1)  # [R * H, V, d]
+        G["W_O"].copy_(self.merge(product(dmoved.mT, value)))
+        dvalue = product(dmoved, self.split(W["W_O"]))  # [R * H, V, k]
+        dquery, dkey = (dscores * key).sum(1, keepdim=True), dscores * query
+        dquery = self.merge(dquery)  # [R, 1, H * k]
+        dkv = torch.cat([self.merge(dkey), self.merge(dvalue)], 2)  # [R, V, 2 * H * k]
+        G["W_QKV"][:, : H * k] = dquery.mT * E[:, -1:]
+        G["W_QKV"][:, H * k :] = product(dkv.mT, E)
+        dE = product(dkv, W["W_QKV"][:, H * k :])  # [R, V, d]
+        dE[:, -1:] += dx + product(dquery, W["W_QKV"][:, : H * k])
+        G["W_pos"].copy_(torch.stack([dE[:, :p].sum(1), dE[:, p : 2 * p].sum(1), dE[:, -1]], 1))
+        G["W_E"].copy_(torch.cat([dE[:, :p] + dE[:, p : 2 * p], dE[:, -1:]], 1))
+
+    def _mixed(self, lookup: Lookup, table: Tensor, attention: Tensor) -> Tensor:
+        """Head by head, the rows [R, rows, d] that a sample attends to, times attention [R, B, 2 H]: [R * B * H, d]."""
+        starts = torch.arange(0, len(lookup.flat), 2, device=table.device)
+        return bag_sums(table.flatten(0, 1), lookup.flat, starts, attention.flatten())
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageMLP:
     """h = ReLU(... ReLU(x W_1) W_2 ...); outputs = h W_last, for images x of pixels in [0, 1] (App. A.1; no biases).
 
@@ -449,4 +563,4 @@ class ImageMLP:
         return x.sum((1, 2))
 
 
-Model = MLP | Transformer | ImageMLP
+Model = MLP | Transformer | AnswerTransformer | ImageMLP

@@ -35,9 +35,10 @@ class AdamWState:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW:
-    """Full-batch AdamW, one step an epoch, no warm-up (the authors' code).
+    """Full-batch AdamW, one step an epoch, no warm-up unless told (the authors' code).
 
     decay_until: switches weight decay off for good at the first evaluation with at least this test accuracy.
+    warm_up: steps over which the learning rate grows linearly from 0, so that the first step moves nothing.
     """
 
     learning_rate: float = 0.001
@@ -45,6 +46,7 @@ class AdamW:
     beta2: float = 0.98
     weight_decay: float = 1.0
     decay_until: float | None = None
+    warm_up: int = 0
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -55,6 +57,10 @@ class AdamW:
             raise ValueError(f"beta1, beta2 are {self.beta1}, {self.beta2}; both must lie in [0, 1)")
         if self.decay_until is not None and not 0 < self.decay_until <= 1:
             raise ValueError(f"decay_until is {self.decay_until}; it must be a test accuracy above 0 and at most 1")
+        if not self.warm_up >= 0:
+            raise ValueError(f"warm_up is {self.warm_up}; it must be 0 or more")
+        if self.warm_up and self.decay_until is not None:
+            raise ValueError("warm_up and decay_until do not go together; set one of them alone")
 
     def state(self, weights: Tensor) -> AdamWState:
         """Zero moments."""
@@ -68,6 +74,9 @@ class AdamW:
         """What torch.optim.AdamW(fused=True) calls."""
         if state.shrink is not None:
             weights.mul_(state.shrink)
+        rate = self.learning_rate
+        if self.warm_up:  # a tensor: a recorded CUDA graph would repeat a number
+            rate = (state.steps / self.warm_up).clamp_(max=1).mul_(self.learning_rate)
         state.steps += 1
         torch._fused_adamw_(
             [weights],
@@ -76,7 +85,7 @@ class AdamW:
             [state.second],
             [],
             [state.steps],
-            lr=self.learning_rate,
+            lr=rate,
             beta1=self.beta1,
             beta2=self.beta2,
             weight_decay=self.weight_decay if state.shrink is None else 0.0,

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from torch import Tensor
 
-from lib.train.models import MLP, ImageMLP, Model
+from lib.train.models import MLP, AnswerTransformer, ImageMLP, Model
 from lib.train.optim import AdamW, Optimizer
 from lib.train.pruning import KEEPS, SCORES, magnitude, prune_by_score, pruned_count, random_mask_like
 from lib.train.tasks import ImageTask, Task, generator
@@ -317,6 +317,10 @@ class Run:
             raise ValueError(f"evaluate_every is {self.evaluate_every}; it must be at least 1")
         if isinstance(self.task, ImageTask) != isinstance(self.model, ImageMLP):
             raise ValueError(f"{self.model} cannot learn {self.task}: an ImageMLP takes images, all others pairs")
+        if (self.task.length == 3) != isinstance(self.model, AnswerTransformer):
+            raise ValueError(
+                f"{self.model} cannot learn {self.task}: an AnswerTransformer takes three tokens, no other"
+            )
 
     def initial_weights(self) -> np.ndarray:
         """The run's own initial weights [n] float32, before any mask."""

@@ -45,7 +45,7 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Data:
-    """A task's examples: `inputs` [n, 2] int64 or images [n, pixels] float32, `labels` [n] int64; `train`, `test`:
+    """A task's examples: `inputs` [n, 2 or 3] int64 or images [n, pixels] float32, `labels` [n] int64; `train`, `test`:
     disjoint row numbers, which cover all pairs."""
 
     inputs: np.ndarray
@@ -91,6 +91,7 @@ class ModularTask:
     operation: a name in `OPERATIONS`, or "random" for labels without any rule.
     pairs: "unordered" (a <= b), "ordered" (all), "descending" (0 < b < a, for a - b as in App. F).
     train_fraction: share of the pairs to train on, rounded down (0.4 of 2,278 pairs -> 911 for p = 67).
+    equals_sign: a third, constant token "=" follows each pair, at which the model answers; it is no class.
     seed: draws the split (and the random labels).
     """
 
@@ -100,6 +101,7 @@ class ModularTask:
     prime: int = 67
     pairs: str = "unordered"
     train_fraction: float = 0.4
+    equals_sign: bool = False
     seed: int
 
     def __post_init__(self) -> None:
@@ -127,7 +129,7 @@ class ModularTask:
     @property
     def tokens(self) -> int:
         """How many different inputs there are at a position."""
-        return self.prime
+        return self.prime + self.equals_sign
 
     @property
     def classes(self) -> int:
@@ -137,16 +139,16 @@ class ModularTask:
     @property
     def length(self) -> int:
         """Tokens in a sample."""
-        return 2
+        return 2 + self.equals_sign
 
     @property
     def shape(self) -> tuple:
         """Tasks that are alike in this can be trained in one stack."""
-        return self.prime, self.pairs, self.train_fraction
+        return self.prime, self.pairs, self.train_fraction, self.equals_sign
 
     def __str__(self) -> str:
         pairs = "" if self.pairs == "unordered" else f" ({self.pairs} pairs)"
-        return f"{self.operation} mod {self.prime}{pairs}"
+        return f"{self.operation} mod {self.prime}{pairs}{', three tokens' if self.equals_sign else ''}"
 
     @property
     def train_count(self) -> int:
@@ -162,6 +164,8 @@ class ModularTask:
         else:
             labels = OPERATIONS[self.operation].value(a, b) % self.prime
         order = generator(self.seed, "split").permutation(len(inputs))
+        if self.equals_sign:
+            inputs = np.pad(inputs, ((0, 0), (0, 1)), constant_values=self.prime)
         return Data(inputs, labels, order[: self.train_count], order[self.train_count :])
 
 

@@ -137,14 +137,14 @@ class Stack:
             out[f"{name}_loss"] = self._loss.value(logits, labels).double().mean(1)
             out[f"{name}_accuracy"] = (logits.argmax(-1, keepdim=True) == labels).double().mean((1, 2))
         matrices = [self.weights[name] for name in self.shapes]
-        # First over rows, then over these sums: in one go the order would depend on how many runs there are.
-        l1 = torch.stack([w.abs().sum(2, dtype=torch.float64).sum(1) for w in matrices])  # [matrices, R]
-        l2_squared = torch.stack([w.square().sum(2, dtype=torch.float64).sum(1) for w in matrices])
+        # First over rows, then over these sums, one by one: in one go the order would depend on how many runs there are.
+        l1 = [w.abs().sum(2, dtype=torch.float64).sum(1) for w in matrices]  # of each matrix [R]
+        l2_squared = [w.square().sum(2, dtype=torch.float64).sum(1) for w in matrices]
         out |= {
-            "l1": l1.sum(0),
-            "mean_l1": l1.mean(0),
-            "l2": l2_squared.sum(0).sqrt(),
-            "mean_l2": l2_squared.sqrt().mean(0),
+            "l1": sum(l1),
+            "mean_l1": sum(l1) / len(matrices),
+            "l2": sum(l2_squared).sqrt(),
+            "mean_l2": sum(x.sqrt() for x in l2_squared) / len(matrices),
         }
         return {name: out[name].cpu().numpy() for name in METRICS}
 
