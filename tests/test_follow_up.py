@@ -155,7 +155,7 @@ def record(
         "epochs": SNAPSHOTS,
         "keys": np.array([2], np.uint8),
         "excluded": np.stack([np.zeros(len(SNAPSHOTS)), dip], 1),
-        "train_loss": np.full(len(SNAPSHOTS), 1e-5),
+        "train_loss": np.where(SNAPSHOTS > 0, 1e-5, 5.0),
         "restricted": np.where(crossing <= SNAPSHOTS, 1e-6, 2.0),
         "llc_epochs": CHECKPOINTS,
         "llc": np.repeat(curve[:, None, None], 3, 1).repeat(llc.BINS, 2)[None].repeat(2, 0),
