@@ -55,8 +55,8 @@ class EagerTransformer(Masked):
         self.add(W_in=matrix(hidden, width, scale), W_out=matrix(width, hidden, scale), W_U=matrix(width, prime, scale))
         self.register_buffer("causal", torch.ones(2, 2).tril())
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        x = torch.einsum("dbl->bld", self.masked("W_E")[:, inputs])  # [B, L, d]
+    def attended(self, x: Tensor) -> Tensor:
+        """What attention adds to the residual stream [B, L, d]."""
         query, key, value = (
             torch.einsum("ed,bld->ble", self.masked(name), x).unflatten(2, (self.heads, -1))
             for name in ("W_Q", "W_K", "W_V")
@@ -64,9 +64,31 @@ class EagerTransformer(Masked):
         scores = torch.einsum("bihk,bjhk->bhij", query, key) / key.shape[-1] ** 0.5
         scores = scores.masked_fill(self.causal == 0, -torch.inf)
         mixed = torch.einsum("bhij,bjhk->bihk", scores.softmax(-1), value).flatten(2)
-        x = x + torch.einsum("de,ble->bld", self.masked("W_O"), mixed)
+        return torch.einsum("de,ble->bld", self.masked("W_O"), mixed)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = torch.einsum("dbl->bld", self.masked("W_E")[:, inputs])  # [B, L, d]
+        x = x + self.attended(x)
         hidden = torch.relu(torch.einsum("hd,bld->blh", self.masked("W_in"), x))
         x = x + torch.einsum("dh,blh->bld", self.masked("W_out"), hidden)
+        return torch.einsum("dp,bld->blp", self.masked("W_U"), x)[:, -1]
+
+
+class EagerAnswerTransformer(EagerTransformer):
+    """The transformer of Nanda et al.: a third, constant token, learned positions, biases; logits from the last position."""
+
+    def __init__(self, prime: int = 113, width: int = 128, heads: int = 4, hidden: int = 512):
+        super().__init__(prime + 1, width, heads, hidden)
+        scale = width**-0.5
+        self.add(W_E=matrix(width, prime + 1, scale), W_U=matrix(width, prime, (prime + 1) ** -0.5))
+        self.add(W_pos=matrix(3, width, scale), b_in=matrix(1, hidden, 0.0), b_out=matrix(1, width, 0.0))
+        self.register_buffer("causal", torch.ones(3, 3).tril())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = torch.einsum("dbl->bld", self.masked("W_E")[:, inputs]) + self.masked("W_pos")  # [B, L, d]
+        x = x + self.attended(x)
+        hidden = torch.relu(torch.einsum("hd,bld->blh", self.masked("W_in"), x) + self.masked("b_in"))
+        x = x + torch.einsum("dh,blh->bld", self.masked("W_out"), hidden) + self.masked("b_out")
         return torch.einsum("dp,bld->blp", self.masked("W_U"), x)[:, -1]
 
 

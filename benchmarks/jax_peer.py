@@ -48,6 +48,34 @@ def transformer(W: Weights, inputs: jax.Array) -> jax.Array:
     return mixed(E @ W["W_U"].mT, moved @ W["W_U"].mT) + hidden @ (W["W_U"] @ W["W_out"]).mT
 
 
+HEADS = 4  # of the answer transformer
+
+
+def answer_transformer(W: Weights, inputs: jax.Array) -> jax.Array:
+    """Logits [R, B, p] of R four-head transformers for pairs that a constant token follows [R, B, 3], which answer at it.
+
+    Its attention by differences from that token, as ours; the residual vectors of samples, and not tables, meet W_in and W_U.
+    """
+    p, d = W["W_E"].shape[1] - 1, W["W_E"].shape[2]
+    first, second, answer = (W["W_pos"][:, i : i + 1] for i in range(3))
+    E = jnp.concatenate([W["W_E"][:, :p] + first, W["W_E"][:, :p] + second, W["W_E"][:, p:] + answer], 1)
+    split = lambda x: x.reshape(*x.shape[:2], HEADS, -1)  # noqa: E731
+    query, key, value = (split(E @ W[name].mT) for name in ("W_Q", "W_K", "W_V"))
+    scores = (key * query[:, -1:]).sum(3) / key.shape[3] ** 0.5  # [R, V, H]
+    moved = jnp.einsum("rvhk,rdhk->rvhd", value, split(W["W_O"]))
+    differences = (moved[:, :-1] - moved[:, -1:]).reshape(len(E), 2 * p, -1)
+    at = lambda table, token: jnp.take_along_axis(table, token[..., None], 1)  # noqa: E731
+    tokens = inputs[:, :, 0], inputs[:, :, 1] + p
+    own = jnp.broadcast_to(scores[:, -1:], (*inputs.shape[:2], HEADS))
+    attention = jax.nn.softmax(jnp.stack([*(at(scores, token) for token in tokens), own], 2), 2)  # [R, B, 3, H]
+    residual = E[:, -1:] + moved[:, -1].sum(1, keepdims=True)
+    for i, token in enumerate(tokens):
+        added = at(differences, token).reshape(*token.shape, HEADS, d)
+        residual = residual + (attention[:, :, i, :, None] * added).sum(2)
+    hidden = jax.nn.relu(residual @ W["W_in"].mT + W["b_in"])
+    return (residual + W["b_out"]) @ W["W_U"].mT + hidden @ (W["W_U"] @ W["W_out"]).mT
+
+
 def image_mlp(W: Weights, inputs: jax.Array) -> jax.Array:
     """Outputs [R, B, classes] for images [R, B, pixels]."""
     *hidden, last = W.values()
@@ -67,7 +95,12 @@ def squared_error(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.square(outputs - jax.nn.one_hot(labels, outputs.shape[2])).mean((1, 2)).sum()
 
 
-MODELS = {"mlp": mlp, "transformer": transformer, "mnist-mlp": image_mlp}
+MODELS = {
+    "mlp": mlp,
+    "transformer": transformer,
+    "nanda-transformer": answer_transformer,
+    "mnist-mlp": image_mlp,
+}
 
 
 class Peer:
@@ -101,11 +134,12 @@ def _train(model: Callable, loss: Callable, o: object, state: tuple, inputs: jax
     def step(state: tuple, _: None) -> tuple:
         weights, first, second, count = state
         value, gradient = jax.value_and_grad(lambda W: loss(model(W, inputs), labels))(weights)
+        rate = o.learning_rate * (jnp.minimum(count / o.warm_up, 1) if o.warm_up else 1)
         count = count + 1
         first = jax.tree.map(lambda m, g: o.beta1 * m + (1 - o.beta1) * g, first, gradient)
         second = jax.tree.map(lambda v, g: o.beta2 * v + (1 - o.beta2) * g * g, second, gradient)
-        size, root = o.learning_rate / (1 - o.beta1**count), (1 - o.beta2**count) ** 0.5
-        shrink = 1 - o.learning_rate * o.weight_decay
+        size, root = rate / (1 - o.beta1**count), (1 - o.beta2**count) ** 0.5
+        shrink = 1 - rate * o.weight_decay
         weights = jax.tree.map(
             lambda w, m, v: w * shrink - size * m / (jnp.sqrt(v) / root + 1e-8), weights, first, second
         )

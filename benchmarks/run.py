@@ -18,9 +18,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from benchmarks.baseline import Baseline, EagerImageMLP, EagerMLP, EagerTransformer
+from benchmarks.baseline import Baseline, EagerAnswerTransformer, EagerImageMLP, EagerMLP, EagerTransformer
 from lib.experiments import parameters
-from lib.experiments.settings import MODELS, SETTINGS, image_task
+from lib.experiments.settings import SETTINGS, image_task
 from lib.records.plan import STACK
 from lib.records.store import machine
 from lib.train import images, models, products
@@ -35,7 +35,13 @@ except ImportError:
     Peer = None
 
 RESULTS = Path(__file__).parent / "results.json"
-EAGER = {"mlp": EagerMLP, "transformer": EagerTransformer, "mnist-mlp": EagerImageMLP}
+EAGER = {
+    "mlp": EagerMLP,
+    "transformer": EagerTransformer,
+    "nanda-transformer": EagerAnswerTransformer,
+    "mnist-mlp": EagerImageMLP,
+}
+IMAGES = ("mnist-mlp",)
 ROUNDS = 5
 EAGER_EPOCHS, OUR_EPOCHS, JAX_CALLS = 10, 200, 2  # in each round
 
@@ -81,7 +87,7 @@ def image_set() -> str:
 def bases(name: str) -> list[Run]:
     """A stack of base runs."""
     paper = parameters.load("paper")
-    if name in MODELS:
+    if name not in IMAGES:
         return [SETTINGS[name].base(seed, paper) for seed in range(STACK)]
     images_name, optimizer = image_set(), AdamW(weight_decay=0.1)
     tasks = [image_task(images_name, seed) for seed in range(STACK)]
@@ -137,7 +143,7 @@ def megaflops(run: Run) -> float:
 def measure(name: str, peak: float, pool: ThreadPoolExecutor) -> dict[str, float | None]:
     """One row of the results."""
     runs = bases(name)
-    loop = Baseline(EAGER[name](), runs[0].task.data(), logs=name in MODELS)
+    loop = Baseline(EAGER[name](), runs[0].task.data(), logs=name not in IMAGES)
     peer = None if Peer is None else Peer(name, runs)
     if peer is not None:
         peer.advance()  # compiles

@@ -172,7 +172,7 @@ chapter.sign(figure, [nanda])
 
 # %% [markdown]
 # Where each network ends: median (range) over seeds of the logarithm of the test loss, of excluded loss and sum of squared weights, the
-# first snapshot with a restricted loss below the training loss, and how many separate falls the squared weights have.
+# first snapshot with a restricted loss below the training loss (once that has come down to a tenth), and how many separate falls the squared weights have.
 
 # %% tags=["hide-input"]
 rows = []

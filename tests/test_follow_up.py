@@ -3,10 +3,13 @@
 import dataclasses
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib.analysis import llc, probes, progress
+from lib.book import figures, tables
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import load_edition
 from lib.claims.judging import judge
@@ -102,6 +105,13 @@ def test_exploratory_seeds_are_three():
         assert [run.seed for run in arms[Arm("base")]] == [0, 1, 2, *range(5, 15)]
 
 
+def test_new_fields_left_the_keys_of_the_papers_runs_alone():
+    """Keys from before there were an equals sign and a warm-up."""
+    ticket = Arm("ticket").run(SETTINGS["transformer"].base(5, PAPER), PAPER)
+    runs = SETTINGS["mlp"].base(0, PAPER), ticket, SETTINGS["mnist-mlp/digits"].base(1, PAPER)
+    assert [run.key for run in runs] == ["10d6bd6d178c5d2eda29", "0ae215a44dabfb9cab01", "eee9643a5c81c6002b32"]
+
+
 # --- measures -----------------------------------------------------------------------------------------------------------
 
 EPOCHS = np.arange(0, 30_001, 100)
@@ -145,7 +155,7 @@ def record(
         "epochs": SNAPSHOTS,
         "keys": np.array([2], np.uint8),
         "excluded": np.stack([np.zeros(len(SNAPSHOTS)), dip], 1),
-        "train_loss": np.full(len(SNAPSHOTS), 1e-5),
+        "train_loss": np.where(SNAPSHOTS > 0, 1e-5, 5.0),
         "restricted": np.where(crossing <= SNAPSHOTS, 1e-6, 2.0),
         "llc_epochs": CHECKPOINTS,
         "llc": np.repeat(curve[:, None, None], 3, 1).repeat(llc.BINS, 2)[None].repeat(2, 0),
@@ -203,6 +213,29 @@ def test_a_base_that_does_not_grok_is_no_case(claim):
     judgement = outcome(claim, base={"loss": 2.9})
     assert judgement.verdict.verdict == "inconclusive"
     assert all(part.low == [] for part in judgement.parts)
+
+
+@pytest.mark.parametrize("claim", ["C40", "C42"])
+def test_a_claim_without_a_case_is_shown_without_a_number(claim):
+    judgement = outcome(claim, base={"loss": 2.9})
+    assert set(tables.part_rows(judgement).iloc[:, 1]) == {"not known"}
+    figure, axes = figures.panels(1, 1)
+    tables.verdict(judgement)
+    levels = pd.DataFrame(
+        [
+            {
+                "level": "as judged",
+                "estimate": None,
+                "low": None,
+                "high": None,
+                "unit": judgement.verdict.unit,
+                "outcome": "inconclusive",
+            }
+        ]
+    )
+    figures.levels(axes[0, 0], judgement, levels)
+    figure.canvas.draw()
+    plt.close(figure)
 
 
 def test_an_estimate_that_is_negative_does_not_count():

@@ -15,7 +15,7 @@ from lib.claims.criteria import fingerprint, load_edition
 from lib.claims.judging import Judgement, Verdict
 from lib.claims.judging import scorecard as scorecard_frame
 from lib.claims.statistics import MIN_SEEDS, between
-from lib.experiments.chapters import CHAPTERS
+from lib.experiments.chapters import READY
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
 from lib.train.trainer import METRICS
@@ -284,7 +284,7 @@ def scorecard(
     """The table of all claims and questions with their verdicts, as HTML; robust: `levels` and `stable` of the frame."""
     rows = []
     for row in scorecard_frame(entries, verdicts, *robust).itertuples():
-        chapter = f'<a href="{row.chapter}.html">{row.chapter}</a>' if row.chapter in CHAPTERS else row.chapter
+        chapter = f'<a href="{row.chapter}.html">{row.chapter}</a>' if row.chapter in READY else row.chapter
         texts = (html.escape(text) for text in (row.title, row.source, row.system))
         cells = [row.id, *texts, badge(row.verdict), html.escape(row.result), row.levels, row.stable, chapter]
         rows.append(f'<tr title="{html.escape(row.claim)}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")

@@ -424,10 +424,13 @@ def rise_order(seed: OneSeed, least: float) -> Found:
 
 
 def crossing(record: Record) -> int | None:
-    """The first snapshot at which the restricted loss is below the training loss; None if there is none."""
-    probes = probes_of(record)
-    below = np.flatnonzero(probes["restricted"] < probes["train_loss"])
-    return int(probes["epochs"][below[0]]) if len(below) else None
+    """The first snapshot at which the restricted loss is below the training loss; None if there is none.
+
+    Only where the training loss has come down to a tenth: before any training the two are alike.
+    """
+    train, restricted = (probes_of(record)[name] for name in ("train_loss", "restricted"))
+    below = np.flatnonzero((restricted < train) & (train < train[0] / 10))
+    return int(record.probes["epochs"][below[0]]) if len(below) else None
 
 
 def restricted_early(seed: OneSeed) -> Found:
