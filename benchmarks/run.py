@@ -42,8 +42,8 @@ EAGER = {
     "mnist-mlp": EagerImageMLP,
 }
 IMAGES = ("mnist-mlp",)
-ROUNDS = 5
-EAGER_EPOCHS, OUR_EPOCHS, JAX_CALLS = 10, 200, 2  # in each round
+ROUNDS = 3
+EAGER_EPOCHS, OUR_EPOCHS, JAX_CALLS = 10, 100, 2  # in each round
 
 
 def seconds(work: Callable[[], object]) -> float:
