@@ -30,6 +30,10 @@
 # $$
 #
 # with $m$ held. The speed-up is $t_{gen}$ of the base over $t_{gen}$ of its ticket, seed by seed ({doc}`setup` has the details).
+#
+# Two controls stand beside them. The same mask on *other* initial weights asks whether the mask alone makes the ticket. The
+# Transformer's ticket keeps nothing of $W_Q$ and $W_K$, so that it is also a network whose attention is the same everywhere; a dense
+# network without these two matrices (*uniform attention*) shows what that alone does. {doc}`attention` goes further into it.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
