@@ -61,7 +61,7 @@ comparison = chapter["mlp"]
 one_seed = Comparison("mlp", {arm: records[:1] for arm, records in comparison.arms.items()})
 figure, axes = figures.panels(1, 1, height=3.4)
 figure.set_figwidth(8)
-figures.accuracies(axes[0, 0], one_seed)
+figures.accuracies(axes[0, 0], one_seed, arms=["base", "ticket"])
 axes[0, 0].set_title(f"MLP on a + b mod {chapter.parameters.prime}, seed {comparison.seeds[0]}")
 axes[0, 0].legend(loc="center right")
 figures.sign(figure, chapter.parameters, tables.seeds_text(comparison.seeds[:1]))

@@ -186,7 +186,7 @@ def paired_epochs(axes: Axes, comparison: Comparison, *, arms: Sequence[object] 
     for x, one in enumerate(shown):
         _marks(axes, x, rows[x], top, one.colour, zorder=2)
     axes.set_yscale("log")
-    turned = {"rotation": 30, "ha": "right"} if len(shown) > 3 else {}
+    turned = {"rotation": 30, "ha": "right"} if len(shown) > 2 else {}
     axes.set_xticks(range(len(shown)), [one.label for one in shown], **turned)
     axes.set_xlim(-0.5, len(shown) - 0.5)
     if any(t is None for row in times for t in row):
