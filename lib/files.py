@@ -35,7 +35,8 @@ class Content(NamedTuple):
     note: Mapping[str, Any]
 
 
-def _checksum(content: Content) -> str:
+def checksum(content: Content) -> str:
+    """A hash of all that a record holds."""
     digest = hashlib.sha256(json.dumps(content.note, sort_keys=True).encode())
     for name in sorted(content.arrays):
         array = np.ascontiguousarray(content.arrays[name])
@@ -77,7 +78,7 @@ def write(path: Path, records: Mapping[str, Content]) -> None:
                             np.lib.format.write_array(buffer, array, allow_pickle=False)
                             info = zipfile.ZipInfo(f"{key}/{name}{suffix}")
                             archive.writestr(info, buffer.getvalue(), zipfile.ZIP_DEFLATED)
-                        note = {"note": content.note, "checksum": _checksum(content)}
+                        note = {"note": content.note, "checksum": checksum(content)}
                         text = json.dumps(note, sort_keys=True)
                         archive.writestr(zipfile.ZipInfo(f"{key}/{NOTE}"), text, zipfile.ZIP_DEFLATED)
                 file.flush()
@@ -152,7 +153,7 @@ def _read(archive: zipfile.ZipFile, path: Path, key: str) -> Content:
         found = json.loads(archive.read(f"{key}/{NOTE}"))
         arrays = {_array_name(key, member): _decoded(member, archive.read(member)) for member in _members(archive, key)}
         content = Content(arrays, found["note"])
-        if found["checksum"] != _checksum(content):
+        if found["checksum"] != checksum(content):
             raise ValueError("checksum does not match")
         return content
     except Exception as error:  # damage can make NumPy, zipfile and its decompressors raise nearly anything

@@ -412,6 +412,18 @@ def test_floats_are_packed_and_come_back_bit_for_bit(tmp_path):
             assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
 
 
+def test_two_writers_at_the_same_second_leave_a_file_each(store, trained, monkeypatch):
+    """Of a run that two processes train at once, one may keep the mask or the probes and the other not."""
+    same = {"numerics": lib.records.store.NUMERICS, "seconds": 1.0, "recorded": "2026-01-01T00:00:00Z"}
+    monkeypatch.setattr(lib.records.store, "provenance", lambda seconds, device: same)
+    mask = dataclasses.replace(trained, mask=np.ones(trained.run.length, bool))
+    for masked in (True, False):
+        store.save([Kept(mask, masked)], 1.0)
+    assert len(list(store.write_to.glob("*.zip"))) == 2
+    fresh = Store(store.folders[0].parent, store.folders[1].parent)
+    assert fresh.status(trained.run).has_mask and fresh.load(trained.run).mask is not None
+
+
 def test_damage_to_one_record_leaves_the_others_of_its_file_alone(store, three):
     path, lost = file_of(store), three[1].run
     rewritten(path, lambda members: {f"{lost.key}/metrics.planes.npy": b"nothing"})

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from lib.analysis.probes import summarize
-from lib.files import CACHE, RESULTS, Content, StoreError, keys, look, read, read_all, sweep, write
+from lib.files import CACHE, RESULTS, Content, StoreError, checksum, keys, look, read, read_all, sweep, write
 from lib.train import images, products
 from lib.train.runs import NUMERICS, Run
 from lib.train.tasks import ImageTask
@@ -144,7 +144,8 @@ class Store:
         self._write(records)
 
     def _write(self, records: Mapping[str, Content]) -> Path:
-        name = hashlib.sha256(json.dumps({key: x.note for key, x in records.items()}, sort_keys=True).encode())
+        # Notes alone would not do: of two writers at the same second one may keep what the other does not.
+        name = hashlib.sha256(json.dumps({key: checksum(x) for key, x in records.items()}, sort_keys=True).encode())
         path = self.write_to / f"{name.hexdigest()[:16]}.zip"
         write(path, records)
         self._statuses.clear()
