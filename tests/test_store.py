@@ -424,6 +424,29 @@ def test_two_writers_at_the_same_second_leave_a_file_each(store, trained, monkey
     assert fresh.status(trained.run).has_mask and fresh.load(trained.run).mask is not None
 
 
+def test_what_records_of_one_training_keep_is_found_whichever_is_newer(store, trained, monkeypatch):
+    monkeypatch.setattr(lib.records.store, "summarize", lambda run, snapshots: {"epochs": np.arange(3)})
+    held = dataclasses.replace(trained, mask=np.arange(trained.run.length) % 2 == 0)
+    for kept in (Kept(held, probed=True), Kept(held, masked=True), Kept(held)):
+        store.save([kept], 1.0)
+    fresh = Store(store.folders[0].parent, store.folders[1].parent)
+    status, record = fresh.status(trained.run), fresh.load(trained.run)
+    assert status.has_mask and status.has_probes
+    assert np.array_equal(record.mask, held.mask) and record.probes["epochs"].tolist() == [0, 1, 2]
+
+
+def test_what_another_training_keeps_is_not_mixed_in(store, trained, monkeypatch):
+    monkeypatch.setattr(lib.records.store, "summarize", lambda run, snapshots: {"epochs": np.arange(3)})
+    held = dataclasses.replace(trained, mask=np.ones(trained.run.length, bool))
+    other = dataclasses.replace(held, metrics={name: values * 1.01 for name, values in held.metrics.items()})
+    store.save([Kept(held, masked=True)], 1.0)
+    store.save([Kept(other, probed=True)], 1.0)
+    fresh = Store(store.folders[0].parent, store.folders[1].parent)
+    status, record = fresh.status(trained.run), fresh.load(trained.run)
+    assert (status.has_mask, status.has_probes) == (record.mask is not None, record.probes is not None)
+    assert status.has_mask != status.has_probes
+
+
 def test_damage_to_one_record_leaves_the_others_of_its_file_alone(store, three):
     path, lost = file_of(store), three[1].run
     rewritten(path, lambda members: {f"{lost.key}/metrics.planes.npy": b"nothing"})

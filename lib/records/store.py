@@ -6,6 +6,7 @@ trained together share a file (lib/files.py), whose name is a hash of what it ho
 and of a run that is recorded twice the best record counts.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -190,12 +191,15 @@ class Store:
 
     def load(self, run: Run) -> Record | None:
         """The run's best record, or None where it has to be trained (`status` says why)."""
-        return max(self._found(run)[0], key=_record_worth, default=None)
+        versions = self.versions(run)
+        return versions[max(versions)] if versions else None
 
     def versions(self, run: Run) -> dict[int, Record]:
-        """The run's best record of each numerics."""
-        records = sorted(self._found(run)[0], key=_record_worth)
-        return {int(record.provenance.get("numerics", 0)): record for record in records}
+        """The run's best record of each numerics, with the mask and the probes that others of the same training keep."""
+        found: dict[int, list[Record]] = {}
+        for record in sorted(self._found(run)[0], key=_record_worth, reverse=True):
+            found.setdefault(int(record.provenance.get("numerics", 0)), []).append(record)
+        return {numerics: _united(*records) for numerics, records in found.items()}
 
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
         """The run's weights [n] after `epoch` epochs, or None where they have to be made again."""
@@ -224,11 +228,13 @@ class Store:
                 problems.append(str(error))
                 continue
             probed, mask = any(name.startswith(PROBES) for name in names), "mask" in names
-            found.append(((int(note.get("numerics", 0)), mask + probed), probed, mask or not note.get("masked"), note))
+            worth = int(note.get("numerics", 0)), mask + probed, str(note.get("recorded", ""))
+            found.append((worth, probed, mask or not note.get("masked"), arrays["metrics"].tobytes()))
         if not found:
             return Status("damaged", problems[0]) if problems else Status("missing", "no record of this run")
-        _, probed, masked, note = max(found, key=lambda one: one[0])
-        numerics = note.get("numerics")
+        (numerics, *_), *_, metrics = max(found, key=lambda one: one[0])
+        same = [one for one in found if (one[0][0], one[3]) == (numerics, metrics)]  # as `_united` has it
+        probed, masked = any(one[1] for one in same), any(one[2] for one in same)
         if numerics == NUMERICS:
             return Status("recorded", "", probed, masked)
         return Status("out of date", f"recorded with numerics {numerics}, the trainer is at {NUMERICS}", probed, masked)
@@ -279,6 +285,18 @@ def _worth(content: Content) -> tuple[int, int, str]:
 def _record_worth(record: Record) -> tuple[int, int, str]:
     kept = (record.packed_mask is not None) + (record.probes is not None)
     return int(record.provenance.get("numerics", 0)), kept, str(record.provenance.get("recorded", ""))
+
+
+def _united(best: Record, *others: Record) -> Record:
+    """A record with the mask and the probes of others, where it lacks them and their metrics are the same to the bit.
+
+    Chapters that keep different things of one run may have trained it one after the other, or side by side.
+    """
+    for other in others:
+        if all(np.array_equal(values, other.metrics[name], equal_nan=True) for name, values in best.metrics.items()):
+            mask = other.packed_mask if best.packed_mask is None else best.packed_mask
+            best = dataclasses.replace(best, packed_mask=mask, probes=best.probes or other.probes)
+    return best
 
 
 def _epochs_of(run: Run, path: Path, arrays: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> np.ndarray:
