@@ -201,6 +201,13 @@ class Store:
             found.setdefault(int(record.provenance.get("numerics", 0)), []).append(record)
         return {numerics: _united(*records) for numerics, records in found.items()}
 
+    def file(self, run: Run) -> Path | None:
+        """The file that holds the run's best record, or None where there is none."""
+        places = [path for path in self._places.get(run.key, []) if path.exists()]
+        return (
+            max(places, key=lambda path: _worth(read(path, run.key))) if len(places) > 1 else next(iter(places), None)
+        )
+
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
         """The run's weights [n] after `epoch` epochs, or None where they have to be made again."""
         if epoch == 0 and not run.start.needs():
