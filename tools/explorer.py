@@ -22,7 +22,7 @@ from lib.analysis.times import final, generalization_epoch, threshold
 from lib.book.figures import AXES
 from lib.experiments import parameters
 from lib.experiments.arms import ARMS, Arm
-from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, LEAST, wanted
+from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, EXPLORATORY, LEAST, wanted
 from lib.experiments.settings import SETTINGS
 from lib.files import RESULTS
 from lib.records.store import Record, Store
@@ -137,7 +137,8 @@ def spectrum(table: np.ndarray) -> dict[str, object] | None:
     tops = amplitudes.argmax(-1)
     levels = np.round(amplitudes / amplitudes.max(-1, keepdims=True) * (len(DIGITS) - 1)).astype(int)
     rows = ["".join(DIGITS[level] for level in levels[i]) for i in np.lexsort((-amplitudes.max(-1), tops))]
-    return {"rows": rows, "neurons": len(table), "share": round(float(fourier.median_share(table)), 3)}
+    share, noise = float(fourier.median_share(table)), fourier.noise_share(amplitudes.shape[-1])
+    return {"rows": rows, "neurons": len(table), "share": round(share, 3), "noise": round(noise, 3)}
 
 
 def spectra(record: Record) -> dict[str, object]:
@@ -207,7 +208,8 @@ def index(lines: dict[Line, dict[int, Found]]) -> dict[str, object]:
         colour = ARMS[where.kind.split()[0]].colour
         row = {"setting": where.setting, "kind": where.kind, "label": where.label, "colour": colour}
         rows.append(row | {"rate": where.rate, "cut": where.cut, "file": where.file, "runs": runs})
-    return {"settings": settings, "axes": {metric: AXES[metric] for metric in METRICS}, "lines": rows}
+    told = {"settings": settings, "axes": {metric: AXES[metric] for metric in METRICS}}
+    return told | {"exploratory": len(EXPLORATORY), "lines": rows}
 
 
 def write(folder: Path, store: Store | None = None, seeds: Iterable[int] | None = None) -> int:

@@ -50,7 +50,7 @@ const grokking = (() => {
   // ---- plots -----------------------------------------------------------------------------------------------------------
   // lines: {x, y, colour, width, alpha, dash, to}; `to` fills down to the line of that number. Draws over log epochs.
   function plot(box, lines, {label, loss, tau, budget, height = 320, told}) {
-    const x = unique(lines.flatMap((line) => line.x)).sort((a, b) => a - b);
+    const x = unique(lines.flatMap((line) => line.x.filter((_, i) => line.y[i] !== undefined))).sort((a, b) => a - b);
     const on = (line) => {
       const known = new Map(line.x.map((epoch, i) => [epoch, line.y[i]]));
       return x.map((epoch) => known.get(epoch)); // undefined: not an epoch of this line, which is drawn across it
@@ -59,17 +59,18 @@ const grokking = (() => {
     const all = level ? [...lines, level] : lines;
     const text = theme("text-base"), grid = {stroke: theme("border"), width: 1};
     const axis = {stroke: text, grid, ticks: grid, font: "13px sans-serif", labelFont: "13px sans-serif"};
-    const ticks = (u, values) => values.map((v) => (Number.isInteger(Math.log10(v)) || v === budget ? count(v) : ""));
+    const decade = (v) => Number.isInteger(Math.log10(v)), decades = (u, values) => values.map((v) => (decade(v) ? v : null));
+    const logarithmic = {...axis, grid: {...grid, filter: decades}, filter: decades, values: (u, values) => values.map((v) => (v === null ? "" : v >= 1 ? count(v) : v))};
     box.replaceChildren();
     return new uPlot({
       width: box.clientWidth, height, legend: {show: false}, cursor: {y: false, drag: {x: false, y: false}, points: {show: false}},
       scales: {
-        x: {time: false, distr: 3},
+        x: {time: false, distr: 3, range: [x[0], budget]},
         y: loss ? {distr: 3} : {range: [-0.03, 1.05]},
       },
       axes: [
-        {...axis, label: "epoch", labelSize: 22, values: ticks},
-        {...axis, label, labelSize: 22, size: 58, values: (u, values) => values.map((v) => (loss && !Number.isInteger(Math.log10(v)) ? "" : v === null ? "" : +v.toPrecision(3)))},
+        {...logarithmic, label: "epoch", labelSize: 20, size: 34},
+        {...(loss ? logarithmic : axis), label, labelSize: 22, size: loss ? 72 : 48},
       ],
       series: [{}, ...all.map((line) => ({
         stroke: shown(line.colour, line.alpha), width: line.width ?? 2, dash: line.dash, spanGaps: true, points: {show: false},
@@ -89,14 +90,15 @@ const grokking = (() => {
       context.fillRect(k * wide, i * tall, wide, tall);
     }));
     const words = `${one.rows.length} of ${one.neurons} neurons are live; the strongest frequency has ` +
-      `${Math.round(100 * one.share)}% of a neuron's power (median)`;
+      `${Math.round(100 * one.share)}% of a neuron's power (median; white noise: ${Math.round(100 * one.noise)}%)`;
     return make("figure", {className: "gt-heat"}, make("figcaption", {}, make("b", {textContent: title}), make("br"), words), canvas,
       make("div", {className: "gt-scale"}, make("span", {textContent: "1"}), make("span", {textContent: "frequency"}), make("span", {textContent: columns})));
   }
 
   const median = (values) => {
-    const sorted = values.filter((v) => v !== null).sort((a, b) => a - b), n = sorted.length;
-    return n ? (sorted[(n - 1) >> 1] + sorted[n >> 1]) / 2 : null;
+    if (values.includes(null)) return null; // older records lack some early epochs
+    const sorted = values.toSorted((a, b) => a - b), n = sorted.length;
+    return (sorted[(n - 1) >> 1] + sorted[n >> 1]) / 2;
   };
   const DASHES = [undefined, [8, 4], [2, 3], [10, 3, 2, 3]];
 
@@ -108,6 +110,8 @@ const grokking = (() => {
     const FIRST = [["mlp|base||", "all"], ["mlp|ticket|0.6|28000", "all"]].filter(([key]) => lines.has(key));
     const named = (line) => [line.label, line.rate !== null && `rate ${line.rate}`, line.cut && `epoch ${cutText(line.cut)}`].filter(Boolean).join(", ");
     const cutText = (cut) => (cut.includes("t_gen") ? cut.replace(" t_gen", " × t_gen of its base") : count(cut));
+    const GROUPS = {all: () => true, exploratory: (seed) => seed < index.exploratory, confirmatory: (seed) => seed >= index.exploratory};
+    const runsOf = (line, seeds) => line.runs.filter(GROUPS[seeds] ? ([seed]) => GROUPS[seeds](seed) : ([seed]) => String(seed) === seeds);
     let chosen = [], metric = metrics[0];
 
     // State: #m=test_accuracy&l=setting|kind|rate|epoch|seed&l=...
@@ -136,7 +140,7 @@ const grokking = (() => {
       list.lastChild.querySelector("select").focus();
     };
     const curves = make("div", {className: "gt-plot"}), hover = make("p", {className: "gt-told"});
-    const beside = make("div", {className: "gt-spectra"}), table = make("div", {className: "gt-table"}), said = make("p", {role: "status"});
+    const beside = make("div", {className: "gt-spectra"}), table = make("div", {className: "gt-table", tabIndex: 0, role: "region", ariaLabel: "Runs"}), said = make("p", {role: "status"});
     box.replaceChildren(
       make("form", {onsubmit: (event) => event.preventDefault()}, list,
         make("p", {className: "gt-tools"}, add, make("label", {}, "Curves of ", what))),
@@ -149,7 +153,7 @@ const grokking = (() => {
     }
     function row(one, i) {
       const fields = ["setting", "kind", "rate", "cut", "seed"];
-      const words = ["Setting", "Net", "Pruning rate", "Ticket epoch", "Seed"];
+      const words = ["Setting", "Net", "Pruning rate", "Ticket epoch", "Seeds"];
       const selects = fields.map(() => make("select"));
       const sample = make("canvas", {className: "gt-sample", width: 44, height: 12, ariaHidden: "true"});
       function refill(wanted) {
@@ -161,13 +165,14 @@ const grokking = (() => {
           fill(selects[k], options.map((value) => [value, text[k](value)]), wanted[k]);
           left = left.filter((line) => String(line[field] ?? "") === selects[k].value);
         });
-        fill(selects[4], [["all", `all ${left[0].runs.length}`], ...left[0].runs.map(([seed]) => [String(seed), String(seed)])], wanted[4]);
+        const groups = Object.keys(GROUPS).map((name) => [name, `${name} (${runsOf(left[0], name).length})`, runsOf(left[0], name).length]);
+        fill(selects[4], [...groups.filter((group) => group[2]), ...left[0].runs.map(([seed]) => [String(seed), String(seed)])], wanted[4]);
         one[0] = selects.slice(0, 4).map((select) => select.value).join("|");
         one[1] = selects[4].value;
       }
       refill([...one[0].split("|"), one[1]]);
       selects.forEach((select) => (select.onchange = () => (refill(selects.map((s) => s.value)), changed())));
-      const remove = make("button", {type: "button", textContent: "Remove", ariaLabel: `Remove line ${i + 1}`, disabled: chosen.length < 2});
+      const remove = make("button", {type: "button", textContent: "×", ariaLabel: `Remove line ${i + 1}`, disabled: chosen.length < 2});
       remove.onclick = () => (chosen.splice(i, 1), rows(), add.focus());
       return make("li", {}, sample, ...selects.map((s, k) => make("label", {className: `gt-${fields[k]}`}, make("span", {textContent: words[k]}), s)), remove);
     }
@@ -179,7 +184,7 @@ const grokking = (() => {
       const parts = await Promise.all(chosen.map(async ([key, seed], i) => {
         const line = lines.get(key), [data, waves] = await Promise.all([load(`curves/${line.file}`), load(`spectra/${line.file}`)]);
         const dash = DASHES[chosen.slice(0, i).filter(([other]) => lines.get(other).colour === line.colour).length % DASHES.length];
-        return {line, data, waves, dash, runs: line.runs.filter((run) => seed === "all" || String(run[0]) === seed)};
+        return {line, data, waves, dash, runs: runsOf(line, seed)};
       }));
       await plotter();
       if (turn === last) draw(parts);
@@ -226,7 +231,7 @@ const grokking = (() => {
           `${index.settings[line.setting].label}, ${named(line)}${cut === null ? "" : ` (${count(cut)})`}`, seed, epochs(t, index.settings[line.setting].epochs), train, test, link(file), make("code", {textContent: key}),
           make("code", {textContent: `python -m lib train --chapter ${chapter} --seeds ${seed} --results again`})]))))));
     }
-    addEventListener("hashchange", restore);
+    addEventListener("hashchange", () => new URLSearchParams(location.hash.slice(1)).has("l") && restore());
     restore();
   }
 
@@ -266,6 +271,7 @@ const grokking = (() => {
       cut.setAttribute("aria-valuetext", `epoch ${count(net.cut)}`);
       rate.setAttribute("aria-valuetext", `rate ${net.rate}`);
       const clean = (y) => y.map((v) => v ?? undefined);
+      ["base", "ticket"].forEach((kind) => box.style.setProperty(`--gt-${kind}`, shown(data.colours[kind])));
       const drawn = [["base", base], ["ticket", net]].flatMap(([kind, {bands}], i) => bands.map((y, j) => ({
         x: data.epochs, y: clean(y), colour: data.colours[kind], width: j === 1 ? 2.5 : 0.5, alpha: j === 1 ? 1 : 0.35, ...(j === 2 ? {to: 3 * i} : {})})));
       plot(area, drawn, {label: data.axis, tau: data.tau, budget, height: 260});
@@ -280,8 +286,6 @@ const grokking = (() => {
       make("form", {className: "gt-sliders", onsubmit: (event) => event.preventDefault()},
         make("label", {htmlFor: "gt-cut"}, "Ticket cut at epoch ", outs[0]), cut, make("label", {htmlFor: "gt-rate"}, "Pruning rate ", outs[1]), rate),
       make("p", {className: "gt-keys"}, key("base", "base (dense)"), key("ticket", "ticket"), ` ${data.setting}; line: median over seeds, band: lowest to highest`), area, words);
-    box.style.setProperty("--gt-base", data.colours.base);
-    box.style.setProperty("--gt-ticket", data.colours.ticket);
     document.querySelector(box.dataset.instead || null)?.setAttribute("hidden", "");
     show(first, "");
   }
