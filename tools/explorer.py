@@ -111,10 +111,15 @@ def tau_of(lines: dict[Line, dict[int, Found]], setting: str) -> float:
 
 
 def thinned(run: Run) -> np.ndarray:
-    """Some of the epochs at which a run is evaluated, evenly spaced on a logarithmic axis, without the start."""
+    """Some of the epochs at which a run is evaluated, evenly spaced on a logarithmic axis, without the start.
+
+    Besides, early on, those that older records have too.
+    """
     epochs = run.evaluated_epochs[1:]
     goals = np.geomspace(epochs[0], epochs[-1], POINTS)
-    return epochs[np.unique(np.abs(epochs[:, None] - goals).argmin(0))]
+    chosen = epochs[np.abs(epochs[:, None] - goals).argmin(0)]
+    old = run.deciding_epochs[1:]
+    return np.union1d(chosen, old[old < run.epochs // 15])
 
 
 def curve(record: Record, metric: str, epochs: np.ndarray) -> list[float | None]:

@@ -57,7 +57,7 @@ const grokking = (() => {
     };
     const level = tau && {x: [x[0], x.at(-1)], y: [tau, tau], colour: "#777777", width: 1, dash: [5, 4]};
     const all = level ? [...lines, level] : lines;
-    const text = theme("text-base"), grid = {stroke: theme("border"), width: 1};
+    const text = theme("text-base"), grid = {stroke: "rgb(128 128 128 / 0.3)", width: 1};
     const axis = {stroke: text, grid, ticks: grid, font: "13px sans-serif", labelFont: "13px sans-serif"};
     const decade = (v) => Number.isInteger(Math.log10(v)), decades = (u, values) => values.map((v) => (decade(v) ? v : null));
     const logarithmic = {...axis, grid: {...grid, filter: decades}, filter: decades, values: (u, values) => values.map((v) => (v === null ? "" : v >= 1 ? count(v) : v))};
@@ -112,7 +112,7 @@ const grokking = (() => {
     const cutText = (cut) => (cut.includes("t_gen") ? cut.replace(" t_gen", " × t_gen of its base") : count(cut));
     const GROUPS = {all: () => true, exploratory: (seed) => seed < index.exploratory, confirmatory: (seed) => seed >= index.exploratory};
     const runsOf = (line, seeds) => line.runs.filter(GROUPS[seeds] ? ([seed]) => GROUPS[seeds](seed) : ([seed]) => String(seed) === seeds);
-    let chosen = [], metric = metrics[0];
+    let chosen = [], metric = metrics[0], lost = 0;
 
     // State: #m=test_accuracy&l=setting|kind|rate|epoch|seed&l=...
     function restore() {
@@ -120,6 +120,7 @@ const grokking = (() => {
       metric = metrics.includes(hash.get("m")) ? hash.get("m") : metrics[0];
       const told = hash.getAll("l").map((text) => text.split("|")).map((parts) => [parts.slice(0, 4).join("|"), parts[4] ?? "all"]);
       chosen = told.filter(([key]) => lines.has(key));
+      lost = told.length - chosen.length;
       if (!chosen.length) chosen = FIRST.length ? FIRST.slice() : [[[...lines.keys()][0], "all"]];
       what.value = metric;
       rows();
@@ -199,7 +200,7 @@ const grokking = (() => {
         const x = data.epochs, clean = (y) => y.map((v) => (v === null || (loss && v <= 0) ? undefined : v));
         const each = runs.map(([seed]) => data.seeds[seed][k]);
         const centre = runs.length > 1 ? x.map((_, i) => median(each.map((y) => y[i]))) : each[0];
-        const faint = runs.length > 1 ? each.map((y) => ({x, y: clean(y), colour: line.colour, width: 1, alpha: 0.35, dash})) : [];
+        const faint = runs.length > 1 ? each.map((y) => ({x, y: clean(y), colour: line.colour, width: 1, alpha: 0.45, dash})) : [];
         return [...faint, {x, y: clean(centre), colour: line.colour, width: 2.5, dash, main: named(line)}];
       });
       const taus = unique(parts.map(({line}) => index.settings[line.setting].tau));
@@ -217,7 +218,7 @@ const grokking = (() => {
         context.stroke(new Path2D("M0 6H44"));
       });
       const runs = parts.reduce((sum, part) => sum + part.runs.length, 0);
-      said.textContent = `${runs} ${runs === 1 ? "run" : "runs"}. ` + (parts.some((part) => part.runs.length > 1) ? "Thick lines are medians over seeds, faint lines the seeds. " : "") +
+      said.textContent = (lost ? `Not recorded, and left out: ${lost} of this link's lines. ` : "") + `${runs} ${runs === 1 ? "run" : "runs"}. ` + (parts.some((part) => part.runs.length > 1) ? "Thick lines are medians over seeds, faint lines the seeds. " : "") +
         parts.map(({line}) => index.settings[line.setting]).filter((one, i, every) => every.indexOf(one) === i)
           .map((one) => `${one.label}: ${one.task}, generalized from a test accuracy of ${one.tau} on.`).join(" ");
       const pictures = parts.flatMap(({line, waves, runs}) => runs.filter(([seed]) => waves[seed]).slice(0, 1).flatMap(([seed]) =>
