@@ -10,7 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page
 
+from lib.experiments import parameters
 from lib.experiments.arms import ARMS
+from lib.experiments.chapters import wanted
 from tools import explorer
 from tools.browser import DESKTOP, PHONE, find_chromium, launch, offline_context, serve
 from tools.notebooks import ROOT
@@ -238,7 +240,7 @@ def test_the_lead_figure_steps_over_recorded_tickets_and_says_so(visitor: Visito
     )
 
     def at() -> tuple[int, float]:
-        texts = page.locator(".gt-sliders output").all_inner_texts()
+        texts = page.locator(".gt-sliders b").all_inner_texts()
         return int(texts[0].replace(",", "")), float(texts[1])
 
     assert at() == (28000, 0.6)
@@ -266,3 +268,18 @@ def test_a_first_view_is_small(visitor: Visitor, site: Path) -> None:
     visitor.explore()
     files = {urlsplit(url).path.lstrip("/") for url in visitor.asked if url.startswith(visitor.address)}
     assert sum((site / name).stat().st_size for name in files) < 500_000
+
+
+def test_the_command_beside_a_run_makes_that_run(site: Path) -> None:
+    data = json.loads(
+        (site / "explorer" / "index.js").read_text().removeprefix('grokking.receive("index",').rstrip(")\n")
+    )
+    made: dict[tuple[str, int], set[str]] = {}
+    for line in data["lines"]:
+        for seed, *_, chapter, key, _ in line["runs"]:
+            if "t_gen" in line["cut"]:  # known only once its base is trained
+                continue
+            if (chapter, seed) not in made:
+                of = wanted(parameters.load("paper").model_copy(update={"seeds": [seed]}), [chapter])
+                made[chapter, seed] = {run.key for run in of.runs}
+            assert key in made[chapter, seed]

@@ -20,7 +20,6 @@ import nbformat
 import yaml
 from tqdm import tqdm
 
-from tools import explorer
 from tools.execute import execute
 from tools.notebooks import ROOT, ChapterError, is_chapter
 
@@ -123,6 +122,8 @@ def lay_out(source: Path) -> None:
     shutil.copytree(ROOT / "book" / "_static", source / "_static", dirs_exist_ok=True)
     (source / "_extra").mkdir(exist_ok=True)
     if EXPLORER in pages():
+        from tools import explorer  # here, so that the processes which execute chapters do not load torch for it
+
         explorer.write(source / "_extra" / "explorer")
 
 

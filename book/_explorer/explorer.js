@@ -1,4 +1,6 @@
 // The explorer of recorded runs (book/explorer.md) and the lead figure. tools/explorer.py writes the data; no other site is asked.
+// On a page: <div data-grokking="explorer">, or <div data-grokking="lead" data-epoch="28000" data-rate="0.6" data-instead="#id">,
+// where data-instead names what is hidden once the lead figure is drawn, such as a picture for readers without JavaScript.
 "use strict";
 const grokking = (() => {
   const home = new URL(".", document.currentScript.src).href;
@@ -244,7 +246,7 @@ const grokking = (() => {
     const slider = (id, values, start) => make("input", {type: "range", id, min: 0, max: values.length - 1, step: 1, value: values.indexOf(start)});
     const first = tickets.find((net) => net.cut === +box.dataset.epoch && net.rate === +box.dataset.rate) ?? tickets.at(-1);
     const cut = slider("gt-cut", cuts, first.cut), rate = slider("gt-rate", rates, first.rate);
-    const outs = [make("output", {htmlFor: "gt-cut"}), make("output", {htmlFor: "gt-rate"})];
+    const outs = [make("b"), make("b")];
     const area = make("div", {className: "gt-plot", role: "img", ariaLabel: "Test accuracy of base and ticket over epochs; the sentence below has the numbers"});
     const words = make("p", {role: "status"});
     const budget = data.epochs.at(-1);
