@@ -95,7 +95,9 @@ def recorded(store: Store, seeds: Iterable[int] | None = None) -> dict[Line, dic
     for run, (where, chapter) in sorted(places.items(), key=lambda item: str(store.file(item[0]))):
         if record := store.load(run):
             found[where][record.seed] = Found(record, store.file(run).name, chapter)
-    return {where: dict(sorted(found[where].items())) for where in sorted(found, key=_in_order)}
+    based = {where.setting for where in found if where.kind == "base"}  # without a base there is no tau
+    lines = sorted((where for where in found if where.setting in based), key=_in_order)
+    return {where: dict(sorted(found[where].items())) for where in lines}
 
 
 def _in_order(where: Line) -> tuple:
@@ -170,8 +172,11 @@ def lead(lines: dict[Line, dict[int, Found]]) -> dict[str, object]:
     chosen = {w: f for w, f in lines.items() if w.setting == LEAD and w.kind in ("base", "ticket")}
     chosen = {w: f for w, f in chosen.items() if "t_gen" not in w.cut}
     shared = set.intersection(*(set(found) for found in chosen.values()))
-    confirmed = sorted(shared & set(CONFIRMATORY))
-    seeds = confirmed if len(confirmed) >= LEAST else sorted(shared)
+    seeds = sorted(shared & set(CONFIRMATORY))
+    if len(seeds) < LEAST:  # then the exploratory ones of the base, and the tickets that have them all
+        bases = next(found for where, found in chosen.items() if where.kind == "base")
+        seeds = sorted(set(bases) & set(EXPLORATORY)) or sorted(bases)
+        chosen = {w: f for w, f in chosen.items() if set(seeds) <= set(f)}
     tau, epochs = tau_of(lines, LEAD), thinned(next(iter(chosen.values()))[seeds[0]].record.run)
     out = []
     for where, found in chosen.items():

@@ -210,8 +210,7 @@ const grokking = (() => {
         hover.textContent = epoch === null ? "" : `Epoch ${count(epoch)}: ` + all.filter((one) => one.main && one.y[one.x.indexOf(epoch)] !== undefined)
           .map((one) => `${one.main} ${+one.y[one.x.indexOf(epoch)].toPrecision(3)}`).join("; ");
       }});
-      curves.setAttribute("role", "img");
-      curves.setAttribute("aria-label", `${index.axes[metric]} over epochs; the table below has the numbers`);
+      Object.assign(curves, {role: "img", ariaLabel: `${index.axes[metric]} over epochs; the table below has the numbers`});
       parts.forEach(({line, dash}, i) => {
         const sample = list.children[i].querySelector("canvas"), context = sample.getContext("2d");
         context.clearRect(0, 0, 44, 12);
@@ -248,8 +247,7 @@ const grokking = (() => {
     const cut = slider("gt-cut", cuts, first.cut), rate = slider("gt-rate", rates, first.rate);
     const outs = [make("b"), make("b")];
     const area = make("div", {className: "gt-plot", role: "img", ariaLabel: "Test accuracy of base and ticket over epochs; the sentence below has the numbers"});
-    const words = make("p", {role: "status"});
-    const budget = data.epochs.at(-1);
+    const words = make("p", {role: "status"}), budget = data.epochs.at(-1);
     // Not every pair of epoch and rate was run: what was not moved steps to the nearest that was.
     function moved(by) {
       const [c, r] = [cuts[cut.value], rates[rate.value]];
@@ -269,10 +267,8 @@ const grokking = (() => {
     redraws.push(() => redraw());
     function show(net, note) {
       redraw = () => show(net, note);
-      outs[0].textContent = count(net.cut);
-      outs[1].textContent = net.rate;
-      cut.setAttribute("aria-valuetext", `epoch ${count(net.cut)}`);
-      rate.setAttribute("aria-valuetext", `rate ${net.rate}`);
+      outs[0].textContent = cut.ariaValueText = count(net.cut);
+      outs[1].textContent = rate.ariaValueText = String(net.rate);
       const clean = (y) => y.map((v) => v ?? undefined);
       ["base", "ticket"].forEach((kind) => box.style.setProperty(`--gt-${kind}`, shown(data.colours[kind])));
       const drawn = [["base", base], ["ticket", net]].flatMap(([kind, {bands}], i) => bands.map((y, j) => ({
@@ -282,8 +278,7 @@ const grokking = (() => {
       const does = (name, one) => (one.median === null ? `${name} of most seeds does not reach a test accuracy of ${data.tau} within ${count(budget)} epochs` : `${name} generalizes at epoch ${count(one.median)}`);
       words.replaceChildren(`${does("The dense base", base)}; ${does("the ticket", net)} (medians over ${data.seeds.length} seeds; in ${sooner} of ${data.seeds.length} the ticket is sooner).`, note);
     }
-    cut.oninput = () => moved(cut);
-    rate.oninput = () => moved(rate);
+    for (const by of [cut, rate]) by.oninput = () => moved(by);
     const key = (kind, text) => make("span", {className: "gt-key"}, make("i", {className: `gt-${kind}`}), text);
     box.replaceChildren(
       make("form", {className: "gt-sliders", onsubmit: (event) => event.preventDefault()},

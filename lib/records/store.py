@@ -6,6 +6,7 @@ trained together share a file (lib/files.py), whose name is a hash of what it ho
 and of a run that is recorded twice the best record counts.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -203,10 +204,11 @@ class Store:
 
     def file(self, run: Run) -> Path | None:
         """The file that holds the run's best record, or None where there is none."""
-        places = [path for path in self._places.get(run.key, []) if path.exists()]
-        return (
-            max(places, key=lambda path: _worth(read(path, run.key))) if len(places) > 1 else next(iter(places), None)
-        )
+        found = []
+        for path in filter(Path.exists, self._places.get(run.key, [])):
+            with contextlib.suppress(StoreError):  # a damaged one counts for nothing
+                found.append((_worth(read(path, run.key)), path))
+        return max(found)[1] if found else None
 
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
         """The run's weights [n] after `epoch` epochs, or None where they have to be made again."""
