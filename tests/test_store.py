@@ -424,6 +424,19 @@ def test_two_writers_at_the_same_second_leave_a_file_each(store, trained, monkey
     assert fresh.status(trained.run).has_mask and fresh.load(trained.run).mask is not None
 
 
+def test_the_file_of_a_run_is_that_of_its_best_record(store, trained):
+    assert store.file(trained.run) is None
+    held = dataclasses.replace(trained, mask=np.ones(trained.run.length, bool))
+    store.save([Kept(held)], 1.0)
+    [poor] = store.write_to.glob("*.zip")
+    assert store.file(trained.run) == poor
+    store.save([Kept(held, masked=True)], 1.0)
+    best = store.file(trained.run)
+    assert best != poor and best.parent == store.write_to
+    best.write_bytes(b"damaged")
+    assert store.file(trained.run) == poor
+
+
 def test_what_records_of_one_training_keep_is_found_whichever_is_newer(store, trained, monkeypatch):
     monkeypatch.setattr(lib.records.store, "summarize", lambda run, snapshots: {"epochs": np.arange(3)})
     held = dataclasses.replace(trained, mask=np.arange(trained.run.length) % 2 == 0)

@@ -234,7 +234,7 @@ def test_command_reports_disagreement_and_unreadable_files(repo: Path, capsys: p
     assert "book/bad.md is not a notebook" in errors
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "book").glob("*.md")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "book").glob("*.py")))
 def test_one_word_in_is_one_word_out(name: str) -> None:
     """An edit of the `.py` changes its own line of the `.md`, and no header, caption or alt text."""
     md, py = ((ROOT / "book" / f"{name}{suffix}").read_text() for suffix in (".md", ".py"))

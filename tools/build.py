@@ -23,6 +23,7 @@ from tqdm import tqdm
 from tools.execute import execute
 from tools.notebooks import ROOT, ChapterError, is_chapter
 
+EXPLORER = "book/explorer"  # the page that shows what tools/explorer.py writes
 KERNELS = 2  # at a time: a kernel takes a core and up to a gigabyte
 # Everything besides its own text and parameters that a chapter's outputs can depend on.
 INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock")
@@ -119,6 +120,11 @@ def lay_out(source: Path) -> None:
     for name in set(pages()) - set(chapters()):
         shutil.copy2(ROOT / f"{name}.md", source / f"{name}.md")
     shutil.copytree(ROOT / "book" / "_static", source / "_static", dirs_exist_ok=True)
+    (source / "_extra").mkdir(exist_ok=True)
+    if EXPLORER in pages():
+        from tools import explorer  # here, so that the processes which execute chapters do not load torch for it
+
+        explorer.write(source / "_extra" / "explorer")
 
 
 def render(source: Path, html: Path) -> None:

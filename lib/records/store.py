@@ -6,6 +6,7 @@ trained together share a file (lib/files.py), whose name is a hash of what it ho
 and of a run that is recorded twice the best record counts.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -200,6 +201,14 @@ class Store:
         for record in sorted(self._found(run)[0], key=_record_worth, reverse=True):
             found.setdefault(int(record.provenance.get("numerics", 0)), []).append(record)
         return {numerics: _united(*records) for numerics, records in found.items()}
+
+    def file(self, run: Run) -> Path | None:
+        """The file that holds the run's best record, or None where there is none."""
+        found = []
+        for path in filter(Path.exists, self._places.get(run.key, [])):
+            with contextlib.suppress(StoreError):  # a damaged one counts for nothing
+                found.append((_worth(read(path, run.key)), path))
+        return max(found)[1] if found else None
 
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
         """The run's weights [n] after `epoch` epochs, or None where they have to be made again."""
