@@ -15,19 +15,6 @@
 
 # %% [markdown]
 # # Grokking tickets, replicated
-#
-# Train a small network on a table of sums modulo a prime number, showing it a part of the entries. It soon knows those by
-# heart and gets the others wrong. Train on, long after nothing seems left to learn, and it suddenly gets nearly all of the
-# others right as well. This late jump from memorizing to generalizing is called *grokking* {cite:p}`power2022`.
-#
-# The *lottery ticket hypothesis* {cite:p}`frankle2019` says that a large network contains small ones that would have
-# learned as well by themselves. To find one, train the network, delete its smallest weights, put the remaining ones back
-# to the values that they started from, and train this sparse network, the *ticket*, again.
-#
-# Minegishi and colleagues {cite:p}`minegishi2023` put the two together. A ticket taken from a network that has grokked
-# generalizes almost at once, so they ask whether the long wait in grokking is the search for that sparse network. This book
-# runs their experiments again, and those of a follow-up study, from code written for the purpose. It has a criterion for
-# every claim, says when it was written, repeats each run over several seeds, and says of every claim whether it holds.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -42,19 +29,50 @@ device = "cpu"
 # %% tags=["hide-input"]
 from collections import Counter
 
-import numpy as np
 from IPython.display import HTML
 
 from lib.book import figures, tables
 from lib.book.chapter import Chapter
-from lib.claims.claims import load_claims
-from lib.claims.judging import all_judgements, complete, sensitivity
+from lib.book.scorecard import scorecard
+from lib.claims.claims import Claim, load_claims
+from lib.claims.judging import all_judgements, complete, outcome_of_claim, result_text, sensitivity
 from lib.claims.stability import stability
 from lib.experiments.chapters import wanted
 from lib.experiments.comparison import Comparison, compare
 from lib.records.store import Store
 
 chapter = Chapter.open("intro", globals(), of="main-results")
+claims, store = load_claims(), Store()
+judged = list(all_judgements(chapter.parameters, store, claims))
+found = complete((judgement.verdict for judgement, _ in judged), claims, chapter.parameters.label)
+by_key = {(verdict.id, verdict.system): verdict for verdict in found}
+
+
+def said(claim, *systems):
+    """The outcome of a claim on systems in a word or two, and their numbers."""
+    verdicts = [by_key[claim, system] for system in systems]
+    word = {"replicated": "Yes.", "refuted": "No.", "not run": "Not run yet.", "inconclusive": "Not decided."}
+    return word.get(outcome_of_claim(verdicts), "In part."), *(result_text(verdict) or "not run" for verdict in verdicts)
+
+
+gain = said("C01", "mlp")[0], said("C01", "mlp")[1], said("C02", "transformer")[1]
+norm = said("C09", "mlp")[0], said("C09", "mlp")[1], said("C10", "transformer")[1]
+new_weights = {one.label: one.t_gen("new-weights") for one in chapter}
+others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" for label, ts in new_weights.items())
+by_claim = Counter(outcome_of_claim(v for v in found if v.id == claim.id) for claim in claims if isinstance(claim, Claim))
+order = ("replicated", "mixed", "inconclusive", "refuted", "not run")
+counts = ", ".join(f"{by_claim[word]} {tables.badge(word)}" for word in order if by_claim[word])
+HTML(
+    f"""<div class="in-short"><p><strong>Does a ticket, the sparse network left when a network that has generalized is pruned,
+    generalize without the long wait?</strong></p><ul>
+    <li><strong>{gain[0]}</strong> It generalizes earlier than the dense network that it came from: MLP {gain[1]}, transformer {gain[2]}.</li>
+    <li>Is it because the ticket begins with small weights? <strong>{({"Yes.": "No.", "No.": "Yes."}).get(norm[0], norm[0])}</strong> A dense
+    network scaled to the same norm takes longer than the ticket: MLP {norm[1]}, transformer {norm[2]}.</li>
+    <li>Surprises: on MNIST the gain is {said("C03", "mnist-mlp")[1]}; with the ticket's mask on other initial weights {others} generalize;
+    and the transformer's ticket prunes attention away, but over a dense network
+    without attention the gain is still {said("C02", "transformer/uniform")[1]}.</li></ul>
+    <p>{sum(by_claim.values())} claims: {counts}. Profile {chapter.parameters.label}; intervals are at 95%, over seeds.</p></div>"""
+)
 
 # %% mystnb={"figure": {"caption": "Grokking in one network, and in the ticket taken from it. Dotted lines are training accuracy, solid lines test accuracy; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of one MLP. The dense network's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
 comparison = chapter["mlp"]
@@ -67,17 +85,35 @@ axes[0, 0].legend(loc="center right")
 figures.sign(figure, chapter.parameters, tables.seeds_text(comparison.seeds[:1]))
 
 # %% [markdown]
+# <link rel="stylesheet" href="../explorer/uPlot.min.css">
+# <link rel="stylesheet" href="../explorer/explorer.css">
+# <div data-grokking="lead" data-epoch="28000" data-rate="0.6" data-instead="#fig-intro"></div>
+# <script defer src="../explorer/explorer.js"></script>
+#
+# ## Background
+#
+# Train a small network on a table of sums modulo a prime number, showing it a part of the entries. It soon knows those by
+# heart and gets the others wrong. Train on, long after nothing seems left to learn, and it suddenly gets nearly all of the
+# others right as well. This late jump from memorizing to generalizing is called *grokking* {cite:p}`power2022`.
+#
+# The *lottery ticket hypothesis* {cite:p}`frankle2019` says that a large network contains small ones that would have
+# learned as well by themselves. To find one, train the network, delete its smallest weights, put the remaining ones back
+# to the values that they started from, and train this sparse network, the *ticket*, again.
+#
+# Minegishi and colleagues {cite:p}`minegishi2023` put the two together. A ticket taken from a network that has grokked
+# generalizes almost at once, so they ask whether the long wait in grokking is the search for that sparse network. This book
+# runs their experiments again, and those of a follow-up study, from code written for the purpose. It has a criterion for
+# every claim, says when it was written, repeats each run over several seeds, and says of every claim whether it holds.
+#
 # ## Scorecard
 #
-# Every claim that this book judges, and every question that it takes up, whether run or not. An estimate stands with its
-# 95% interval over seeds; "not run" means that no chapter has run it yet. "Same at other levels": whether the outcome is the same
-# where another test accuracy counts as generalized; "stable": whether trainings that only rounding tells apart give the same outcome
-# ({doc}`stability`). Both are empty where this was not tried. {doc}`limits` says what these verdicts can show and what they cannot.
+# Each claim that this book judges, and each question that it takes up, whether run or not. The bar is the 95% interval over seeds and the
+# dot its estimate, drawn over the region where the claim's rule says *replicated* (green) and where it says *refuted* (orange).
+# "Same at other levels": whether the outcome is the same where another test accuracy counts as generalized; "stable": whether trainings
+# that only rounding tells apart give the same outcome ({doc}`stability`). {doc}`limits` says what these verdicts can show and what they
+# cannot.
 
 # %% tags=["hide-input"]
-claims, store = load_claims(), Store()
-judged = list(all_judgements(chapter.parameters, store, claims))
-found = complete((judgement.verdict for judgement, _ in judged), claims, chapter.parameters.label)
 levels = {}
 for judgement, records in judged:
     outcomes = sensitivity(judgement, records)["outcome"]
@@ -86,11 +122,10 @@ of = wanted(chapter.parameters, ["stability"], store)
 replicas = compare(of.by_arm["stability"], of.complete(store.versions))
 stable = {(one.claim.id, one.judged.system): "yes" if one.is_stable else "no" for one in stability(claims, replicas)}
 exploratory = sum("exploratory" in verdict.profile for verdict in found)
-counts = ", ".join(f"{n} {word}" for word, n in Counter(verdict.verdict for verdict in found).most_common())
 HTML(
-    f"<p>{len(found)} verdicts: {counts}. Profile {chapter.parameters.label}; {exploratory} of them rest on exploratory seeds, which were known when "
-    f"the criteria were settled. As data: <code>results/verdicts.json</code>; criteria: <code>book/claims.yml</code>.</p>"
-    + tables.scorecard(claims, found, levels, stable)
+    scorecard(claims, (judgement for judgement, _ in judged), chapter.parameters.label, levels, stable)
+    + f"<p>{len(found)} verdicts on these claims, setting by setting; {exploratory} of them rest on exploratory seeds, which were known when the "
+    "criteria were settled. As data: <code>results/verdicts.json</code>; criteria: <code>book/claims.yml</code>.</p>"
 )
 
 # %% [markdown]

@@ -1,7 +1,9 @@
 """A chapter of the book: its parameters, its comparisons, and what every chapter shows of them."""
 
+import html
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -10,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.book import figures, tables
-from lib.claims.judging import Judgement, judgements, sensitivity
+from lib.claims.judging import Judgement, judgements, result_text, sensitivity
 from lib.experiments import parameters as parameter_sets
 from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, until_known, wanted
 from lib.experiments.comparison import Comparison, compare
@@ -128,16 +130,60 @@ class Chapter:
         return HTML(tables.table(tables.summary(shown)) + by_seed)
 
     def verdicts(self) -> HTML:
-        """The verdict on every claim of the chapter, with its numbers, when its rule was written, and what it depends on."""
-        return HTML("".join(tables.verdict(one, self._notes(one)) for one in self.judgements))
+        """The verdicts on every claim of the chapter, with their numbers, when its rule was written, and what they depend on."""
+        boxes = []
+        for claim in dict.fromkeys(one.claim.id for one in self.judgements):
+            own = [one for one in self.judgements if one.claim.id == claim]
+            when = {self._settled(one): None for one in own}
+            each = [
+                tables.verdict(one, [self._settled(one) if len(when) > 1 else "", tables.depends(self._levels(one))])
+                for one in own
+            ]
+            boxes.append(tables.box(own[0].claim, each, when if len(when) == 1 else ()))
+        return HTML("".join(boxes))
 
-    def _notes(self, judgement: Judgement) -> list[str]:
+    def in_short(self) -> HTML:
+        """A box for the chapter's head: each claim's outcome and number, and what limits them."""
+        if not self.judgements:
+            return HTML("")
+        rows, caveats = [], []
+        for claim in dict.fromkeys(one.claim.id for one in self.judgements):
+            own = [one for one in self.judgements if one.claim.id == claim]
+            badges = " ".join(
+                f"{html.escape(one.judged.label)} {tables.badge(one.verdict.verdict)} {html.escape(result_text(one.verdict))};"
+                for one in own[:2]
+            ).removesuffix(";")
+            more = f' and <a href="#{tables.anchor(claim)}">{len(own) - 2} more</a>' if len(own) > 2 else ""
+            rows.append(
+                f'<li><a href="#{tables.anchor(claim)}">{html.escape(own[0].claim.title)}</a> ({claim}): {badges}{more}</li>'
+            )
+        if not self.parameters.is_paper:
+            caveats.append("this is not the paper's scale")
+        exploratory = {one.claim.id for one in self.judgements if "exploratory" in one.verdict.profile}
+        if exploratory:
+            caveats.append(f"{_listed(exploratory)} on seeds that were known when the rules were settled")
+        fragile = {one.claim.id for one in self.judgements if self._levels(one)["outcome"].nunique() > 1}
+        if fragile:
+            caveats.append(f"{_listed(fragile)} with another outcome at another level of what counts as generalized")
+        text = "; ".join(caveats) or "no verdict changes with the level of what counts as generalized"
+        return HTML(
+            f'<div class="in-short"><p><strong>In short</strong></p><ul>{"".join(rows)}</ul><p>Mind: {text}.</p></div>'
+        )
+
+    def _settled(self, judgement: Judgement) -> str:
+        if not self.parameters.is_paper:
+            return ""
         records = [record for arm in self[judgement.judged.setting].arms.values() for record in arm]
-        when = tables.settled(judgement.claim, [record.provenance["recorded"] for record in records])
-        return [when if self.parameters.is_paper else "", tables.depends(self._levels(judgement))]
+        return tables.settled(judgement.claim, [record.provenance["recorded"] for record in records])
+
+    @cached_property
+    def _by_level(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {
+            (one.claim.id, one.judged.system): sensitivity(one, self[one.judged.setting]) for one in self.judgements
+        }
 
     def _levels(self, judgement: Judgement) -> pd.DataFrame:
-        return sensitivity(judgement, self[judgement.judged.setting])
+        return self._by_level[judgement.claim.id, judgement.judged.system]
 
     def sensitivity(self) -> None:
         """A figure of every verdict that could depend on its level: estimate, interval and outcome at each."""
@@ -165,3 +211,7 @@ class Chapter:
             + f"<p>With other seeds:</p><pre>{command}</pre>"
             + tables.provenance(self, self.parameters)
         )
+
+
+def _listed(claims: Iterable[str]) -> str:
+    return ", ".join(sorted(claims))

@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import times
-from lib.claims.claims import Claim, Question
+from lib.claims.claims import Claim
 from lib.claims.criteria import fingerprint, load_edition
-from lib.claims.judging import Judgement, Verdict
-from lib.claims.judging import scorecard as scorecard_frame
+from lib.claims.judging import Judgement, result_text
 from lib.claims.statistics import MIN_SEEDS, between
-from lib.experiments.chapters import READY
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
 from lib.train.trainer import METRICS
@@ -196,9 +194,18 @@ def player(frames: Sequence[bytes], labels: Sequence[str], alt: str) -> str:
     )
 
 
+MARKS = {"replicated": "✓", "refuted": "✗", "inconclusive": "?", "mixed": "±", "answered": "✓"}
+
+
 def badge(outcome: str) -> str:
-    """A verdict as a coloured word."""
-    return f'<span class="badge {outcome.replace(" ", "-")}">{outcome}</span>'
+    """A verdict as a coloured word with a mark."""
+    mark = f'<span aria-hidden="true">{MARKS.get(outcome, "–")}</span> '
+    return f'<span class="badge {outcome.replace(" ", "-")}">{mark}{outcome}</span>'
+
+
+def anchor(claim: str, system: str = "") -> str:
+    """The id of a claim's box, or of its verdict on a system: "c16", "c16-transformer-snip"."""
+    return "-".join([claim.lower(), *"".join(c if c.isalnum() else " " for c in system).split()])
 
 
 def folded(summary: str, content: str) -> str:
@@ -256,55 +263,34 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
+def box(claim: Claim, verdicts: Iterable[str], notes: Iterable[str] = ()) -> str:
+    """A claim and its criterion with its verdicts (`verdict`), and what is to be said of all of them."""
+    text = "".join(f"<p>{html.escape(note)}</p>" for note in notes if note)
+    key = anchor(claim.id)
+    return (
+        f'<div class="verdict" id="{key}"><p><a class="anchor" href="#{key}">{claim.id}</a> '
+        f"<strong>{html.escape(claim.title)}</strong> ({html.escape(claim.source)})</p><p>{html.escape(claim.claim)}</p>"
+        f"<p><em>Criterion.</em> {html.escape(claim.criterion)}</p>{''.join(verdicts)}{text}</div>"
+    )
+
+
 def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
-    """A claim, its criterion and its verdict in a box, with notes, and the numbers of each seed folded below."""
-    claim, found = judgement.claim, judgement.verdict
+    """The verdict on one system with its numbers and notes, and the numbers of each seed folded below."""
+    found, key = judgement.verdict, anchor(judgement.claim.id, judgement.judged.system)
     text = (
-        f'<div class="verdict"><p><strong>{claim.id}</strong> ({html.escape(claim.source)}), '
-        f"{html.escape(judgement.judged.label)}: {badge(found.verdict)}</p>"
-        f"<p>{html.escape(claim.claim)}</p><p><em>Criterion.</em> {html.escape(claim.criterion)}</p>"
+        f'<p id="{key}"><a class="anchor" href="#{key}">{html.escape(judgement.judged.label)}</a>: {badge(found.verdict)} '
+        f"{html.escape(result_text(found))}</p>"
     )
     if not judgement.parts:
-        return text + "<p>Not run: there are no records.</p></div>"
+        return text + "<p>Not run: there are no records.</p>"
     of_best = judgement.judged.changed.get("of_best") if isinstance(judgement.judged.changed, Mapping) else None
     generalized = f"{of_best} of the best of its seed's base" if of_best else f"{judgement.tau:.2f}"
-    seeds = ", ".join(map(str, found.seeds))
     few = f" No verdict either way is given on fewer than {MIN_SEEDS} seeds." if len(found.seeds) < MIN_SEEDS else ""
     by_seed = "".join(f"<p>{html.escape(one.words)}</p>{table(one.table)}" for one in judgement.parts)
     return (
         f"{text}{table(part_rows(judgement))}<p>Generalized: test accuracy {generalized}. Profile: "
-        f"{html.escape(found.profile)}; seeds: {seeds}.{few}</p>{''.join(f'<p>{html.escape(note)}</p>' for note in notes if note)}"
-        f"{folded('Seed by seed', by_seed)}</div>"
-    )
-
-
-def scorecard(
-    entries: Iterable[Claim | Question], verdicts: Iterable[Verdict], *robust: Mapping[tuple[str, str], str]
-) -> str:
-    """The table of all claims and questions with their verdicts, as HTML; robust: `levels` and `stable` of the frame."""
-    rows = []
-    for row in scorecard_frame(entries, verdicts, *robust).itertuples():
-        chapter = f'<a href="{row.chapter}.html">{row.chapter}</a>' if row.chapter in READY else row.chapter
-        texts = (html.escape(text) for text in (row.title, row.source, row.system))
-        cells = [row.id, *texts, badge(row.verdict), html.escape(row.result), row.levels, row.stable, chapter]
-        rows.append(f'<tr title="{html.escape(row.claim)}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in (
-            "",
-            "claim",
-            "source",
-            "setting",
-            "verdict",
-            "estimate",
-            "same at other levels",
-            "stable",
-            "chapter",
-        )
-    )
-    return (
-        f'<div class="wide-table" tabindex="0"><table class="dataframe scorecard"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"{html.escape(found.profile)}; {seeds_text(found.seeds)}.{few}</p>"
+        f"{''.join(f'<p>{html.escape(note)}</p>' for note in notes if note)}{folded('Seed by seed', by_seed)}"
     )
 
 

@@ -18,7 +18,7 @@ from lib.analysis.survival import Ratio, paired_ratio
 from lib.analysis.times import NoRecords
 from lib.claims.claims import Claim, ClaimsError, Judged, Part, Question, first_error, load_claims
 from lib.claims.measures import MEASURES
-from lib.claims.statistics import MIN_SEEDS, Outcome, ShareRule, between, median_interval, share_interval
+from lib.claims.statistics import MIN_SEEDS, Outcome, ShareRule, between, median_interval, number, share_interval
 from lib.experiments.arms import arm
 from lib.experiments.chapters import CHAPTERS, EXPLORATORY, wanted
 from lib.experiments.comparison import Comparison, compare
@@ -285,49 +285,37 @@ def complete(found: Iterable[Verdict], claims: Iterable[Claim | Question], profi
     ]
 
 
-def scorecard(
-    claims: Iterable[Claim | Question],
-    verdicts: Iterable[Verdict],
-    levels: Mapping[tuple[str, str], str] | None = None,
-    stable: Mapping[tuple[str, str], str] | None = None,
-) -> pd.DataFrame:
-    """One row a claim and system in the order of claims.yml, "not run" without a verdict; questions are "open".
+def outcome_of_claim(verdicts: Iterable[Verdict]) -> str:
+    """A claim's outcome over its systems: theirs where all that were run agree, else "mixed"."""
+    found = {verdict.verdict for verdict in verdicts} - {"not run"}
+    return "not run" if not found else found.pop() if len(found) == 1 else "mixed"
 
-    levels, stable: by claim and system, whether the outcome is the same at other levels of what counts as generalized, and
-    on replicas that differ by rounding. Columns: id, title, claim, source, chapter, system (in words), verdict, result (text),
-    levels, stable. Raises ClaimsError for a verdict on what the claims do not have, and for two on the same.
-    """
-    more = {"levels": levels or {}, "stable": stable or {}}
-    found: dict[tuple[str, str], Verdict] = {}
-    for verdict in verdicts:
-        key = verdict.id, verdict.system
-        if key in found:
-            raise ClaimsError(f"there are two verdicts for claim {verdict.id} on {verdict.system}")
-        found[key] = verdict
-    rows = []
-    for entry in claims:
-        head = entry.model_dump(include={"id", "title", "source", "chapter"})
-        if isinstance(entry, Question):
-            said = {"verdict": "open", "result": "", **dict.fromkeys(more, "")}
-            rows.append({**head, "claim": entry.question, "system": "", **said})
-            continue
-        for judged in entry.judged:
-            verdict = found.pop((entry.id, judged.system), None) or not_run(entry, judged, "").verdict
-            said = {"verdict": verdict.verdict, "result": result_text(verdict)}
-            said |= {name: texts.get((entry.id, judged.system), "") for name, texts in more.items()}
-            chapter = {"chapter": judged.chapter or entry.chapter}
-            rows.append({**head, **chapter, "claim": entry.claim, "system": judged.label, **said})
-    if found:
-        raise ClaimsError(f"verdicts on what claims.yml does not have: {', '.join(' on '.join(key) for key in found)}")
-    return pd.DataFrame(rows)
+
+def evidence_text(verdict: Verdict) -> str:
+    """How many seeds a verdict has, and whether they were known when the rules were settled."""
+    return f"{len(verdict.seeds)} {'exploratory ' if 'exploratory' in verdict.profile else ''}seeds"
 
 
 def result_text(verdict: Verdict) -> str:
-    """Estimate and interval in short: "6.20 times (3.30 to 8.10)"; "" where nothing was run."""
+    """Estimate and interval as a reader would say them: "6.20 times (3.30 to 8.10)"; "" where nothing was run.
+
+    A ratio of times whose low end is 0 has runs that never generalized within the budget in its denominator.
+    """
     if verdict.verdict == "not run":
         return ""
-    estimate = "not known" if verdict.estimate is None else f"{verdict.estimate:.2f} {verdict.unit}".strip()
-    return f"{estimate} (interval {between(verdict.low, verdict.high)})"
+    low, high, unit = verdict.low, verdict.high, verdict.unit or ""
+    if unit == "share of seeds":
+        known = None if verdict.estimate is None else f"{verdict.estimate:.0%} of seeds"
+        span = between(low and 100 * low, high and 100 * high, "{:.0f}") + "%"
+    else:
+        joint = "" if unit == "%" else " "
+        known = None if verdict.estimate is None else f"{number(verdict.estimate)}{joint}{unit}".strip()
+        span = between(low, high)
+    if known is not None:
+        return known if low is None and high is None else f"{known} ({span})"
+    if unit == "times" and low == 0 and high is not None:
+        return f"half of the runs or more never get there; {span} times"
+    return "not known: too many runs never get there" if span == "not known" else f"{span} {unit}".strip()
 
 
 def write_verdicts(path: str | Path, verdicts: Iterable[Verdict]) -> None:

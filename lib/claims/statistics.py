@@ -128,14 +128,20 @@ def finite(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-def between(low: float | None, high: float | None) -> str:
+def number(x: float) -> str:
+    """A number in three digits, as people write it: "52.8", "1,040", "0.05"."""
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}"
+
+
+def between(low: float | None, high: float | None, form: str = "") -> str:
     """A value within two bounds, in words: "6.20", "at least 3.10", "at most 0.40", "1.20 to 3.10", "not known".
 
-    A low bound of 0 says nothing of a ratio or a share, and None is no bound.
+    A low bound of 0 says nothing of a ratio or a share, and None is no bound. form: of numbers, in place of three digits.
     """
+    write = form.format if form else number
     low, high = -np.inf if low is None else low, np.inf if high is None else high
     if low == high:
-        return f"{low:.2f}"
+        return write(low)
     if np.isinf(high):
-        return "not known" if low <= 0 else f"at least {low:.2f}"
-    return f"at most {high:.2f}" if low in (0, -np.inf) else f"{low:.2f} to {high:.2f}"
+        return "not known" if low <= 0 else f"at least {write(low)}"
+    return f"at most {write(high)}" if low in (0, -np.inf) else f"{write(low)} to {write(high)}"

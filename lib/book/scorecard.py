@@ -1,0 +1,152 @@
+"""The scorecard: a row for each claim, its settings folded below, every interval drawn against the rule that judges it."""
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from lib.book.tables import anchor, badge
+from lib.claims.claims import Claim, Question
+from lib.claims.judging import Judgement, complete, evidence_text, outcome_of_claim, result_text
+from lib.claims.statistics import IntervalRule, ShareRule
+from lib.experiments.chapters import READY
+from lib.experiments.settings import SETTINGS
+
+Key = tuple[str, str]  # claim and system
+
+
+def scorecard(
+    entries: Sequence[Claim | Question],
+    judgements: Iterable[Judgement],
+    profile: str,
+    levels: Mapping[Key, str],
+    stable: Mapping[Key, str],
+) -> str:
+    """All claims and questions as an HTML table with filters, which need JavaScript; without it every row stands open.
+
+    levels, stable: whether the outcome is the same at other levels of what counts as generalized, and on trainings that only
+    rounding tells apart: "yes", "no" or nothing.
+    """
+    by_key = {(one.claim.id, one.judged.system): one for one in judgements}
+    verdicts = {(one.id, one.system): one for one in complete((j.verdict for j in by_key.values()), entries, profile)}
+    groups, settings, chapters, outcomes = [], set(), set(), set()
+    for entry in entries:
+        if isinstance(entry, Question):
+            groups.append(_question(entry))
+            continue
+        own = [verdicts[entry.id, judged.system] for judged in entry.judged]
+        outcome = outcome_of_claim(own)
+        labels = [SETTINGS[judged.setting].label for judged in entry.judged]
+        settings |= set(labels)
+        chapters |= {judged.chapter or entry.chapter for judged in entry.judged}
+        outcomes.add(outcome)
+        rows = []
+        for place, (judged, verdict) in enumerate(zip(entry.judged, own, strict=True)):
+            key = entry.id, judged.system
+            chapter = judged.chapter or entry.chapter
+            target = f"{chapter}.html#{anchor(*key)}"
+            evidence = [evidence_text(verdict)] if verdict.seeds else []
+            evidence += [f"same at other levels: {levels[key]}"] if levels.get(key) else []
+            evidence += [f"stable: {stable[key]}"] if stable.get(key) else []
+            link = f'<a href="{target}">{html.escape(judged.label)}</a>' if key in by_key and chapter in READY else ""
+            head = f"<small>{link or html.escape(judged.label)}</small>"
+            if place == 0:
+                head = _title(entry, outcome if len(own) > 1 else "") + head
+            cells = (
+                badge(verdict.verdict),
+                forest(by_key[key]) if key in by_key and by_key[key].parts else "",
+                f"{html.escape(result_text(verdict))}<br><small>{html.escape(' · '.join(evidence))}</small>",
+            )
+            kind = ' class="variant"' if place else ""
+            rows.append(f"<tr{kind}><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+        data = {
+            "outcome": outcome,
+            "setting": "|".join(dict.fromkeys(labels)),
+            "chapter": "|".join(dict.fromkeys(judged.chapter or entry.chapter for judged in entry.judged)),
+        }
+        attributes = " ".join(f'data-{name}="{html.escape(text)}"' for name, text in data.items())
+        groups.append(f'<tbody id="{entry.id.lower()}" {attributes}>{"".join(rows)}</tbody>')
+    order = [one for one in ("replicated", "mixed", "inconclusive", "refuted", "not run") if one in outcomes]
+    filters = "".join(
+        f'<label>{name} <select data-filter="{name}"><option value="">all</option>'
+        + "".join(f"<option>{html.escape(one)}</option>" for one in options)
+        + "</select></label> "
+        for name, options in (("outcome", order), ("setting", sorted(settings)), ("chapter", sorted(chapters)))
+    )
+    heads = "".join(f"<th scope=col>{name}</th>" for name in ("claim, setting", "verdict", "against its rule", "estimate"))
+    return (
+        f'<div class="filters" hidden>{filters}<output></output></div><div class="wide-table" tabindex="0">'
+        f'<table class="dataframe scorecard"><thead><tr>{heads}</tr></thead>{"".join(groups)}</table></div>'
+    )
+
+
+def _title(entry: Claim, overall: str) -> str:
+    link = f'<a class="anchor" href="#{entry.id.lower()}" aria-label="link to {entry.id}">{entry.id}</a>'
+    more = (
+        f'<small>{badge(overall)} in all; </small><button type="button" aria-expanded="true" hidden>'
+        f"{len(entry.judged) - 1} more</button><br>"
+        if overall
+        else ""
+    )
+    return f'{link} <span title="{html.escape(entry.claim)}">{html.escape(entry.title)}</span><br>{more}'
+
+
+def _question(entry: Question) -> str:
+    ready = entry.chapter in READY
+    where = f'<a href="{entry.chapter}.html">{entry.chapter}</a>' if ready else "no chapter takes it up yet"
+    return (
+        f'<tbody id="{entry.id.lower()}" data-outcome="" data-setting="" data-chapter="{entry.chapter}"><tr><th scope=row>'
+        f'<a class="anchor" href="#{entry.id.lower()}" aria-label="link to {entry.id}">{entry.id}</a> '
+        f"{html.escape(entry.title)}</th><td>{badge('answered' if ready else 'open')}</td>"
+        f"<td colspan=2>{html.escape(entry.question)} <small>{where}</small></td></tr></tbody>"
+    )
+
+
+def forest(judgement: Judgement) -> str:
+    """Estimate and interval of the part that decides, as a dot and a bar on the axis of its unit, over the rule's regions."""
+    part = judgement.deciding
+    rule, (low, high), estimate = part.part.rule, part.interval, part.estimate
+    regions = _regions(rule)
+    thresholds = sorted({x for _, *ends in regions for x in ends if math.isfinite(x)})
+    numbers = [x for x in (low, high, estimate) if x is not None]
+    if part.unit == "times":
+        start, end, scale = 0.25, 64.0, lambda x: math.log(max(x, 1e-9))
+    else:
+        start, end, scale = _axis([*numbers, *thresholds], part.unit), None, float
+        start, end = start
+    def place(x: float) -> float:
+        share = (scale(min(max(x, start), end)) - scale(start)) / (scale(end) - scale(start))
+        return round(100 * share, 1)
+
+    def span(kind: str, a: float, b: float) -> str:
+        left, right = place(a), place(b)
+        return f'<i class="{kind}" style="left:{left}%;width:{max(right - left, 0):.1f}%"></i>'
+
+    drawn = [span(kind, max(a, start), min(b, end)) for kind, a, b in regions]
+    if numbers:
+        drawn.append(span("bar", start if low is None else low, end if high is None else high))
+    if estimate is not None:
+        drawn.append(f'<i class="dot {part.outcome}" style="left:{place(estimate)}%"></i>')
+    words = f"{result_text(judgement.verdict)}; {rule}"
+    ticks = f"<small><span>{start:g}</span><span>{end:g}</span></small>"
+    return f'<div class="forest" role="img" aria-label="{html.escape(words)}" title="{html.escape(str(rule))}">{"".join(drawn)}{ticks}</div>'
+
+
+def _regions(rule: IntervalRule | ShareRule) -> list[tuple[str, float, float]]:
+    """Where a rule says "replicated" and "refuted", as stretches of its axis."""
+    if isinstance(rule, ShareRule):
+        return [("yes", rule.replicated_above, 1.0), ("no", 0.0, rule.refuted_below)]
+    low = -math.inf if rule.replicated_above is None else rule.replicated_above
+    high = math.inf if rule.replicated_below is None else rule.replicated_below
+    out = [("yes", low, high)]
+    out += [("no", -math.inf, rule.refuted_below)] if rule.refuted_below is not None else []
+    out += [("no", rule.refuted_above, math.inf)] if rule.refuted_above is not None else []
+    return out
+
+
+def _axis(numbers: Sequence[float], unit: str) -> tuple[float, float]:
+    """Ends of a linear axis: 0 to 1 or -1 to 1 where that holds all numbers, else wide enough for them."""
+    least, most = min(numbers), max(numbers)
+    if unit != "%" and -1 <= least and most <= 1:
+        return (0.0, 1.0) if least >= 0 else (-1.0, 1.0)
+    room = 0.15 * (most - least or 1.0)
+    return float(f"{least - room:.2g}"), float(f"{most + room:.2g}")
