@@ -112,7 +112,7 @@ class Parameters(BaseModel):
 
     @model_validator(mode="after")
     def _leaves_pairs_to_train_on(self) -> "Parameters":
-        fewest = self.prime * (self.prime - 1) // 2  # b < a, the pairs of a task
+        fewest = (self.prime - 1) * (self.prime - 2) // 2  # 0 < b < a, the pairs of a task
         if int(self.train_fraction * fewest) == 0:
             raise ValueError(
                 f"train_fraction is {self.train_fraction}; of the {fewest:,} pairs of a task with prime = {self.prime} it leaves "
