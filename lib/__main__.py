@@ -224,7 +224,9 @@ def train(options: argparse.Namespace) -> int:
         of = chapters.until_known(
             lambda: chapters.wanted(settings, chosen(options), store, whole=options.all), train_all
         )
-    print(f"{title(settings)}: {len(of.runs)} runs recorded, {trained} trained just now")
+    adopted = store.adopt(of.runs) if settings.is_paper else 0  # a chapter that was run has left them in .cache/
+    taken = f", {adopted} taken from .cache/" if adopted else ""
+    print(f"{title(settings)}: {len(of.runs)} runs recorded, {trained} trained just now{taken}")
     return 0
 
 

@@ -19,6 +19,7 @@ from lib.experiments.arms import Arm
 from lib.experiments.chapters import wanted
 from lib.experiments.parameters import load
 from lib.files import ROOT, Content, StoreError, keys, read_all, write
+from lib.records.plan import obtain
 from lib.records.store import Record, Store
 from lib.records.verify import compare_anew
 from lib.train import images
@@ -194,6 +195,16 @@ def test_the_paper_profile_commits_its_records(store, capsys, tmp_path):
     assert run(capsys, "train", "--profile", "paper", "--chapter", "typical-grokking")[0] == 0
     assert len(records(tmp_path / "results")) == 3
     assert records(tmp_path / ".cache") == []
+
+
+def test_what_a_chapter_has_trained_is_committed_by_train(store, capsys, tmp_path):
+    arguments = "train", "--profile", "paper", "--chapter", "typical-grokking"
+    base, *_ = wanted(PROFILES["paper"], ["typical-grokking"]).runs
+    obtain([base], store, progress=False)
+    assert (records(tmp_path / ".cache"), records(tmp_path / "results")) == ([base.key], [])
+    assert run(capsys, *arguments)[1] == "paper profile: 3 runs recorded, 2 trained just now, 1 taken from .cache/\n"
+    assert len(records(tmp_path / "results")) == 3
+    assert run(capsys, *arguments)[1] == "paper profile: 3 runs recorded, 0 trained just now\n"
 
 
 @pytest.mark.parametrize(
