@@ -16,8 +16,8 @@
 # %% [markdown]
 # # Rerun it
 #
-# How to train any of this book's networks again, with the paper's values or others, and what that costs. All commands are typed in
-# the repository's folder, in the environment that `make book` has set up (`source .venv/bin/activate`).
+# How to train any of this book's networks again, with the paper's values or others, and what that costs. All commands are typed
+# in the repository's folder, in the environment that `make book` has set up (`source .venv/bin/activate`).
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -32,9 +32,9 @@ device = "cpu"
 # %% [markdown]
 # ## What it costs
 #
-# Minutes of training on two cores, for one seed of all of a chapter's settings and for all seeds that the book shows. They are estimated
-# from the records: the median time that an epoch took for each weight and example, by kind of network, in stacks of up to eight; fewer networks at a time
-# take longer each. A network that two chapters share is trained once and counted in both.
+# Minutes of training on two cores, for one seed of all of a chapter's settings and for all seeds that the book shows. They are
+# estimated from the records: the median time that an epoch took for each weight and example, by kind of network, in stacks of up
+# to eight; fewer networks at a time take longer each. A network that two chapters share is trained once and counted in both.
 
 # %% tags=["hide-input"]
 import numpy as np
@@ -73,9 +73,9 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 # python -m lib run re-dense -p seeds "[7, 8, 9]" --output out.ipynb
 # ```
 #
-# writes the chapter as a notebook, with its figures, tables and verdicts on these seeds, and shows the training's progress. Any chapter
-# can be named as its page is: `re-dense.html` is `re-dense`. What goes wrong is said in one sentence. The first command below does the same by papermill,
-# the second from the folder `book`:
+# writes the chapter as a notebook, with its figures, tables and verdicts on these seeds, and shows the training's progress. Any
+# chapter can be named as its page is: `re-dense.html` is `re-dense`. What goes wrong is said in one sentence. The first command
+# below does the same by papermill, the second from the folder `book`:
 #
 # ```bash
 # papermill book/re-dense.md out.ipynb -p seeds "[7, 8, 9]"
@@ -86,7 +86,8 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 #
 # ## Other values
 #
-# The parameters are those of `params/paper.yml`. `-p` changes one for a chapter, `--set` for the networks alone, and a profile all of them:
+# The parameters are those of `params/paper.yml`. `-p` changes one for a chapter, `--set` for the networks alone, and a profile
+# all of them:
 #
 # ```bash
 # python -m lib run re-dense -p seeds "[7]" -p prime 97 -p train_fraction 0.3
@@ -96,8 +97,8 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 # python -m lib run re-dense --profile smoke
 # ```
 #
-# Every figure says at its foot which values it shows: *paper* stands there alone only if all but the seeds are the paper's, and *paper, with
-# prime = 97* otherwise. An unknown name, a wrong type or an impossible value is refused before anything is trained.
+# Every figure says at its foot which values it shows: *paper* stands there alone only if all but the seeds are the paper's, and
+# *paper, with prime = 97* otherwise. An unknown name, a wrong type or an impossible value is refused before anything is trained.
 #
 # ## Where results go
 #
@@ -112,13 +113,13 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 # python -m lib train --chapter re-dense --seeds 7 --results mine
 # ```
 #
-# `results/` is committed. `.cache/` is not, and can be deleted at any time. A record is named by all that made its network, so that a network with other
-# values is never taken for the paper's, wherever its record lies.
+# `results/` is committed. `.cache/` is not, and can be deleted at any time. A record is named by all that made its network, so
+# that a network with other values is never taken for the paper's, wherever its record lies.
 #
 # ## New seeds in the book's figures
 #
-# The book shows seeds 5 to 24 of a setting as soon as ten of them have all arms recorded, and seeds 0 to 4 before. These commands record ten
-# seeds of a chapter, judge all claims anew and make the book of what is there:
+# The book shows seeds 5 to 24 of a setting as soon as ten of them have all arms recorded, and seeds 0 to 4 before. These commands
+# record ten seeds of a chapter, judge all claims anew and make the book of what is there:
 #
 # ```bash
 # python -m lib train --chapter re-dense --seeds 5:15
@@ -126,8 +127,8 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 # make book
 # ```
 #
-# Seeds above 24 are never mixed into the book's verdicts, whose rules name their seeds beforehand. A notebook shows them beside recorded ones
-# where both are named:
+# Seeds above 24 are never mixed into the book's verdicts, whose rules name their seeds beforehand. A notebook shows them beside
+# recorded ones where both are named:
 #
 # ```bash
 # python -m lib run re-dense -p seeds "[5, 6, 7, 8, 9, 25, 26]"
@@ -140,8 +141,9 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 # python -m lib verify --sample 1 --chapter re-dense --longest 60000
 # ```
 #
-# trains a random sample of the committed records anew, in a folder that is deleted afterwards, with a line for each and exit status 1 if one
-# differs. With the processor and the versions that made a record, every metric must be the same to the bit. Elsewhere rounding drifts apart: then
+# trains a random sample of the committed records anew, in a folder that is deleted afterwards, with a line for each and exit
+# status 1 if one differs. With the processor and the versions that made a record, every metric must be the same to the bit.
+# Elsewhere rounding drifts apart: then
 
 # %% tags=["remove-input"]
 HTML(f"<p>test accuracy must reach {TAU:.2f} at times within a factor of {FACTOR:g} of each other, and accuracies must end within {MARGIN:g}.</p>")

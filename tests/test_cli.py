@@ -538,6 +538,32 @@ def test_records_of_another_machine_are_compared_by_their_statistics(trained, ca
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "agrees"),
+    [
+        ("products", "OpenBLAS 0.1 (Zen)", True),  # the version is NumPy's
+        ("products", "OpenBLAS 0.2 (Haswell)", False),
+        ("products", "torch 2", False),
+        ("numpy", "1", False),
+        ("torch", "1", False),
+        ("numerics", 1, False),
+        ("python", "3.0", True),
+    ],
+)
+def test_bits_are_compared_where_all_that_makes_them_is_the_same(name, value, agrees):
+    note = {
+        "numerics": 3,
+        "torch": "2",
+        "numpy": "2",
+        "products": "OpenBLAS 0.2 (Zen)",
+        "machine": "one",
+        "python": "3",
+    }
+    metrics = {name: np.full(3, 0.9) for name in ("train_accuracy", "test_accuracy")}
+    made = [Record(tiny_run(epochs=20), np.arange(0, 21, 10), metrics, note | change) for change in ({}, {name: value})]
+    assert compare_anew(*made)[1].startswith("the same" if agrees else f"another {name}; ")
+
+
+@pytest.mark.parametrize(
     ("epochs", "agrees"),
     [((100, 200), True), ((100, 210), False), ((None, 110), True), ((None, 90), False), ((0, 0), True)],
 )
