@@ -132,7 +132,7 @@ HTML(
 # ## How to use this book
 #
 # *Read it*: each chapter states a claim, the method, the figure, the numbers and the verdict. *Rerun it*: each chapter ends
-# with the command that runs it with other seeds, on a laptop. *Change it*: each chapter is one text file, in two forms that
+# with the command that runs it with other seeds, on a laptop; {doc}`rerun` has the costs and all other commands. *Change it*: each chapter is one text file, in two forms that
 # are kept equal. {doc}`setup` has the settings that all chapters share.
 
 # %% tags=["remove-input"]

@@ -1,11 +1,14 @@
-"""Command line: `python -m lib status`, `train`, `pack` and `judge`. `python -m lib --help` tells more."""
+"""Command line: `python -m lib status`, `train`, `verify`, `run`, ...; `python -m lib --help` tells more."""
 
 import argparse
 import os
+import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
         code = options.command(options)
         sys.stdout.flush()
         return code
-    except (StoreError, Diverged, ValueError) as error:  # ParameterError and ClaimsError are ValueErrors
+    except parameters.ParameterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (StoreError, Diverged, ValueError) as error:  # ClaimsError is a ValueError
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
@@ -46,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="command")
     for name, command, text in (
         ("status", status, "list what is recorded, missing, damaged or out of date, and why it would be trained"),
-        ("train", train, "train what is missing; the paper profile's records go to results/, others to .cache/"),
+        ("train", train, "train what is missing; with the paper's values records go to results/, else to .cache/"),
+        ("verify", verify, "train a sample of the records anew and compare: 1 if one differs"),
+        ("run", run, "run a chapter of the book with values of one's own"),
         ("pack", pack, "merge small files of records into larger ones"),
         ("judge", judge, "compute every verdict from the records and write them as JSON"),
         ("power", power, "simulate how often every rule errs, and how often it finds what is there"),
@@ -55,11 +63,28 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if name != "power":
             sub.add_argument("--profile", default="paper", help="a file in params/ (default: paper)")
-        if name in ("status", "train"):
+        if name in ("status", "train", "judge", "verify"):
+            text = "in place of the profile's, such as prime=97; may be repeated"
+            sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
+        if name in ("status", "train", "verify"):
             sub.add_argument(
                 "--chapter", action="append", choices=list(chapters.CHAPTERS), help="only this chapter's runs"
             )
+        if name in ("status", "train"):
             sub.add_argument("--seeds", help="in place of the profile's: 7,8,9, or 5:25 for 5 to 24")
+        if name == "verify":
+            sub.add_argument("--sample", type=int, default=3, help="how many records (default: 3)")
+            sub.add_argument("--seed", type=int, default=0, help="draws the sample (default: 0)")
+            sub.add_argument(
+                "--longest", type=int, metavar="EPOCHS", help="only runs of so many epochs, bases included"
+            )
+        if name == "run":
+            sub.add_argument("name", metavar="CHAPTER", help="such as main-results")
+            text = "in place of the profile's, such as -p seeds '[7, 8]'; may be repeated"
+            sub.add_argument(
+                "-p", action="append", nargs=2, default=[], metavar=("NAME", "VALUE"), dest="set", help=text
+            )
+            sub.add_argument("--output", type=Path, default=Path("out.ipynb"), help="(default: out.ipynb)")
         if name == "train":
             sub.add_argument(
                 "--all", action="store_true", help="all runs that the book is to have, not only those that it shows"
@@ -111,7 +136,7 @@ def status(options: argparse.Namespace) -> int:
     Runs that the book is to have and does not show yet are counted, and listed if damaged.
     """
     store = Store()
-    settings = with_seeds(parameters.load(options.profile), options)
+    settings = given(options)
     of, whole = (chapters.wanted(settings, chosen(options), store, whole=whole) for whole in (False, True))
     shown = set(of.runs)
     planned = {run: store.status(run) for run in whole.runs if run not in shown}
@@ -124,7 +149,7 @@ def status(options: argparse.Namespace) -> int:
     words = [f"{counts[state]} {state}" for state in order if counts[state]]
     words += [f"{len(lacking)} without probes or mask"] if lacking else []
     words += [f"{len(store.unreadable())} unreadable files"] if store.unreadable() else []
-    print(f"{options.profile} profile, {len(states)} runs: {', '.join(words)}")
+    print(f"{title(settings)}, {len(states)} runs: {', '.join(words)}")
     if planned:
         there = sum(state.state in ("recorded", "out of date") for state in planned.values())
         later = f", and {whole.pending} that depend on bases yet to be trained" if whole.pending else ""
@@ -140,17 +165,37 @@ def status(options: argparse.Namespace) -> int:
     return int(bool(jobs or broken))
 
 
-def with_seeds(settings: parameters.Parameters, options: argparse.Namespace) -> parameters.Parameters:
+def given(options: argparse.Namespace) -> parameters.Parameters:
+    """The profile's parameters, with the values of --set and the seeds of --seeds. Raises ParameterError."""
+    settings, changes = parameters.load(options.profile), {}
+    for text in options.set:
+        name, equals, value = text.partition("=") if isinstance(text, str) else (text[0], "=", text[1])
+        if not equals or name == "profile":
+            raise parameters.ParameterError(
+                f"{name} cannot be set; name a parameter and its value, as in prime=97 (--profile names the profile)"
+            )
+        changes[name] = value
+    settings = parameters.validate(dict(settings) | changes, "parameters") if changes else settings
+    return with_seeds(settings, options.seeds) if "seeds" in options else settings
+
+
+def with_seeds(settings: parameters.Parameters, text: str | None) -> parameters.Parameters:
     """The parameters with the seeds of --seeds, such as 7,8,9 or 5:25 (5 to 24)."""
-    if options.seeds is None:
+    if text is None:
         return settings
     try:
-        seeds = [seed for part in options.seeds.split(",") for seed in _range(part)]
+        every = (seed for part in text.split(",") for seed in _range(part))
+        seeds = list(islice(every, parameters.MOST_SEEDS + 1))
     except ValueError:
         raise parameters.ParameterError(
-            f"--seeds is {options.seeds!r}; it must be seeds such as 7,8,9, or from and up to as in 5:25 (5 to 24)"
+            f"--seeds is {text!r}; it must be seeds such as 7,8,9, or from and up to as in 5:25 (5 to 24)"
         ) from None
     return parameters.validate(dict(settings) | {"seeds": seeds}, "--seeds")
+
+
+def title(settings: parameters.Parameters) -> str:
+    """What a command's output is about: "paper profile", "paper profile, with prime = 97"."""
+    return f"{settings.profile} profile{settings.label.removeprefix(settings.profile)}"
 
 
 def _range(part: str) -> range:
@@ -160,13 +205,10 @@ def _range(part: str) -> range:
 
 def train(options: argparse.Namespace) -> int:
     """Trains what is missing."""
-    commit = options.results is not None or options.profile == "paper"
-    store = Store(
-        options.results or RESULTS,
-        CACHE if options.results is None else CACHE / f"of-{options.results.resolve().name}",
-        commit,
-    )
-    settings, note = with_images_at_hand(with_seeds(parameters.load(options.profile), options), store, chosen(options))
+    own = options.results
+    places = (RESULTS, CACHE) if own is None else (own, CACHE / f"of-{own.resolve().name}")
+    settings, note = with_images_at_hand(given(options), Store(*places), chosen(options))
+    store = Store(*places, commit=own is not None or settings.is_paper)
     if note:
         print(note, file=sys.stderr)
     device = parameters.validate(dict(settings) | {"device": options.device or settings.device}, "--device").device
@@ -182,7 +224,9 @@ def train(options: argparse.Namespace) -> int:
         of = chapters.until_known(
             lambda: chapters.wanted(settings, chosen(options), store, whole=options.all), train_all
         )
-    print(f"{options.profile} profile: {len(of.runs)} runs recorded, {trained} trained just now")
+    adopted = store.adopt(of.runs) if settings.is_paper else 0  # a chapter that was run has left them in .cache/
+    taken = f", {adopted} taken from .cache/" if adopted else ""
+    print(f"{title(settings)}: {len(of.runs)} runs recorded, {trained} trained just now{taken}")
     return 0
 
 
@@ -205,12 +249,57 @@ def power(options: argparse.Namespace) -> int:
     return int(most_wrong(found) > MOST_WRONG)
 
 
+def train_command(options: argparse.Namespace) -> str:
+    """The command that trains what these options are about."""
+    values = "".join(f" --set {shlex.quote(text)}" for text in options.set)
+    return f"python -m lib train --profile {options.profile}{values}"
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Trains a random sample of the records anew and compares; 1 if one differs."""
+    from lib.records.verify import compare_anew, drawn, train_anew
+
+    settings = given(options)
+    # A folder that is not there in place of the cache: what is committed is what is verified.
+    store = Store(RESULTS, CACHE / "none") if settings.is_paper else Store()
+    runs = chapters.wanted(settings, options.chapter, store).runs
+    records = drawn(runs, store, options.sample, options.seed, options.longest)
+    agree = True
+    for record, anew in zip(records, train_anew(records), strict=True):
+        same, words = compare_anew(record, anew)
+        print(f"{'agrees' if same else 'DIFFERS'}  {record.run}: {words}")
+        agree &= same
+    return int(not agree)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs a chapter and writes its notebook; what goes wrong in it is one sentence."""
+    from tools import build, execute, notebooks
+
+    if options.output.suffix != ".ipynb":
+        raise ValueError(f"--output is {str(options.output)!r}; it must end in .ipynb")
+    names = [*build.chapters(), *(f"book/{name}" for name in chapters.TO_COME)]
+    try:
+        values = given(options).model_dump(exclude_defaults=True)
+        chapter = notebooks.ROOT / f"{build.chapter_named(options.name, names)}.md"
+        execute.execute(chapter, options.output, values, watched=True)
+    except notebooks.ChapterError as error:
+        raise ValueError(execute.sentence(error)) from None
+    except parameters.ParameterError as error:  # as it would stop the chapter
+        raise ValueError(str(error)) from None
+    print(options.output)
+    return 0
+
+
 def judge(options: argparse.Namespace) -> int:
     """Writes the verdicts, unless records are damaged or verdicts would be lost."""
     from lib.claims import judging  # SciPy's statistics take a while to import, and `status` is to be quick
 
-    settings, store = parameters.load(options.profile), Store()
-    path = judging.VERDICTS if options.profile == "paper" else CACHE / f"verdicts-{options.profile}.json"
+    settings, store = given(options), Store()
+    own_seeds = settings.seeds != parameters.load(options.profile).seeds
+    name = f"{settings.label} {settings.seeds}" if own_seeds else settings.label
+    name = f"verdicts-{re.sub('[^a-z0-9.]+', '-', name).strip('-')}.json"
+    path = judging.VERDICTS if settings.is_paper and not own_seeds else CACHE / name
     whole = chapters.wanted(settings, store=store, whole=True)
     states = {run: store.status(run) for run in whole.runs}
     damaged = [(run, state.why) for run, state in states.items() if state.state == "damaged"]
@@ -218,7 +307,7 @@ def judge(options: argparse.Namespace) -> int:
     problems = [f"{why}; it is that of: {run}" for run, why in damaged] + (store.unreadable() if missing else [])
     if problems:
         raise StoreError(
-            f"{problems[0]}. `python -m lib train --profile {options.profile}` makes it anew; "
+            f"{problems[0]}. `{train_command(options)}` makes it anew; "
             f"{len(problems)} damaged in all, and {path.name} is left as it was"
         )
     found = judging.verdicts(settings, store)
@@ -227,7 +316,7 @@ def judge(options: argparse.Namespace) -> int:
     if lost:
         raise StoreError(
             f"{len(missing)} records are missing, so that {lost[0].id} on {lost[0].system} and {len(lost) - 1} others would lose "
-            f"their verdicts; train them (`python -m lib train`), or delete {path.name} to judge without them"
+            f"their verdicts; train them (`{train_command(options)}`), or delete {path.name} to judge without them"
         )
     judging.write_verdicts(path, found)
     counts = Counter(verdict.verdict for verdict in found)

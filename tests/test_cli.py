@@ -4,9 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
-from conftest import damage, forget
+from conftest import damage, forget, tiny_run
 
 import lib.__main__ as command
 import lib.records.store
@@ -17,8 +18,10 @@ from lib.experiments import chapters
 from lib.experiments.arms import Arm
 from lib.experiments.chapters import wanted
 from lib.experiments.parameters import load
-from lib.files import ROOT, StoreError, keys
-from lib.records.store import Store
+from lib.files import ROOT, Content, StoreError, keys, read_all, write
+from lib.records.plan import obtain
+from lib.records.store import Record, Store
+from lib.records.verify import compare_anew
 from lib.train import images
 
 pytestmark = pytest.mark.slow
@@ -68,19 +71,19 @@ def test_help_as_typed():
     assert all(word in done.stdout for word in ("usage: python -m lib", "status", "train", "judge"))
 
 
-def test_a_bad_profile_as_typed_is_one_line_and_status_1():
+def test_a_bad_profile_as_typed_is_one_line_and_status_2():
     done = subprocess.run(
         [sys.executable, "-m", "lib", "status", "--profile", "big"], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "error: there is no profile 'big' in params/; there are paper, smoke\n"
 
 
-@pytest.mark.parametrize("name", ["status", "train", "judge"])
+@pytest.mark.parametrize("name", ["status", "train", "judge", "verify"])
 def test_every_command_refuses_a_bad_profile(store, capsys, name):
     status, out, err = run(capsys, name, "--profile", "big")
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err.startswith("error: there is no profile 'big'") and err.count("\n") == 1
 
 
@@ -194,6 +197,16 @@ def test_the_paper_profile_commits_its_records(store, capsys, tmp_path):
     assert records(tmp_path / ".cache") == []
 
 
+def test_what_a_chapter_has_trained_is_committed_by_train(store, capsys, tmp_path):
+    arguments = "train", "--profile", "paper", "--chapter", "typical-grokking"
+    base, *_ = wanted(PROFILES["paper"], ["typical-grokking"]).runs
+    obtain([base], store, progress=False)
+    assert (records(tmp_path / ".cache"), records(tmp_path / "results")) == ([base.key], [])
+    assert run(capsys, *arguments)[1] == "paper profile: 3 runs recorded, 2 trained just now, 1 taken from .cache/\n"
+    assert len(records(tmp_path / "results")) == 3
+    assert run(capsys, *arguments)[1] == "paper profile: 3 runs recorded, 0 trained just now\n"
+
+
 @pytest.mark.parametrize(
     ("profile", "path"), [("smoke", ".cache/verdicts-smoke.json"), ("paper", "results/verdicts.json")]
 )
@@ -280,10 +293,10 @@ def test_what_is_in_a_folder_of_ones_own_does_not_count_as_recorded(store, capsy
     assert run(capsys, "status", *ONE_CHAPTER)[1].startswith("smoke profile, 7 runs: 7 missing\n")
 
 
-def test_a_gpu_that_is_not_there_is_one_line_and_status_1(store, capsys, tmp_path, monkeypatch):
+def test_a_gpu_that_is_not_there_is_one_line_and_status_2(store, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     status, out, err = run(capsys, "train", *ONE_CHAPTER, "--device", "cuda")
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err == "error: --device: device is 'cuda'; no GPU can be used here; take cpu (cpu or cuda)\n"
     assert records(tmp_path) == []
 
@@ -313,10 +326,13 @@ LITTLE = SMOKE.model_copy(update={"images": "mnist", "epochs": 14, "ticket_epoch
 def test_without_mnist_the_digits_are_trained_and_a_note_says_so(store, capsys, monkeypatch, tmp_path, without_mnist):
     monkeypatch.setitem(PROFILES, "smoke", LITTLE)
     status, out, err = run(capsys, "train", *OF_MNIST)
-    assert (status, out) == (0, "smoke profile: 8 runs recorded, 8 trained just now\n")
+    assert (status, out) == (0, "smoke profile, with images = digits: 8 runs recorded, 8 trained just now\n")
     assert err.startswith("What follows is about scikit-learn's 8×8 digits, not MNIST: MNIST cannot be downloaded ")
     assert len(records(tmp_path / ".cache")) == 8
-    assert run(capsys, "train", *OF_MNIST)[1] == "smoke profile: 8 runs recorded, 0 trained just now\n"
+    assert (
+        run(capsys, "train", *OF_MNIST)[1]
+        == "smoke profile, with images = digits: 8 runs recorded, 0 trained just now\n"
+    )
 
 
 def test_with_mnist_there_is_no_note(store, capsys, monkeypatch, tiny_chapter):
@@ -358,13 +374,14 @@ def test_seeds_in_place_of_the_profiles(store, capsys):
     [
         ("5-7", "error: --seeds is '5-7'; it must be seeds such as 7,8,9, or from and up to as in 5:25 (5 to 24)\n"),
         ("7:7", "error: --seeds: seeds is []; name at least one seed"),
+        ("0:1000000000000000", "error: --seeds: seeds is [0, 1, "),
         ("-1:2", "error: --seeds: seeds is [-1, 0, 1]"),
         ("5,5", "error: --seeds: seeds is [5, 5]"),
     ],
 )
 def test_bad_seeds_are_one_sentence(store, capsys, seeds, message):
     status, out, err = run(capsys, "train", *ONE_CHAPTER, f"--seeds={seeds}")
-    assert (status, out) == (1, "") and err.startswith(message) and err.count("\n") == 1
+    assert (status, out) == (2, "") and err.startswith(message) and err.count("\n") == 1
 
 
 def test_status_counts_what_the_book_is_to_have(store, capsys, monkeypatch):
@@ -391,3 +408,179 @@ def test_power_prints_every_rule_and_how_often_it_errs(capsys, monkeypatch):
     assert "replicated if the interval of the median lies above 2, refuted if it lies below 1.2" in out
     monkeypatch.setattr(command, "MOST_WRONG", 0.001)
     assert run(capsys, "power")[0] == 1
+
+
+# --- values of one's own ----------------------------------------------------------------------------------------------
+
+TYPICAL = "--chapter", "typical-grokking"
+
+
+def test_changed_values_are_named_and_never_committed(store, capsys, tmp_path):
+    changed = "--set", "prime=13", "--set", "train_fraction=0.5"
+    title = "paper profile, with prime = 13, train_fraction = 0.5"
+    assert run(capsys, "status", *TYPICAL, *changed)[1].startswith(f"{title}, 3 runs: 3 missing\n")
+    assert run(capsys, "train", *TYPICAL, *changed)[:2] == (0, f"{title}: 3 runs recorded, 3 trained just now\n")
+    assert (len(records(tmp_path / "results")), len(records(tmp_path / ".cache"))) == (0, 3)
+    status, out, _ = run(capsys, "status", *TYPICAL, *changed)
+    assert status == 0 and out.count("mod 13") == 3
+    assert run(capsys, "status", *TYPICAL)[0] == 1  # the paper's own are still missing
+
+
+@pytest.mark.parametrize("changed", [(), ("--set", "prime=11"), ("--set", "seeds=[3]"), ("--set", "device=cpu")])
+def test_seeds_and_device_leave_the_papers_scale_as_it_is(store, capsys, tmp_path, changed):
+    status, out, _ = run(capsys, "train", *TYPICAL, *changed)
+    assert (status, out) == (0, "paper profile: 3 runs recorded, 3 trained just now\n")
+    assert (len(records(tmp_path / "results")), records(tmp_path / ".cache")) == (3, [])
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [("prime=13", "verdicts-paper-with-prime-13.json"), ("seeds=[7, 8]", "verdicts-paper-7-8.json")],
+)
+def test_verdicts_on_changed_values_have_a_file_of_their_own(store, capsys, tmp_path, changed, name):
+    assert run(capsys, "judge")[0] == 0
+    before = (tmp_path / "results" / "verdicts.json").read_bytes()
+    status, out, _ = run(capsys, "judge", "--set", changed)
+    assert status == 0 and out.startswith(f".cache/{name}: ")
+    assert (tmp_path / "results" / "verdicts.json").read_bytes() == before
+
+
+def test_digits_in_place_of_mnist_are_not_the_papers(store, capsys, monkeypatch, tmp_path, without_mnist):
+    monkeypatch.setitem(PROFILES, "paper", LITTLE.model_copy(update={"profile": "paper"}))
+    status, out, _ = run(capsys, "train", "--chapter", "mnist")
+    assert (status, out[:40]) == (0, "paper profile, with images = digits: 8 r")
+    assert records(tmp_path / "results") == [] and len(records(tmp_path / ".cache")) == 8
+
+
+@pytest.mark.parametrize("command_name", ["status", "train", "judge", "verify"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prime=15", "error: parameters: prime is 15; must be a prime number, such as 67 (the"),
+        ("prime=true", "error: parameters: prime is True; input should be a valid integer (the"),
+        ("epochs=many", "error: parameters: epochs is 'many'; input should be a valid integer (training"),
+        ("width=9", "error: parameters: unknown parameter width; the parameters are profile, seeds, prime,"),
+        ("prime", "error: prime cannot be set; name a parameter and its value, as in prime=97 (--profile"),
+        ("profile=smoke", "error: profile cannot be set; name"),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_sentence_and_status_2(store, capsys, tmp_path, command_name, text, message):
+    status, out, err = run(capsys, command_name, "--set", text)
+    assert (status, out) == (2, "") and err.startswith(message) and err.count("\n") == 1
+    assert records(tmp_path) == []
+
+
+# --- records trained anew ---------------------------------------------------------------------------------------------
+
+
+def rewrite(store, of, change):
+    """Changes the record of a run, as (arrays, note) -> (arrays, note)."""
+    (path,) = store._places[of.key]
+    write(path, {key: Content(*change(*x)) if key == of.key else x for key, x in read_all(path).items()})
+
+
+def elsewhere(arrays, note):
+    return arrays, note | {"machine": "another"}
+
+
+def worse(arrays, note):
+    metrics = arrays["metrics"].copy()
+    metrics[-1, note["metrics"].index("test_accuracy")] -= 0.4
+    return {**arrays, "metrics": metrics}, note
+
+
+def test_records_are_made_again_to_the_bit(trained, capsys, tmp_path):
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    status, out, err = run(capsys, "verify", *ONE_CHAPTER, "--sample", "7")
+    assert status == 0 and "run-epochs" in err
+    assert [line[:8] for line in out.splitlines()] == 7 * ["agrees  "] and out.count(": the same to the bit\n") == 7
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_sample_is_drawn_by_its_seed_and_can_be_of_short_runs_alone(trained, capsys):
+    def drawn(*arguments):
+        return run(capsys, "verify", *ONE_CHAPTER, "--sample", "1", *arguments)[1]
+
+    assert drawn("--seed", "1") == drawn("--seed", "1")
+    assert len({drawn("--seed", str(seed)) for seed in range(6)}) > 1
+    assert all("Dense" in drawn("--longest", "200", "--seed", str(seed)) for seed in range(6))
+    status, out, err = run(capsys, "verify", *ONE_CHAPTER, "--longest", "199")
+    assert (status, out) == (1, "")
+    assert err == "error: there is no record of at most 199 epochs from nothing to verify; the shortest takes 200\n"
+    assert run(capsys, "verify", *ONE_CHAPTER, "--sample", "0")[::2] == (
+        1,
+        "error: --sample is 0; it must be at least 1\n",
+    )
+
+
+def test_a_record_that_is_another_is_named(trained, capsys):
+    base, _ = pair()
+    rewrite(trained, base, worse)
+    status, out, _ = run(capsys, "verify", *ONE_CHAPTER, "--sample", "7")
+    assert status == 1 and out.count("DIFFERS") == 1
+    assert f"DIFFERS  {base}: test_accuracy differs from epoch 200 on\n" in out
+
+
+def test_records_of_another_machine_are_compared_by_their_statistics(trained, capsys):
+    base, ticket = pair()
+    rewrite(trained, base, elsewhere)
+    rewrite(trained, ticket, lambda arrays, note: elsewhere(*worse(arrays, note)))
+    status, out, _ = run(capsys, "verify", *ONE_CHAPTER, "--sample", "7")
+    assert status == 1
+    assert (
+        f"agrees  {base}: another machine; t_gen never and never (within a factor of 2), accuracies at the end " in out
+    )
+    assert (
+        f"DIFFERS  {ticket}: another machine; t_gen never and never (within a factor of 2), accuracies at the end "
+        in out
+    )
+    assert "within 0.400 (at most 0.1)\n" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "agrees"),
+    [
+        ("products", "OpenBLAS 0.1 (Zen)", True),  # the version is NumPy's
+        ("products", "OpenBLAS 0.2 (Haswell)", False),
+        ("products", "torch 2", False),
+        ("numpy", "1", False),
+        ("torch", "1", False),
+        ("numerics", 1, False),
+        ("python", "3.0", True),
+    ],
+)
+def test_bits_are_compared_where_all_that_makes_them_is_the_same(name, value, agrees):
+    note = {
+        "numerics": 3,
+        "torch": "2",
+        "numpy": "2",
+        "products": "OpenBLAS 0.2 (Zen)",
+        "machine": "one",
+        "python": "3",
+    }
+    metrics = {name: np.full(3, 0.9) for name in ("train_accuracy", "test_accuracy")}
+    made = [Record(tiny_run(epochs=20), np.arange(0, 21, 10), metrics, note | change) for change in ({}, {name: value})]
+    assert compare_anew(*made)[1].startswith("the same" if agrees else f"another {name}; ")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "agrees"),
+    [((100, 200), True), ((100, 210), False), ((None, 110), True), ((None, 90), False), ((0, 0), True)],
+)
+def test_times_to_generalization_lie_within_a_factor(epochs, agrees):
+    of = tiny_run(epochs=200)
+    made = []
+    for i, t_gen in enumerate(epochs):
+        accuracy = np.where(np.arange(0, 211, 10) >= (np.inf if t_gen is None else t_gen), 0.85, 0.79)
+        accuracy[-1] = 0.8  # the ends agree
+        metrics = {"test_accuracy": accuracy, "train_accuracy": np.ones_like(accuracy)}
+        made.append(Record(of, np.arange(0, 211, 10), metrics, {"machine": str(i)}))
+    same, words = compare_anew(*made)
+    assert same is agrees, words
+
+
+def test_only_committed_records_of_the_paper_are_verified(store, capsys, tmp_path):
+    assert run(capsys, "train", *TYPICAL)[0] == 0
+    (tmp_path / ".cache").mkdir(exist_ok=True)
+    (tmp_path / "results" / "records").rename(tmp_path / ".cache" / "records")
+    assert run(capsys, "verify", *TYPICAL)[::2] == (1, "error: there is no record to verify\n")

@@ -1,5 +1,6 @@
 """pip's lock, pyproject.toml and the conda environment must name the same versions."""
 
+import json
 import re
 import tomllib
 from importlib.metadata import requires
@@ -84,6 +85,14 @@ def test_workflows_call_what_a_developer_calls() -> None:
         commands[path.stem] = [step.get("run") for job in jobs for step in job["steps"]]
     assert "bash .ci/run" in commands["ci"]
     assert "make book" in commands["pages"]
+
+
+def test_dev_container_installs_what_make_installs(project: dict) -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    python = container["image"].rpartition(":")[2]
+    assert Requirement(f"python{project['requires-python']}").specifier.contains(python)
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"$(RUN) -m {one}\n" in makefile for one in container["postCreateCommand"].split(" && "))
 
 
 def test_licences_are_named_wherever_one_looks(project: dict) -> None:

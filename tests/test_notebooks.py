@@ -178,3 +178,19 @@ def test_execute_passes_other_errors_on_at_once(folder: Path, monkeypatch: pytes
     with pytest.raises(RuntimeError, match="no kernel"):
         execute(folder / "book" / "chapter.md", folder / "out.ipynb", {})
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("suffix", [".md", ".py"])
+def test_command_runs_a_chapter_from_its_own_folder(folder: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    monkeypatch.chdir(folder / "book")
+    done = run(f"chapter{suffix}", "out.ipynb")
+    assert done.returncode == 0, done.stderr
+    assert printed(folder / "book" / "out.ipynb") == "none [0]\n"
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/x.ipynb", "https://host/x.ipynb", "-"])
+def test_other_readers_of_papermill_keep_their_paths(path: str) -> None:
+    from papermill.iorw import papermill_io
+
+    assert papermill_io.get_handler(path) is not handler
+    assert papermill_io.get_handler("x.md") is handler

@@ -96,6 +96,16 @@ def test_a_library_that_is_not_known_is_one_sentence(choose):
 
 
 @pytest.mark.skipif(not HAS_OPENBLAS, reason="this NumPy does not bring OpenBLAS")
+def test_the_openblas_that_is_named_is_numpys(choose):
+    import scipy.linalg  # noqa: F401 - brings another
+
+    choose("openblas")
+    products._controller.cache_clear()
+    (wanted,) = [one for one in products._controller().info() if "numpy" in one["filepath"]]
+    assert products.describe().startswith(f"OpenBLAS {wanted['version']} ")
+
+
+@pytest.mark.skipif(not HAS_OPENBLAS, reason="this NumPy does not bring OpenBLAS")
 def test_what_is_set_from_outside_is_named_and_training_holds_openblas_to_one_thread(choose, monkeypatch):
     choose("openblas")
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")

@@ -1,7 +1,10 @@
 """Execute one chapter with papermill, for the book and for the tests, as the papermill command would."""
 
+import builtins
+import logging
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -16,7 +19,15 @@ from tools.notebooks import KERNEL, ROOT, ChapterError
 PORT_COLLISION = re.compile("Address already in use|Kernel died before replying to kernel_info")
 
 
-def execute(chapter: Path, output: Path, parameters: dict, *, metadata: dict | None = None, attempts: int = 3) -> None:
+def execute(
+    chapter: Path,
+    output: Path,
+    parameters: dict,
+    *,
+    metadata: dict | None = None,
+    attempts: int = 3,
+    watched: bool = False,
+) -> None:
     """Execute a chapter from the repository root and write it to `output`, which appears only if every cell succeeds.
 
     Args:
@@ -25,12 +36,14 @@ def execute(chapter: Path, output: Path, parameters: dict, *, metadata: dict | N
         parameters: values for the cell tagged `parameters`.
         metadata: goes into the notebook's metadata, under `book`.
         attempts: how often to try when kernels collide on a port.
+        watched: the training's progress goes to the terminal too.
 
     Raises:
         ChapterError: a cell failed, or the chapter cannot be read.
     """
     chapter = chapter.resolve()
     name = os.path.relpath(chapter, ROOT)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # of unknown parameters the chapter itself says more
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # quiets the kernel's debugger
     for attempt in range(1, attempts + 1):
         try:
@@ -41,11 +54,12 @@ def execute(chapter: Path, output: Path, parameters: dict, *, metadata: dict | N
                 kernel_name=KERNEL["name"],
                 progress_bar=False,
                 cwd=str(ROOT),
+                stderr_file=sys.stderr if watched else None,
                 extra_arguments=["--log-level=CRITICAL"],  # what goes wrong in a cell is in the notebook
             )
             break
         except PapermillExecutionError as error:
-            raise ChapterError(describe(error, name)) from None
+            raise ChapterError(describe(error, name)) from error
         except Exception as error:
             if attempt == attempts or not PORT_COLLISION.search(str(error)):
                 raise
@@ -64,6 +78,14 @@ def describe(error: PapermillExecutionError, chapter: str) -> str:
     first_line = next((line for line in error.source.splitlines() if line.strip()), "")
     message = "\n    ".join(error.evalue.strip().splitlines()[:4])
     return f"{chapter}, cell [{error.exec_count}] `{first_line.strip()}`\n    {error.ename}: {message}"
+
+
+def sentence(error: ChapterError) -> str:
+    """What to tell a user whose chapter failed: an error of the book's own speaks for itself, any other with its place."""
+    cause = error.__cause__
+    if isinstance(cause, PapermillExecutionError) and not hasattr(builtins, cause.ename):
+        return " ".join(cause.evalue.split())
+    return " ".join(error.message.split())
 
 
 def copy_tags(notebook: NotebookNode) -> None:

@@ -1,8 +1,8 @@
 """Chapters as notebooks: MyST `.md` and percent `.py`, and the handler through which papermill reads them.
 
-papermill picks a reader by the *beginning* of a path, so `pyproject.toml` registers `handler` for every beginning that
-a chapter's path can have. The handler is then asked for all such paths, on reading and on writing, and passes whatever is
-not a chapter on to papermill's own file handler.
+papermill picks a reader by the *beginning* of a path. `pyproject.toml` registers `handler`, so that papermill imports this
+module, and the last lines take every beginning that no other reader of papermill's has. The handler is then asked for all such
+paths, on reading and on writing, and passes whatever is not a chapter on to papermill's own file handler.
 """
 
 import re
@@ -98,3 +98,8 @@ class ChapterHandler:
 
 
 handler = ChapterHandler()
+
+# Here and not above: papermill imports this module while it is itself being imported, and asks for `handler`.
+from papermill.iorw import papermill_io  # noqa: E402
+
+papermill_io._handlers.append(("", handler))  # the last to be asked; `register` would make it the first

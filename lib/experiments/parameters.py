@@ -15,7 +15,8 @@ from lib.files import ROOT
 
 LOGITS = 51  # copies of a run's logits of all pairs that a stack of eight runs holds at its peak
 RECORDED = "recorded"  # in place of seeds: those whose records are in results/
-MEMORY = 8e9  # bytes that training may need
+MEMORY = 8_000_000_000  # bytes that training may need
+MOST_SEEDS = 1000  # a chapter with one takes minutes
 
 
 class ParameterError(ValueError):
@@ -31,14 +32,14 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    profile: Annotated[str, Field(description="the name of the set, shown on every figure")]
+    profile: Annotated[str, Field(description="the name of the set, shown on every figure", min_length=1)]
     seeds: Annotated[
         list[int] | Literal["recorded"],
         Field(description="one run of each arm for each seed, such as [0, 1, 2], or recorded: those in results/"),
     ]
     prime: Annotated[int, Field(description="the modulus p, a prime number", ge=7)]
     train_fraction: Annotated[float, Field(description="share of the pairs to train on, such as 0.4", gt=0, lt=1)]
-    epochs: Annotated[int, Field(description="training steps of every run, such as 30000", ge=14)]
+    epochs: Annotated[int, Field(description="training steps of every run, such as 30000", ge=14, le=1_000_000)]
     ticket_epoch: Annotated[int, Field(description="epoch of the base whose magnitudes make the ticket's mask", ge=0)]
     pruning_rate: Annotated[
         float,
@@ -58,9 +59,9 @@ class Parameters(BaseModel):
 
     @property
     def label(self) -> str:
-        """The profile's name, and what is not as it sets it: "paper", "paper, changed: prime 11"."""
-        changed = ", ".join(f"{name} {value}" for name, value in self._changed().items())
-        return f"{self.profile}, changed: {changed}" if changed else self.profile
+        """The profile's name, and what is not as it sets it: "paper", "paper, with prime = 11"."""
+        changed = ", ".join(f"{name} = {value}" for name, value in self._changed().items())
+        return f"{self.profile}, with {changed}" if changed else self.profile
 
     def _changed(self) -> dict[str, object]:
         try:
@@ -69,7 +70,7 @@ class Parameters(BaseModel):
             return {}
         own = self.model_dump(exclude={"seeds", "device", "profile"})
         if own["images"] not in ("mnist", "digits"):
-            own["images"] = "of a file"
+            own["images"] = "a file"
         return {name: value for name, value in own.items() if value != getattr(of_profile, name)}
 
     @field_validator("seeds")
@@ -77,8 +78,8 @@ class Parameters(BaseModel):
     def _distinct(cls, seeds: list[int] | str) -> list[int] | str:
         if seeds == RECORDED:
             return seeds
-        if not seeds:
-            raise ValueError("name at least one seed")
+        if not 0 < len(seeds) <= MOST_SEEDS:
+            raise ValueError(f"name at least one seed, and at most {MOST_SEEDS:,}")
         if len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
             raise ValueError("seeds must be different whole numbers from 0 to 4,294,967,295")
         return seeds
@@ -86,12 +87,9 @@ class Parameters(BaseModel):
     @field_validator("prime")
     @classmethod
     def _is_prime(cls, prime: int) -> int:
-        needed = LOGITS * 4 * prime**3 / 2
-        if needed > MEMORY:
-            most = int((2 * MEMORY / LOGITS / 4) ** (1 / 3))
-            raise ValueError(
-                f"a stack of runs would need {needed / 1e9:,.0f} GB of memory; at most {most} fits into 8 GB"
-            )
+        most = int((MEMORY / LOGITS / 4) ** (1 / 3))  # a logit of each of p classes for each of p^2 ordered pairs
+        if prime > most:
+            raise ValueError(f"it must be at most {most}, for a stack of runs to fit into 8 GB of memory")
         if any(prime % divisor == 0 for divisor in range(2, int(prime**0.5) + 1)):
             raise ValueError("must be a prime number, such as 67")
         return prime
@@ -113,13 +111,12 @@ class Parameters(BaseModel):
         return device
 
     @model_validator(mode="after")
-    def _leaves_pairs_on_both_sides(self) -> "Parameters":
-        pairs = self.prime * (self.prime + 1) // 2
-        if not 0 < int(self.train_fraction * pairs) < pairs:
-            least = math.ceil(1e4 / pairs) / 1e4
+    def _leaves_pairs_to_train_on(self) -> "Parameters":
+        fewest = (self.prime - 1) * (self.prime - 2) // 2  # 0 < b < a, the pairs of a task
+        if int(self.train_fraction * fewest) == 0:
             raise ValueError(
-                f"train_fraction is {self.train_fraction}; of the {pairs:,} pairs a <= b it leaves none to "
-                f"train or to test on; it must be at least {least:g} and below 1"
+                f"train_fraction is {self.train_fraction}; of the {fewest:,} pairs of a task with prime = {self.prime} it leaves "
+                f"none to train on; it must be at least {math.ceil(1e4 / fewest) / 1e4:g} and below 1"
             )
         return self
 
@@ -150,7 +147,7 @@ def validate(values: Mapping[str, Any], where: str) -> Parameters:
     for name, value in values.items():
         # papermill's -p hands over lists as text
         if isinstance(value, str) and fields[name].annotation is not str:
-            with contextlib.suppress(yaml.YAMLError):  # else it stays text, and is refused as such below
+            with contextlib.suppress(yaml.YAMLError, ValueError):  # else it stays text, and is refused as such below
                 values[name] = yaml.safe_load(value)
     if isinstance(values.get("seeds"), int):
         values["seeds"] = [values["seeds"]]
@@ -165,8 +162,14 @@ def validate(values: Mapping[str, Any], where: str) -> Parameters:
         if first["type"] == "missing":
             raise ParameterError(f"{where}: {name} is missing ({fields[name].description})") from None
         raise ParameterError(
-            f"{where}: {name} is {values[name]!r}; {message[0].lower()}{message[1:]} ({fields[name].description})"
+            f"{where}: {name} is {_short(values[name])}; {message[0].lower()}{message[1:]} ({fields[name].description})"
         ) from None
+
+
+def _short(value: object) -> str:
+    """A value in a sentence."""
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:100]}..."
 
 
 def load(profile: str, folder: Path = ROOT / "params") -> Parameters:

@@ -161,6 +161,17 @@ class Store:
             content = Content({"weights": trained.snapshots[epoch]}, {"epoch": epoch})
             write(self._checkpoint(trained.run, epoch), {trained.run.key: content})
 
+    def adopt(self, runs: Iterable[Run]) -> int:
+        """Copies records of runs that only the other folder holds to the one that is written to; returns how many."""
+        found = {}
+        for run in runs:
+            paths = [path for path in self._places.get(run.key, []) if path.exists()]
+            if self.status(run).state == "recorded" and all(path.parent != self.write_to for path in paths):
+                found[run.key] = max((read(path, run.key) for path in paths), key=_worth)
+        if found:
+            self._write(found)
+        return len(found)
+
     def pack(self) -> int:
         """Merges files of few records into larger ones; returns how many files that saves. A damaged file is left alone."""
         small: list[tuple[Path, dict[str, Content]]] = []

@@ -56,7 +56,10 @@ def describe() -> str:
     """The library in words, for provenance: version, kernels, and what was set from outside."""
     if library() == "torch":
         return f"torch {torch.__version__}"
-    info = _controller().select(internal_api="openblas").info()[0]
+    found = _controller().select(internal_api="openblas").info()
+    info = next(
+        (one for one in found if "numpy" in one["filepath"]), found[0]
+    )  # SciPy brings another, which NumPy does not use
     outside = [f"{name}={os.environ[name]}" for name in ("OPENBLAS_CORETYPE",) if name in os.environ]
     return " ".join([f"OpenBLAS {info['version']} ({info.get('architecture', 'unknown')})", *outside])
 
