@@ -23,9 +23,13 @@ book: $(INSTALLED) ## train what is missing, judge the claims, build the book (P
 	$(RUN) -m lib judge --profile $(PROFILE)
 	$(RUN) -m tools.build --profile $(PROFILE)
 
-lint: $(INSTALLED) ## check the code's form
-	$(RUN) -m ruff check lib tests tools benchmarks
-	$(RUN) -m ruff format --check lib tests tools benchmarks
+lint: $(INSTALLED) ## check code and chapters without running them; before each commit with `pre-commit install`
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m tools.sync --check
+	$(RUN) -m tools.lint
+	$(RUN) -m codespell_lib
+	$(RUN) -m mypy
 
 test: lint ## run all tests
 	$(RUN) -m pytest
