@@ -59,8 +59,8 @@ def test_a_cell_that_is_no_python_is_named(tmp_path: Path, capsys) -> None:
 def test_code_that_the_oldest_python_cannot_read_is_an_error_on_every_python(name: str) -> None:
     """Quotes of one kind, one within the other in an f-string, came with Python 3.12."""
     command = [sys.executable, "-m", "ruff", "check", "--stdin-filename", str(ROOT / name), "-"]
-    nested = subprocess.run(command, input="""print(f"{dict()["a"]}")\n""", cwd=ROOT, capture_output=True, text=True)
-    plain = subprocess.run(command, input="""print(f"{dict()['a']}")\n""", cwd=ROOT, capture_output=True, text=True)
+    nested = subprocess.run(command, input="""print(f"{vars()["a"]}")\n""", cwd=ROOT, capture_output=True, text=True)
+    plain = subprocess.run(command, input="""print(f"{vars()['a']}")\n""", cwd=ROOT, capture_output=True, text=True)
     assert nested.returncode == 1 and "Cannot reuse outer quote character in f-strings on Python 3.11" in nested.stdout
     assert plain.returncode == 0, plain.stdout
 

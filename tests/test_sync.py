@@ -176,6 +176,15 @@ def test_edits_between_two_commits_may_alternate(repo: Path) -> None:
     assert "# Four" in py(repo).read_text()
 
 
+def test_an_edit_may_be_undone_on_the_other_side(repo: Path) -> None:
+    """Against HEAD only the side that is left alone differs; what the last sync left says which was edited since."""
+    edit(py(repo), "# One", "# Two")
+    sync(repo)
+    edit(md(repo), "# Two", "# One")
+    assert sync(repo) == [py(repo)]
+    assert (md(repo).read_text(), py(repo).read_text()) == (MD, PY)
+
+
 def test_other_branch_after_a_sync(repo: Path) -> None:
     """What the last sync left is no help after a checkout; HEAD is."""
     git(repo, "checkout", "-b", "other")

@@ -3,7 +3,7 @@
 An edit on either side arrives on the other, and both are left in the form in which jupytext writes them, so that a word
 changed on one side is a word changed on the other. Which side was edited is decided by comparing texts, never file times,
 which git sets as it likes. Each side is compared with two earlier states in which the pair agreed: the one that the last sync
-left, and HEAD. A state in which exactly one side differs says that this side was edited.
+left, then HEAD. The first in which exactly one side differs says that this side was edited.
 """
 
 import argparse
@@ -93,20 +93,19 @@ def plan(root: Path, name: str, last: list[str | None] | None) -> dict[Path, str
     else:
         head = Pair(text_at_head(root, f"{name}.md"), text_at_head(root, f"{name}.py"))
         states = [edited(pair.digest(), before) for before in (last, head.digest()) if before]
-        sources = set().union(*(state for state in states if len(state) == 1))
-        if len(sources) != 1:
+        source = next((side for state in states if len(state) == 1 for side in state), None)
+        if source is None:
             what = "both edited and now" if any(states) else "left unedited, yet"
             raise ChapterError(
                 f"{name}.md and {name}.py were {what} disagree: delete the one that is wrong and sync again."
             )
-        source = sources.pop()
     before = {".md": pair.md, ".py": pair.py}
     texts = {suffix: convert(before[source], f"{name}{source}", f"{name}{suffix}") for suffix in before}
     return {root / f"{name}{suffix}": text for suffix, text in texts.items() if text != before[suffix]}
 
 
-def sync(root: Path, check: bool = False) -> list[Path]:
-    """Pair all chapters under `root`; with `check`, only find out what would be written.
+def sync(root: Path, check: bool = False, only: str | None = None) -> list[Path]:
+    """Pair all chapters under `root`, or only one; with `check`, only find out what would be written.
 
     Returns:
         The files that were (or would be) written.
@@ -117,7 +116,7 @@ def sync(root: Path, check: bool = False) -> list[Path]:
     memory = root / LAST_SYNC
     last = json.loads(memory.read_text()) if memory.exists() else {}
     texts, errors = {}, []
-    names = list(chapter_names(root))
+    names = [name for name in chapter_names(root) if only in (None, name)]
     for name in names:
         try:
             texts |= plan(root, name, last.get(name))
@@ -130,7 +129,7 @@ def sync(root: Path, check: bool = False) -> list[Path]:
             path.write_text(text, encoding="utf-8")
         pairs = {name: Pair(text_of(root / f"{name}.md"), text_of(root / f"{name}.py")) for name in names}
         memory.parent.mkdir(exist_ok=True)
-        memory.write_text(json.dumps({name: pair.digest() for name, pair in pairs.items()}, indent=1))
+        memory.write_text(json.dumps(last | {name: pair.digest() for name, pair in pairs.items()}, indent=1))
     return list(texts)
 
 
