@@ -75,7 +75,7 @@ class Parameters(BaseModel):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: list[int] | str) -> list[int] | str:
-        if seeds == RECORDED:
+        if isinstance(seeds, str):  # RECORDED
             return seeds
         if not seeds:
             raise ValueError("name at least one seed")
