@@ -12,7 +12,7 @@ endif
 RUN := $(ENV)/bin/python
 INSTALLED := $(ENV)/.grokking-tickets-installed
 
-.PHONY: help book lint test quick sync records bench clean
+.PHONY: help book lint test quick sync chapter preview records bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,9 +23,13 @@ book: $(INSTALLED) ## train what is missing, judge the claims, build the book (P
 	$(RUN) -m lib judge --profile $(PROFILE)
 	$(RUN) -m tools.build --profile $(PROFILE)
 
-lint: $(INSTALLED) ## check the code's form
-	$(RUN) -m ruff check lib tests tools benchmarks
-	$(RUN) -m ruff format --check lib tests tools benchmarks
+lint: $(INSTALLED) ## check code and chapters without running them; before each commit with `pre-commit install`
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m tools.sync --check
+	$(RUN) -m tools.lint
+	$(RUN) -m codespell_lib
+	$(RUN) -m mypy
 
 test: lint ## run all tests
 	$(RUN) -m pytest
@@ -35,6 +39,12 @@ quick: $(INSTALLED) ## run the tests that take no second
 
 sync: $(INSTALLED) ## pair every chapter's .md and .py
 	$(RUN) -m tools.sync
+
+chapter: $(INSTALLED) ## begin a chapter that builds at once (NAME=weight-norm)
+	$(RUN) -m tools.chapter "$(NAME)"
+
+preview: $(INSTALLED) ## show one chapter in the browser, anew at each change (NAME=weight-norm)
+	$(RUN) -m tools.preview "$(NAME)" --profile $(PROFILE)
 
 records: $(INSTALLED) ## train all that the book is to have and does not yet, and anew what is out of date
 	$(RUN) -m lib train --profile $(PROFILE) --all --renew --workers 2

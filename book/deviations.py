@@ -48,7 +48,6 @@ from lib.book.chapter import Chapter
 from lib.claims.claims import load_claims
 from lib.claims.measures import speed_up
 from lib.claims.statistics import MIN_SEEDS, between, median_interval
-from lib.experiments.arms import Arm
 from lib.experiments.chapters import wanted
 from lib.experiments.comparison import compare
 from lib.files import CACHE, RESULTS

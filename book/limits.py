@@ -38,7 +38,7 @@ from lib.claims import power
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import load_edition
 from lib.claims.statistics import coverage
-from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, EXPLORATORY, LEAST
+from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST
 
 chapter = Chapter.open("limits", globals(), of="main-results")
 edition, claims = load_edition(), load_claims()

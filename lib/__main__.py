@@ -158,8 +158,8 @@ def status(options: argparse.Namespace) -> int:
         if state.state in ("recorded", "out of date"):
             print(f"  {state.state:12} {run}{' (' + state.why + ')' if state.why else ''}")
     for job in jobs:
-        state = states[job.run].state if job.record else "checkpoint"
-        print(f"  {state:12} {job.run}\n{'':15}would be trained for {job.until:,} epochs: {job.why}")
+        what = states[job.run].state if job.record else "checkpoint"
+        print(f"  {what:12} {job.run}\n{'':15}would be trained for {job.until:,} epochs: {job.why}")
     for problem in store.unreadable():
         print(f"  {problem}")
     return int(bool(jobs or broken))

@@ -54,11 +54,16 @@ class Executed:
 
 
 @pytest.fixture(scope="session")
-def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
-    """Every chapter, executed once at the smoke profile with a seed of its own, as the README shows for a re-run."""
+def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    """The chapters that the chosen tests look at (for the book: all), each executed once at the smoke profile with a seed of its
+    own, as the README shows for a re-run."""
     source = tmp_path_factory.mktemp("book") / "source"
     parameters = build.profile_parameters("smoke") | {"seeds": [7]}
     every = [*build.chapters(), *(f"book/{name}" for name in TO_COME)]
+    items = request.session.items
+    chosen = {item.callspec.params.get("chapter") for item in items if hasattr(item, "callspec")}
+    if not any("html" in item.fixturenames for item in items):
+        every = [name for name in every if name in chosen]
     return Executed(source, build.execute_chapters(every, source, parameters))
 
 

@@ -105,6 +105,23 @@ def test_only_what_changed_is_executed_again(root: Path) -> None:
     assert second == first | {"one": "new\n"}
 
 
+def test_new_words_keep_the_outputs(root: Path) -> None:
+    first = execute_all(root)
+    chapter = root / "book" / "one.md"
+    text = chapter.read_text().replace("# one", "# Number one\n\nMore prose.")
+    chapter.write_text(
+        text.replace("```{code-cell} ipython3\nimport", "```{code-cell} ipython3\n:tags: [hide-input]\n\nimport")
+    )
+    assert execute_all(root) == first
+    notebook = nbformat.read(root / "_build" / "smoke" / "source" / "book" / "one.ipynb", as_version=4)
+    assert notebook.cells[0].source == "# Number one\n\nMore prose."
+    assert [cell.metadata.get("tags") for cell in notebook.cells[1:]] == [
+        ["parameters"],
+        ["injected-parameters"],
+        ["hide-input"],
+    ]
+
+
 @pytest.mark.parametrize("path", ["lib/train/tasks.py", "book/claims.yml", "results/record"])
 def test_every_input_counts(root: Path, path: str) -> None:
     before = build.fingerprints(build.chapters(), {})

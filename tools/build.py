@@ -18,14 +18,15 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from nbformat import NotebookNode
 from tqdm import tqdm
 
-from tools.execute import execute
-from tools.notebooks import ROOT, ChapterError, is_chapter
+from tools.execute import copy_tags, execute
+from tools.notebooks import ROOT, ChapterError, is_chapter, parse
 
 EXPLORER = "book/explorer"  # the page that shows what tools/explorer.py writes
 KERNELS = 2  # at a time: a kernel takes a core and up to a gigabyte
-# Everything besides its own text and parameters that a chapter's outputs can depend on.
+# Everything besides its own code and parameters that a chapter's outputs can depend on.
 INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock")
 
 
@@ -63,14 +64,17 @@ def profile_parameters(profile: str) -> dict:
 
 
 def fingerprints(names: Iterable[str], parameters: dict) -> dict[str, str]:
-    """A hash, for each chapter, of all that its outputs depend on: a chapter is executed again only when it changes."""
+    """A hash, for each chapter, of all that its outputs depend on: a chapter is executed again only when it changes.
+
+    A chapter's prose, captions and alt texts are not among it.
+    """
     shared = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for path in sorted(path for pattern in INPUTS for path in ROOT.glob(pattern) if path.is_file()):
         shared.update(f"\n{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
     digests = {}
     for name in names:
         own = shared.copy()
-        own.update((ROOT / f"{name}.md").read_bytes())
+        own.update(json.dumps([cell.source for cell in code(read(name))]).encode())
         digests[name] = own.hexdigest()
     return digests
 
@@ -80,6 +84,35 @@ def is_current(notebook: Path, fingerprint: str) -> bool:
     if not notebook.exists():
         return False
     return nbformat.read(notebook, as_version=4).metadata.get("book", {}).get("fingerprint") == fingerprint
+
+
+def read(name: str) -> NotebookNode:
+    """A chapter as a notebook, from its `.md`."""
+    return parse((ROOT / f"{name}.md").read_text(encoding="utf-8"), f"{name}.md")
+
+
+def code(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells of code that the chapter itself has, without the parameters that papermill adds."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [cell for cell in cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+
+
+def renew_words(path: Path, chapter: NotebookNode) -> None:
+    """Give an executed notebook the prose, captions and tags that its chapter has now; the code of both is the same."""
+    executed = nbformat.read(path, as_version=4)
+    old, cells = nbformat.from_dict(executed), []
+    done = dict(zip(map(id, code(chapter)), code(executed), strict=True))
+    injected = [cell for cell in executed.cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    for cell in chapter.cells:
+        cells.append(done.get(id(cell), cell))
+        if cell.cell_type == "code":
+            cells[-1].metadata = cell.metadata
+        if "parameters" in cell.metadata.get("tags", []):
+            cells += injected
+    executed.cells = cells
+    copy_tags(executed)
+    if executed != old:
+        nbformat.write(executed, path)
 
 
 def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[str, str]:
@@ -95,7 +128,11 @@ def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[s
     """
     digests = fingerprints(names, parameters)
     todo = [name for name in names if not is_current(source / f"{name}.ipynb", digests[name])]
-    failures = {}
+    for name in set(names) - set(todo):
+        renew_words(source / f"{name}.ipynb", read(name))
+    failures: dict[str, str] = {}
+    if not todo:
+        return failures
     # papermill changes the working directory while it runs, which only one chapter in a process can do.
     with ProcessPoolExecutor(KERNELS, mp_context=get_context("spawn")) as pool:
         jobs = {}
@@ -104,7 +141,7 @@ def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[s
             output.unlink(missing_ok=True)
             metadata = {"fingerprint": digests[name]}
             jobs[pool.submit(execute, ROOT / f"{name}.md", output, parameters, metadata=metadata)] = name
-        for job in tqdm(as_completed(jobs), total=len(jobs), desc="chapters", unit="chapter", disable=not jobs):
+        for job in tqdm(as_completed(jobs), total=len(jobs), desc="chapters", unit="chapter"):
             if isinstance(error := job.exception(), ChapterError):
                 failures[jobs[job]] = error.message
             elif error:
@@ -127,16 +164,15 @@ def lay_out(source: Path) -> None:
         explorer.write(source / "_extra" / "explorer")
 
 
-def render(source: Path, html: Path) -> None:
-    """Render `source` into `html`, which is replaced only if there was no warning.
+def jupyter_book(source: Path, work: Path, *options: str) -> None:
+    """Render `source` into `work/_build/html`, every warning an error.
 
     Raises:
-        ChapterError: Jupyter Book failed or warned; it has said why on the terminal.
+        ChapterError: Jupyter Book failed or warned.
     """
-    work = html.with_name("jupyter-book")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", source, "--path-output", work]
-    command += ["-W", "--keep-going", "-n", "--all", "--quiet"]
-    log = html.with_name("jupyter-book.log")
+    command += ["-W", "--keep-going", "-n", "--quiet", *options]
+    log = work.with_name("jupyter-book.log")
     with log.open("w") as stream:
         done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT)
     if done.returncode:
@@ -144,6 +180,12 @@ def render(source: Path, html: Path) -> None:
         raise ChapterError(
             "\n".join(["Jupyter Book failed or warned:", *warnings[:20], f"The whole output is in {log}."])
         )
+
+
+def render(source: Path, html: Path) -> None:
+    """Render `source` into `html`, which is replaced only if there was no warning; raises ChapterError if there was."""
+    work = html.with_name("jupyter-book")
+    jupyter_book(source, work, "--all")
     shutil.rmtree(html, ignore_errors=True)
     os.replace(work / "_build" / "html", html)
 

@@ -93,4 +93,4 @@ def copy_tags(notebook: NotebookNode) -> None:
     tags = {tag for cell in notebook.cells if "parameters" in (found := cell.metadata.get("tags", [])) for tag in found}
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata["tags"] += sorted(tags - {"parameters"})
+            cell.metadata["tags"] = ["injected-parameters", *sorted(tags - {"parameters", "injected-parameters"})]

@@ -23,6 +23,7 @@ KERNEL = {
     "language": "python",
     "name": "python3",
 }  # in the order in which jupytext writes them
+LEXER = "ipython3"  # what MyST calls the language of a code cell
 
 # papermill expects `.ipynb` and says so for every other name.
 warnings.filterwarnings("ignore", message=r"The specified file \(.*\.(md|py)\) does not end in one of")
@@ -47,6 +48,7 @@ def parse(text: str, path: str | Path) -> NotebookNode:
     except (ValueError, MystMetadataParsingError, yaml.YAMLError) as error:
         raise ChapterError(f"{path} is not a notebook that jupytext can read: {error}") from error
     notebook.metadata["kernelspec"] = NotebookNode(KERNEL)
+    notebook.metadata.setdefault("jupytext", NotebookNode())["default_lexer"] = LEXER
     return notebook
 
 

@@ -1,8 +1,9 @@
 """Pair every chapter's MyST `.md` with its percent `.py`, by content (`make sync`).
 
-An edit on either side arrives on the other. Which side was edited is decided by comparing texts, never file times,
+An edit on either side arrives on the other, and both are left in the form in which jupytext writes them, so that a word
+changed on one side is a word changed on the other. Which side was edited is decided by comparing texts, never file times,
 which git sets as it likes. Each side is compared with two earlier states in which the pair agreed: the one that the last sync
-left, and HEAD. A state in which exactly one side differs says that this side was edited.
+left, then HEAD. The first in which exactly one side differs says that this side was edited.
 """
 
 import argparse
@@ -33,15 +34,6 @@ class Pair:
         return [side and hashlib.sha256(side.encode()).hexdigest() for side in (self.md, self.py)]
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a chapter needs: `text` written to `target`, or nothing where `target` is None."""
-
-    name: str
-    target: Path | None = None
-    text: str = ""
-
-
 def content(notebook: NotebookNode) -> list:
     """What two sides must share: the kernel and each cell's type, source and metadata."""
     cells = [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
@@ -49,7 +41,7 @@ def content(notebook: NotebookNode) -> list:
 
 
 def convert(text: str, source: str, target: str) -> str:
-    """Convert the text of one side, `source`, into that of the other, and make sure that nothing was lost."""
+    """Convert the text of one side, `source`, into that of `target`, as jupytext writes it, and make sure that nothing was lost."""
     notebook = parse(text, source)
     converted = unparse(notebook, target)
     if content(parse(converted, target)) != content(notebook):
@@ -82,8 +74,8 @@ def edited(now: list, before: list) -> set[str]:
     return {suffix for suffix, new, old in zip((".md", ".py"), now, before, strict=True) if new != old}
 
 
-def plan(root: Path, name: str, last: list[str | None] | None) -> Step:
-    """Decide what one chapter needs.
+def plan(root: Path, name: str, last: list[str | None] | None) -> dict[Path, str]:
+    """Decide which files of a chapter have to be written, with which text.
 
     Args:
         root: the repository.
@@ -97,24 +89,23 @@ def plan(root: Path, name: str, last: list[str | None] | None) -> Step:
     if pair.py is None or pair.md is None:
         source = ".md" if pair.py is None else ".py"
     elif content(parse(pair.md, f"{name}.md")) == content(parse(pair.py, f"{name}.py")):
-        return Step(name)
+        source = ".md"
     else:
         head = Pair(text_at_head(root, f"{name}.md"), text_at_head(root, f"{name}.py"))
         states = [edited(pair.digest(), before) for before in (last, head.digest()) if before]
-        sources = set().union(*(state for state in states if len(state) == 1))
-        if len(sources) != 1:
+        source = next((side for state in states if len(state) == 1 for side in state), None)
+        if source is None:
             what = "both edited and now" if any(states) else "left unedited, yet"
             raise ChapterError(
                 f"{name}.md and {name}.py were {what} disagree: delete the one that is wrong and sync again."
             )
-        source = sources.pop()
-    target = ".py" if source == ".md" else ".md"
-    text = pair.md if source == ".md" else pair.py
-    return Step(name, root / f"{name}{target}", convert(text, f"{name}{source}", f"{name}{target}"))
+    before = {".md": pair.md, ".py": pair.py}
+    texts = {suffix: convert(before[source], f"{name}{source}", f"{name}{suffix}") for suffix in before}
+    return {root / f"{name}{suffix}": text for suffix, text in texts.items() if text != before[suffix]}
 
 
-def sync(root: Path, check: bool = False) -> list[Path]:
-    """Pair all chapters under `root`; with `check`, only find out what would be written.
+def sync(root: Path, check: bool = False, only: str | None = None) -> list[Path]:
+    """Pair all chapters under `root`, or only one; with `check`, only find out what would be written.
 
     Returns:
         The files that were (or would be) written.
@@ -124,24 +115,22 @@ def sync(root: Path, check: bool = False) -> list[Path]:
     """
     memory = root / LAST_SYNC
     last = json.loads(memory.read_text()) if memory.exists() else {}
-    steps, errors = [], []
-    for name in chapter_names(root):
+    texts, errors = {}, []
+    names = [name for name in chapter_names(root) if only in (None, name)]
+    for name in names:
         try:
-            steps.append(plan(root, name, last.get(name)))
+            texts |= plan(root, name, last.get(name))
         except ChapterError as error:
             errors.append(error.message)
     if errors:
         raise ChapterError("\n".join(errors))
-    targets = [step for step in steps if step.target]
     if not check:
-        for step in targets:
-            step.target.write_text(step.text, encoding="utf-8")
-        pairs = {
-            step.name: Pair(text_of(root / f"{step.name}.md"), text_of(root / f"{step.name}.py")) for step in steps
-        }
+        for path, text in texts.items():
+            path.write_text(text, encoding="utf-8")
+        pairs = {name: Pair(text_of(root / f"{name}.md"), text_of(root / f"{name}.py")) for name in names}
         memory.parent.mkdir(exist_ok=True)
-        memory.write_text(json.dumps({name: pair.digest() for name, pair in pairs.items()}, indent=1))
-    return [step.target for step in targets]
+        memory.write_text(json.dumps(last | {name: pair.digest() for name, pair in pairs.items()}, indent=1))
+    return list(texts)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -157,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error.message, file=sys.stderr)
         return 1
     for target in targets:
-        print(f"{'out of sync' if options.check else 'wrote'}: {target.relative_to(options.root)}")
+        print(f"{'to be written by `make sync`' if options.check else 'wrote'}: {target.relative_to(options.root)}")
     return int(options.check and bool(targets))
 
 

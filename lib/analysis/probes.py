@@ -38,7 +38,7 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
     network's answers [T, A]; weight_epochs [U] and weights [U, NEURONS, pixels] float16.
     """
     if isinstance(run.model, AnswerTransformer):
-        sampled = isinstance(run.start, Dense | Ticket) and run.optimizer.weight_decay > 0
+        sampled = isinstance(run.start, Dense | Ticket) and run.optimizer.weight_decay > 0  # type: ignore[attr-defined]
         return progress.summarize(run, snapshots) | (llc.summarize(run, snapshots) if sampled else {})
     if not isinstance(run.task, ImageTask):
         return fourier.summarize(run, snapshots)

@@ -7,7 +7,7 @@ Shapes: p tokens (an odd number), F = p // 2 frequencies 1 ... F, h hidden neuro
 grid are [a, b, class], neurons [a, b, neuron].
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -161,7 +161,8 @@ def task_grid(run: Run) -> tuple[np.ndarray, np.ndarray]:
     p, data = run.task.classes, run.task.data()
     labels, train = np.zeros((p, p), np.int64), np.zeros((p, p), bool)
     a, b = data.inputs[:, :2].T
-    for one, other in ((b, a), (a, b)) if run.task.pairs == "unordered" else ((a, b),):
+    is_unordered = run.task.pairs == "unordered"  # type: ignore[attr-defined]
+    for one, other in ((b, a), (a, b)) if is_unordered else ((a, b),):
         labels[one, other] = data.labels
         train[one[data.train], other[data.train]] = True
     return labels, train
@@ -191,7 +192,7 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
     rows: dict[str, list] = {}
     for epoch in epochs:
         W = run.split(snapshots[epoch])
-        row = measures(on_grid(run, snapshots[epoch]), keys, labels, train)
+        row = measures(on_grid(run, snapshots[epoch]), list(keys), labels, train)
         row["squares"] = np.array([np.square(matrix, dtype=np.float64).sum() for matrix in W.values()])
         row["gini_embedding"] = gini(fourier_norms(W["W_E"][:p]))
         row["gini_logits"] = gini(fourier_norms(W["W_U"] @ W["W_out"]))
@@ -205,7 +206,7 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
     }
 
 
-def excluded(probes: dict[str, np.ndarray]) -> np.ndarray:
+def excluded(probes: Mapping[str, np.ndarray]) -> np.ndarray:
     """Mean over the key frequencies of the excluded loss [T]."""
     return probes["excluded"][:, probes["keys"].astype(int) - 1].astype(np.float64).mean(1)
 

@@ -130,7 +130,7 @@ def neuron_clustering(matrices: Sequence[np.ndarray], *, dead: bool = False) -> 
     for part in (matrices[1].T.astype(float), matrices[2].astype(float)):  # [hidden, width]
         degrees = part.sum(1)
         excess = excess + part @ part.T - np.outer(degrees, degrees) / part.shape[1]
-    joined = excess > 1e-9
+    joined = np.asarray(excess > 1e-9)
     np.fill_diagonal(joined, False)
     alive = matrices[1].any(0) | matrices[2].any(1) | dead
     import networkx as nx  # slow to import, and needed by this measure alone

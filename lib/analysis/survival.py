@@ -48,8 +48,8 @@ class Ratio(NamedTuple):
     high: float
 
 
-def paired_ratio(low: ArrayLike, high: ArrayLike) -> Ratio | None:
-    """Geometric mean of ratios of two times, from each seed's bounds low, high [S], by a log-normal model.
+def paired_ratio(lows: ArrayLike, highs: ArrayLike) -> Ratio | None:
+    """Geometric mean of ratios of two times, from each seed's bounds lows, highs [S], by a log-normal model.
 
     An accelerated-failure-time model of pairs: the logarithm of a seed's ratio is normal about the same mean, and a ratio
     that is only known to lie between bounds contributes the probability of lying there. The estimate is that of
@@ -57,7 +57,7 @@ def paired_ratio(low: ArrayLike, high: ArrayLike) -> Ratio | None:
     is the t interval of the mean log ratio. None where fewer than two ratios are known, and the model has nothing to go by.
     """
     with np.errstate(divide="ignore"):
-        low, high = np.log(np.asarray(low, dtype=float)), np.log(np.asarray(high, dtype=float))
+        low, high = np.log(np.asarray(lows, dtype=float)), np.log(np.asarray(highs, dtype=float))
     informative = np.isfinite(low) | np.isfinite(high)
     low, high = low[informative], high[informative]
     exact = low == high

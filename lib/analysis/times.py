@@ -25,14 +25,22 @@ class NoRecords(MeasureError):
 
 class Record(Protocol):
     """What a measure reads of a record: epochs [T], metrics by name, each [T], the mask [n] if one was held and kept, and
-    what lib/analysis/probes.py keeps of a probed run."""
+    what lib/analysis/probes.py keeps of a probed run; and where all that comes from."""
 
-    run: Any
-    seed: int
-    epochs: np.ndarray
-    metrics: Mapping[str, np.ndarray]
-    mask: np.ndarray | None
-    probes: Mapping[str, np.ndarray] | None
+    @property
+    def run(self) -> Any: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def epochs(self) -> np.ndarray: ...
+    @property
+    def metrics(self) -> Mapping[str, np.ndarray]: ...
+    @property
+    def mask(self) -> np.ndarray | None: ...
+    @property
+    def probes(self) -> Mapping[str, np.ndarray] | None: ...
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
 
 
 def series(record: Record, metric: str = "test_accuracy") -> np.ndarray:

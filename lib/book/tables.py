@@ -248,7 +248,7 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
         rows.append(
             {
                 "measured": one.words,
-                "share of seeds" if share else "median": between(*numbers),
+                "share of seeds" if share else "median": between(*numbers),  # type: ignore[arg-type]
                 "unit": "" if share else one.unit,
                 "95% interval": between(*one.interval),
                 "geometric mean": ""

@@ -147,7 +147,9 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
     found = [one for one in everything if one.is_case]
     low, high = [one.low for one in found], [one.high for one in found]
     n, shares = len(found), isinstance(part.rule, ShareRule)
-    estimate, interval = None, (None, None)
+    estimate: float | None = None
+    interval: tuple[float | None, float | None] = None, None
+    bounds: dict[str, list]
     if shares:
         held, possible = int(sum(low)), int(sum(high))
         if n:
@@ -157,8 +159,8 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
         bounds = {"holds": [words[one.low, one.high] if one.is_case else "no case" for one in everything]}
     else:
         if n:
-            estimate, *ends = median_interval(low, high)
-            interval = ends[0], ends[1]
+            estimate, *interval_ends = median_interval(low, high)
+            interval = interval_ends[0], interval_ends[1]
         ends = {"at least": "low", "at most": "high"}
         bounds = {
             name: [getattr(one, end) if one.is_case else np.nan for one in everything] for name, end in ends.items()

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
@@ -20,6 +21,8 @@ from lib.analysis.times import NoRecords, Record, final, fitting_epoch, fully_ge
 from lib.experiments.arms import arm
 from lib.experiments.comparison import OneSeed
 from lib.train import pruning
+
+Numbers = Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -237,7 +240,7 @@ def memorizing_epoch(record: Record, t_gen: int | None) -> int | None:
     if t_gen is None:
         return None
     epochs = record.probes["epochs"]
-    return int(epochs[max(np.searchsorted(epochs, t_gen / 2) - 1, 0)])
+    return int(epochs[max(int(np.searchsorted(epochs, t_gen / 2)) - 1, 0)])
 
 
 MOMENTS: dict[str, Callable[[OneSeed, Record], int | None]] = {
@@ -278,7 +281,7 @@ def entropy_falls(seed: OneSeed, side: str) -> Found:
     last = curves[0][-1]
     half = [fourier.half_way_epoch(epochs, curve, last) for curve in curves]
     if curves[0][0] > last:
-        bounds = ratio_bounds(*half, int(epochs[-1]), int(epochs[1] - epochs[0]))
+        bounds = ratio_bounds(half[0], half[1], int(epochs[-1]), int(epochs[1] - epochs[0]))
     else:  # the base's entropy has no way down
         half, bounds = [None, None], (0.0, np.inf)
     return Found(*bounds, {"half-way epoch, base": half[0], "half-way epoch, ticket": half[1]})
@@ -287,12 +290,12 @@ def entropy_falls(seed: OneSeed, side: str) -> Found:
 # --- structure ----------------------------------------------------------------------------------------------------
 
 
-def correlation(function: Callable[..., object], x: Sequence[float], y: Sequence[float]) -> float:
+def correlation(function: Callable[..., Any], x: Numbers, y: Numbers) -> float:
     """A correlation of scipy.stats; nan where one of the two never changes."""
     return float(function(x, y).statistic) if np.ptp(x) > 0 and np.ptp(y) > 0 else np.nan
 
 
-def _correlation(function: Callable[..., object], x: Sequence[float], y: Sequence[float]) -> Found:
+def _correlation(function: Callable[..., Any], x: Numbers, y: Numbers) -> Found:
     """A correlation; where it is not defined, anywhere from -1 to 1."""
     value = correlation(function, x, y)
     return Found(-1.0, 1.0, {"correlation": value}) if np.isnan(value) else known(value)
@@ -404,13 +407,14 @@ def loss_order(seed: OneSeed) -> Found:
 
 def delay_ratio(seed: OneSeed, faster: ArmName, slower: ArmName = MEMORIZATION) -> Found:
     """Delay of `slower` over that of `faster`, from fitting to generalizing (C42); at least one evaluation each."""
-    delays, numbers = [], {}
+    delays: list[float | None] = []
+    numbers: dict[str, object] = {}
     for one in (slower, faster):
         t_gen, fitted = seed.t_gen(one), fitting_epoch(seed[one], seed.tau)
         delays.append(None if t_gen is None or fitted is None else max(t_gen - fitted, 0))
         numbers |= {f"t_gen, {label(one)}": t_gen, f"delay, {label(one)}": delays[-1]}
     epochs = seed.comparison.epochs
-    bounds = ratio_bounds(*delays, int(epochs[-1]), int(epochs[1] - epochs[0]))
+    bounds = ratio_bounds(delays[0], delays[1], int(epochs[-1]), int(epochs[1] - epochs[0]))
     return grokked_case(seed, Found(*bounds, numbers))
 
 

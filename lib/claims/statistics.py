@@ -87,7 +87,9 @@ class ShareRule(Strict):
 Rule = Annotated[IntervalRule | ShareRule, Field(discriminator="kind")]
 
 
-def median_interval(low: Sequence[float], high: Sequence[float]) -> tuple[float | None, float | None, float | None]:
+def median_interval(
+    low: Sequence[float] | np.ndarray, high: Sequence[float] | np.ndarray
+) -> tuple[float | None, float | None, float | None]:
     """Median over seeds and its interval, the sign test inverted, from each seed's bounds low, high [S].
 
     Returns (estimate, low end, high end). The ends are the k-th smallest and the k-th largest value, with the largest k that

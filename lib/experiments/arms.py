@@ -7,14 +7,14 @@ arm in `ARMS`: figures, tables, claims.yml and the lists of runs in lib/experime
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lib.analysis.progress import phase_ends
 from lib.analysis.times import Record, own_generalization_epoch
 from lib.experiments.parameters import Parameters, follow_up
 from lib.train.runs import DeadNeurons, Dense, Edited, Redense, Rescaled, Run, Scored, Shuffled, Start, Ticket
 
-NO_DECAY = {"weight_decay": 0.0}
+NO_DECAY: dict[str, Any] = {"weight_decay": 0.0}
 SCORING = ("W_Q", "W_K")  # the matrices of attention's scores: without them, attention is uniform
 SWITCHED_OFF_AT = {"MLP": 0.99, "Transformer": 0.9}  # test accuracy at which weight decay ends, by model
 
@@ -34,7 +34,7 @@ class ArmKind(NamedTuple):
 
 
 def ticket_start(
-    base: Run, parameters: Parameters, *, epoch: int | None = None, rate: float | None = None, rewound: bool = True
+    base: Run, parameters: Parameters, *, epoch: float | None = None, rate: float | None = None, rewound: bool = True
 ) -> Ticket:
     """The mask of a base run, at the profile's epoch (as a share of the budget, where that is another) and rate unless told."""
     return Ticket(
@@ -51,7 +51,7 @@ def _dense(**optimizer: object) -> Making:
 
 def _ticket(by: str | None = None, **optimizer: object) -> Making:
     return lambda base, parameters, value: (
-        ticket_start(base, parameters, **({by: value} if by else {})),
+        ticket_start(base, parameters, **({by: value} if by else {})),  # type: ignore[arg-type]
         optimizer,
     )
 
@@ -205,11 +205,11 @@ class Arm:
         elif kind.phase:
             value = epoch
         start, changed = kind.make(base, parameters, value)
-        optimizer = dataclasses.replace(base.optimizer, **changed)
+        optimizer = dataclasses.replace(base.optimizer, **changed)  # type: ignore[type-var]
         return dataclasses.replace(base, start=start, optimizer=optimizer, seed=base.seed + kind.seed_offset)
 
 
-def arm(where: "Arm | str | Iterable[object]") -> Arm:
+def arm(where: Any) -> Arm:
     """An arm from its name, or from name and value as claims.yml writes them: "ticket", ["kill", 0.05]."""
     return where if isinstance(where, Arm) else Arm(where) if isinstance(where, str) else Arm(*where)
 

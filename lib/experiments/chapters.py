@@ -242,7 +242,7 @@ class Wanted:
 
     def _seeds(self, chapter: str) -> Sequence[int]:
         """The seeds as told; of the recorded ones, where none is, the exploratory."""
-        if self.parameters.seeds != RECORDED:
+        if not isinstance(self.parameters.seeds, str):
             return self.parameters.seeds
         exploratory = EXPLORATORY[: CHAPTERS[chapter].exploratory]
         return [*exploratory, *CONFIRMATORY[: CHAPTERS[chapter].confirmatory]] if self.whole else exploratory

@@ -172,4 +172,4 @@ def _at(record: Record, epochs: np.ndarray) -> Record:
         return record
     chosen = np.isin(record.epochs, epochs)
     metrics = {name: values[chosen] for name, values in record.metrics.items()}
-    return dataclasses.replace(record, epochs=record.epochs[chosen], metrics=metrics)
+    return dataclasses.replace(record, epochs=record.epochs[chosen], metrics=metrics)  # type: ignore[type-var]

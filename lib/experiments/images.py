@@ -1,6 +1,7 @@
 """Digits in place of MNIST, where it cannot be had."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from lib.experiments.chapters import wanted
 from lib.experiments.parameters import Parameters
@@ -17,7 +18,8 @@ def with_images_at_hand(
         return parameters, ""
     of_mnist = wanted(parameters, ["mnist"], store)
     levels = make_plan(of_mnist.runs, store, of_mnist.probed, of_mnist.masked)
-    if not any(job.run.task.images == images.MNIST for level in levels for job in level):
+    tasks: list[Any] = [job.run.task for level in levels for job in level]
+    if not any(task.images == images.MNIST for task in tasks):
         return parameters, ""
     try:
         images.load(images.MNIST)

@@ -76,7 +76,7 @@ class Parameters(BaseModel):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: list[int] | str) -> list[int] | str:
-        if seeds == RECORDED:
+        if isinstance(seeds, str):  # RECORDED
             return seeds
         if not 0 < len(seeds) <= MOST_SEEDS:
             raise ValueError(f"name at least one seed, and at most {MOST_SEEDS:,}")

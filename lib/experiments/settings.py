@@ -84,7 +84,7 @@ def image_task(name: str, seed: int) -> ImageTask:
 
 ROUNDINGS = (1, 2)  # replicas beside the runs themselves
 LONGER = 10 / 3  # times 30,000 epochs: 100,000
-MODELS = {"mlp": ("MLP", MLP()), "transformer": ("Transformer", Transformer())}
+MODELS: dict[str, tuple[str, Model]] = {"mlp": ("MLP", MLP()), "transformer": ("Transformer", Transformer())}
 # App. F; the last two are the authors' code's, and App. F's random labels.
 TASKS = {
     "a+b": ("a + b", "a+b", "unordered"),

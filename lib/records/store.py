@@ -128,7 +128,9 @@ class Store:
         records = {}
         for one in kept:
             run, trained = one.trained.run, one.trained
-            arrays = {"metrics": np.stack([trained.metrics[name] for name in METRICS], 1).astype(np.float32)}
+            arrays: dict[str, np.ndarray] = {
+                "metrics": np.stack([trained.metrics[name] for name in METRICS], 1).astype(np.float32)
+            }
             if one.masked and trained.mask is not None:
                 arrays["mask"] = np.packbits(trained.mask)
             if one.probed:
@@ -174,7 +176,7 @@ class Store:
 
     def pack(self) -> int:
         """Merges files of few records into larger ones; returns how many files that saves. A damaged file is left alone."""
-        small: list[tuple[Path, dict[str, Content]]] = []
+        small: list[tuple[Path, dict[str, Any]]] = []
         for path in self._files(self.write_to):
             try:
                 found = read_all(path)
@@ -184,7 +186,7 @@ class Store:
                 small.append((path, found))
         saved = 0
         while len(small) > 1:
-            merged: dict[str, Content] = {}
+            merged: dict[str, Any] = {}
             merged_paths = []
             while small and len(merged) + len(small[0][1]) <= PACKED:
                 path, found = small.pop(0)

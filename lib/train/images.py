@@ -224,7 +224,8 @@ def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
             )
     if arrays["train-images"].shape[1:] != arrays["t10k-images"].shape[1:]:
         raise ImagesError(f"{folder}: the images of train and t10k are of different sizes")
-    return tuple(np.concatenate([arrays[f"train-{what}"], arrays[f"t10k-{what}"]]) for what in ("images", "labels"))
+    both = [np.concatenate([arrays[f"train-{what}"], arrays[f"t10k-{what}"]]) for what in ("images", "labels")]
+    return both[0], both[1]
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -16,6 +16,7 @@ Gradients are written by hand: half the time of autograd.
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,6 +27,18 @@ from lib.train.products import add_product, product
 from lib.train.tasks import Task
 
 Weights = dict[str, Tensor]
+
+
+class Model(Protocol):
+    """What trainer, starts and scores ask of a model. What `lookup` gives, and what `forward` saves, is its own affair."""
+
+    def shapes(self, task: Task) -> dict[str, tuple[int, int]]: ...
+    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray: ...
+    def matrices(self, buffer: Tensor, task: Task) -> Weights: ...
+    def lookup(self, inputs: Tensor, task: Task) -> Any: ...
+    def forward(self, weights: Weights, lookup: Any) -> tuple[Tensor, Any]: ...
+    def backward(self, weights: Weights, gradients: Weights, lookup: Any, saved: Any, dlogits: Tensor) -> None: ...
+    def flow(self, weights: Weights) -> Tensor: ...
 
 
 def bag_sums(table: Tensor, rows: Tensor, starts: Tensor, weights: Tensor | None) -> Tensor:
@@ -104,11 +117,11 @@ class Pixels(Lookup):
         """The lit pixels in the order in which `scatter` adds them up."""
         return self.sort_weights(self.values)
 
-    def gather(self, table: Tensor) -> Tensor:
+    def gather(self, table: Tensor) -> Tensor:  # type: ignore[override]
         """images @ table: [R, pixels, k] -> [R, B, k]."""
         return super().gather(table, self.values)
 
-    def scatter(self, samples: Tensor) -> Tensor:
+    def scatter(self, samples: Tensor) -> Tensor:  # type: ignore[override]
         """images^T @ samples: [R, B, k] -> [R, pixels, k]."""
         return super().scatter(samples, self.sorted_values)
 
@@ -263,7 +276,8 @@ class Transformer:
 
     def matrices(self, buffer: Tensor, task: Task) -> Weights:
         """The weight matrices in a buffer [R, n or more], and W_Q, W_K and W_V together as W_QKV: one product, not three."""
-        shapes, joined = self.shapes(task), {}
+        shapes = self.shapes(task)
+        joined: dict[str, tuple[int, int]] = {}
         for name, (rows, cols) in shapes.items():
             name = "W_QKV" if name in ("W_Q", "W_K", "W_V") else name
             joined[name] = joined.get(name, (0, cols))[0] + rows, cols
@@ -417,14 +431,14 @@ class AnswerTransformer(Transformer):
         deviations = dict.fromkeys(shapes, self.width**-0.5) | {"W_U": task.tokens**-0.5, "b_in": 0.0, "b_out": 0.0}
         return draw(shapes, deviations, rng)
 
-    def lookup(self, inputs: Tensor, task: Task) -> Lookup:
+    def lookup(self, inputs: Tensor, task: Task) -> Lookup:  # type: ignore[override]
         """What `forward` needs of inputs [R, B, 3], whose last token is the same throughout."""
         p = task.tokens - 1
         first = 2 * p * torch.arange(self.heads, device=inputs.device)[:, None]  # of each head
         rows = first + inputs[:, :, None, :2] + p * torch.arange(2, device=inputs.device)  # [R, B, H, 2]
         return Lookup(rows.flatten(2), 2 * p * self.heads)
 
-    def forward(self, weights: Weights, lookup: Lookup) -> tuple[Tensor, tuple]:
+    def forward(self, weights: Weights, lookup: Lookup) -> tuple[Tensor, tuple]:  # type: ignore[override]
         """Logits [R, B, p], and what `backward` needs."""
         W, H, k = weights, self.heads, self.head_width
         p = W["W_E"].shape[1] - 1
@@ -454,7 +468,9 @@ class AnswerTransformer(Transformer):
         logits = add_product(logits, hidden, unembedding.mT)
         return logits, (E, query, key, value, attention, rows, with_bias, hidden, unembedding)
 
-    def backward(self, weights: Weights, gradients: Weights, lookup: Lookup, saved: tuple, dlogits: Tensor) -> None:
+    def backward(  # type: ignore[override]
+        self, weights: Weights, gradients: Weights, lookup: Lookup, saved: tuple, dlogits: Tensor
+    ) -> None:
         """Writes the gradient of every matrix into `gradients`, from dlogits [R, B, p]."""
         W, G, H, k = weights, gradients, self.heads, self.head_width
         E, query, key, value, attention, rows, with_bias, hidden, unembedding = saved
@@ -561,6 +577,3 @@ class ImageMLP:
         for W in others:
             x = x @ W
         return x.sum((1, 2))
-
-
-Model = MLP | Transformer | AnswerTransformer | ImageMLP

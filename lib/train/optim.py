@@ -74,7 +74,7 @@ class AdamW:
         """What torch.optim.AdamW(fused=True) calls."""
         if state.shrink is not None:
             weights.mul_(state.shrink)
-        rate = self.learning_rate
+        rate: float | Tensor = self.learning_rate
         if self.warm_up:  # a tensor: a recorded CUDA graph would repeat a number
             rate = (state.steps / self.warm_up).clamp_(max=1).mul_(self.learning_rate)
         state.steps += 1

@@ -13,6 +13,7 @@ training: `one_thread` holds OpenBLAS to the thread that calls it.
 
 import os
 import platform
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def describe() -> str:
     return " ".join([f"OpenBLAS {info['version']} ({info.get('architecture', 'unknown')})", *outside])
 
 
-def one_thread() -> object:
+def one_thread() -> AbstractContextManager:
     """A context in which OpenBLAS works on the thread that calls it: training shares out runs, not products."""
     return _controller().limit(limits=1, user_api="blas")
 

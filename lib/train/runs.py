@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -147,7 +147,7 @@ class Rescaled:
 
         def total(weights: np.ndarray) -> float:
             """Sum over the parts, which has the ratio of their mean."""
-            return sum(np.linalg.norm(weights[part].astype(float), int(self.norm[1])) for part in parts.values())
+            return sum(np.linalg.norm(weights[part].astype(float), int(self.norm[1])) for part in parts.values())  # type: ignore[misc]
 
         rescaled = (initial * (total(masked) / total(initial))).astype(np.float32)
         return Origin(rescaled, mask if self.without else None)
@@ -185,7 +185,7 @@ class Scored:
         scored = weights_of(self.trained.base, self.trained.epoch) if self.trained else initial
         gone = matrices_mask(run, self.first)
 
-        def score(*of: object) -> np.ndarray:
+        def score(*of: Any) -> np.ndarray:
             return np.where(gone, -np.inf, SCORES[self.method](*of))
 
         mask = prune_by_score(score, run.model, run.task, scored, self.rate, self.rounds)
@@ -384,7 +384,7 @@ class Run:
         return f"{text}, seed {self.seed}{rounding}, {self.epochs} epochs{decay}"
 
 
-def _words(value: object) -> str:
+def _words(value: Any) -> str:
     """A model, start or optimizer in short: its class, and every setting that is not the default."""
     changed = []
     for f in dataclasses.fields(value):
@@ -403,7 +403,7 @@ def _plain(value: object) -> object:
     return _fields(value) if dataclasses.is_dataclass(value) else value
 
 
-def _fields(value: object) -> dict[str, object]:
+def _fields(value: Any) -> dict[str, object]:
     """A dataclass as a dict. Fields that have their default are left out, so that a field added later leaves the keys of earlier
     runs alone."""
     given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if getattr(value, f.name) != f.default}

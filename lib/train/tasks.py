@@ -61,8 +61,14 @@ class Task(Protocol):
     """
 
     loss: ClassVar[str]
-    seed: int
-    train_count: int
+
+    @property
+    def seed(self) -> int:
+        """That of the split."""
+
+    @property
+    def train_count(self) -> int:
+        """How many examples are trained on."""
 
     @property
     def tokens(self) -> int:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ class Stack:
         self._optimizer.step(self._trained, self._gradient, self._state)
         self._map()
 
-    def _differentiate(self, lookup: object, labels: Tensor) -> None:
+    def _differentiate(self, lookup: Any, labels: Tensor) -> None:
         """The gradient by autograd, of a model without `backward`."""
         with torch.enable_grad():
             leaves = {name: weights.detach().requires_grad_() for name, weights in self.weights.items()}
@@ -131,7 +132,7 @@ class Stack:
         Norms are over all weights together; mean_l1 and mean_l2 are the means over matrices of each matrix's norm, as the
         authors' code takes them.
         """
-        out = {}
+        out: dict[str, Any] = {}
         for name, (lookup, labels) in (("train", self.train), ("test", self.test)):
             logits, _ = self.model.forward(self.weights, lookup)
             out[f"{name}_loss"] = self._loss.value(logits, labels).double().mean(1)
@@ -143,7 +144,7 @@ class Stack:
         out |= {
             "l1": sum(l1),
             "mean_l1": sum(l1) / len(matrices),
-            "l2": sum(l2_squared).sqrt(),
+            "l2": sum(l2_squared).sqrt(),  # type: ignore[union-attr]
             "mean_l2": sum(x.sqrt() for x in l2_squared) / len(matrices),
         }
         return {name: out[name].cpu().numpy() for name in METRICS}
