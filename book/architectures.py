@@ -15,21 +15,6 @@
 
 # %% [markdown]
 # # Architectures
-#
-# **Claims C19 and C20.** Tickets also speed up a Transformer with four attention heads (C19) and an MLP with one more hidden layer
-# (C20), not only the two networks of {doc}`main-results` ({cite:t}`minegishi2023`, App. E).
-#
-# ## Method
-#
-# All is as in {doc}`main-results`, the task, the optimizer, the epoch of the mask and its rate, but the networks differ. The deeper MLP has
-# a further square layer between the two that it had,
-#
-# $$
-# \text{logits} = W_U^\top W_{out}\, \text{ReLU}(W_h\, \text{ReLU}(W_{in} W_E (e_a + e_b))), \qquad W_h \sim \mathcal N(0, 1/h),
-# $$
-#
-# with $h$ hidden neurons in each layer. The four-head Transformer splits the width of the one head into four, each with a softmax of
-# its own, so that it has as many weights as before.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -55,8 +40,26 @@ rows = [
 ]
 chapter.table(pd.DataFrame(rows))
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 
 # %% [markdown]
+# **Claims C19 and C20.** Tickets also speed up a Transformer with four attention heads (C19) and an MLP with one more hidden layer
+# (C20), not only the two networks of {doc}`main-results` ({cite:t}`minegishi2023`, App. E).
+#
+# ## Method
+#
+# All is as in {doc}`main-results`, the task, the optimizer, the epoch of the mask and its rate, but the networks differ. The deeper MLP has
+# a further square layer between the two that it had,
+#
+# $$
+# \text{logits} = W_U^\top W_{out}\, \text{ReLU}(W_h\, \text{ReLU}(W_{in} W_E (e_a + e_b))), \qquad W_h \sim \mathcal N(0, 1/h),
+# $$
+#
+# with $h$ hidden neurons in each layer. The four-head Transformer splits the width of the one head into four, each with a softmax of
+# its own, so that it has as many weights as before.
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of the base and of its ticket, as in the paper's Fig. 15. Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4.", "name": "fig-architectures"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, of test accuracy over epochs for base and ticket, each with one thin line a seed and the median."}} tags=["hide-input"]

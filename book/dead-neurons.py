@@ -15,27 +15,6 @@
 
 # %% [markdown]
 # # Dead neurons
-#
-# **Claims C30, C31 and C32.** In a generalized MLP some hidden neurons receive no input any more (C30). Tickets are not fast
-# because they lack these neurons: a network that loses their edges and no others gains nothing (C31), and a ticket that gets their
-# edges back stays fast (C32). All three are from App. J of {cite:t}`minegishi2023`.
-#
-# ## Method
-#
-# Hidden neuron $j$ sees token $a$ through $w_{ja} = (W_{in} W_E)_{ja}$. At the epoch at which the ticket is cut, it is *dead* if
-#
-# $$
-# \lVert w_j \rVert_2 < \vartheta \max_k \lVert w_k \rVert_2 .
-# $$
-#
-# The paper says that these weights become zero. Weight decay leaves them small and not exactly zero, so that a threshold
-# $\vartheta$ must be chosen; every claim is judged at the main one and at two others, one smaller and one larger. The edges of neuron
-# $j$ are row $j$ of $W_{in}$ and column $j$ of $W_{out}$. With $d$ the mask that is 0 on the edges of dead neurons and 1 elsewhere,
-# and $m$ the mask of the ticket of {doc}`main-results`, two more networks are trained from the same initial weights, masks held:
-#
-# $$
-# \text{kill only: } \theta_0 \odot d, \qquad \text{revive: } \theta_0 \odot \max(m, 1 - d) .
-# $$
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -62,7 +41,31 @@ comparison = chapter["mlp"]
 MAIN = 0.05  # the threshold of the main verdicts
 sides = {"dead neurons killed": ("base", "kill"), "dead neurons revived": ("ticket", "revive")}
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 # %% [markdown]
+# **Claims C30, C31 and C32.** In a generalized MLP some hidden neurons receive no input any more (C30). Tickets are not fast
+# because they lack these neurons: a network that loses their edges and no others gains nothing (C31), and a ticket that gets their
+# edges back stays fast (C32). All three are from App. J of {cite:t}`minegishi2023`.
+#
+# ## Method
+#
+# Hidden neuron $j$ sees token $a$ through $w_{ja} = (W_{in} W_E)_{ja}$. At the epoch at which the ticket is cut, it is *dead* if
+#
+# $$
+# \lVert w_j \rVert_2 < \vartheta \max_k \lVert w_k \rVert_2 .
+# $$
+#
+# The paper says that these weights become zero. Weight decay leaves them small and not exactly zero, so that a threshold
+# $\vartheta$ must be chosen; every claim is judged at the main one and at two others, one smaller and one larger. The edges of neuron
+# $j$ are row $j$ of $W_{in}$ and column $j$ of $W_{out}$. With $d$ the mask that is 0 on the edges of dead neurons and 1 elsewhere,
+# and $m$ the mask of the ticket of {doc}`main-results`, two more networks are trained from the same initial weights, masks held:
+#
+# $$
+# \text{kill only: } \theta_0 \odot d, \qquad \text{revive: } \theta_0 \odot \max(m, 1 - d) .
+# $$
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of the base and of the network that lost its dead neurons only (left), and of the ticket and of the ticket that got their edges back (right), at the main threshold, as in the paper's Fig. 24 but with epochs on a logarithmic axis. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-dead-neurons"}, "image": {"alt": "Two panels of test accuracy over epochs on a logarithmic axis, base and kill-only network on the left, ticket and revived ticket on the right, each with one thin line a seed, the median and the range."}} tags=["hide-input"]

@@ -15,30 +15,6 @@
 
 # %% [markdown]
 # # The learning coefficient
-#
-# **Claims C46 and C47, question Q07.** The local learning coefficient counts the directions in which a minimum of the loss is curved, flat
-# ones counting less ({cite:t}`lau2023`). {cite:t}`chen2023` saw it fall in three phases while a network groks, the last time before the test
-# loss does, and fall once where a ticket generalizes without a wait. If it belongs to the circuit, it needs no knowledge of the task.
-#
-# ## Method
-#
-# At weights $w^*$, with the mean training loss $L$ over $n$ examples and $\beta = 1 / \log n$,
-#
-# $$
-# \hat\lambda = n \beta \bigl( \mathbb{E}\, L(w) - L(w^*) \bigr) , \qquad
-# w \sim \exp\Bigl( - n \beta L(w) - \tfrac{\gamma}{2} \lVert w - w^* \rVert^2 \Bigr) .
-# $$
-#
-# Chains of stochastic gradient Langevin dynamics (SGLD) draw the weights: a step of size $\epsilon$ adds
-# $- \tfrac{\epsilon}{2} \bigl( n \beta \nabla L + \gamma (w - w^*) \bigr)$ and noise of variance $\epsilon$. The pull to $w^*$ takes $2 / (\epsilon
-# \gamma)$ steps to act. With the follow-up's settings, $\epsilon = 10^{-5}$ and $\gamma = 10$, these are 20,000, many more than its chains had: in flat
-# directions they only spread. A second estimate, called *settled*, has $\epsilon = 10^{-4}$ and $\gamma = 1{,}000$, so 20 steps. Three chains at each of
-# 24 checkpoints take 100 steps that do not count (burn-in) and 150 that do, each on a batch of 512 training pairs; both losses are taken on
-# the same batch. A ticket's chains leave its pruned weights at zero.
-#
-# An estimate is *invalid* where it is negative, which means that $w^*$ is no minimum, and *drifts* where the halves of its draws differ by more
-# than a quarter of it, which means that the chains have not settled: it then depends on their length. The tests hold the estimator against
-# minima whose coefficient is known, $d / 2$ in $d$ curved directions, $1/4$ for $w^4$, and $w_1^2 w_2^2$ by quadrature.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -67,8 +43,35 @@ chapter.data = f"p = {follow_up(chapter.parameters).prime}"
 nanda, tickets = chapter["nanda-transformer"], ("base", *PHASES)
 ends = np.median([progress.phase_ends(record)[:3] for record in nanda["base"]], axis=0)
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 
 # %% [markdown]
+# **Claims C46 and C47, question Q07.** The local learning coefficient counts the directions in which a minimum of the loss is curved, flat
+# ones counting less ({cite:t}`lau2023`). {cite:t}`chen2023` saw it fall in three phases while a network groks, the last time before the test
+# loss does, and fall once where a ticket generalizes without a wait. If it belongs to the circuit, it needs no knowledge of the task.
+#
+# ## Method
+#
+# At weights $w^*$, with the mean training loss $L$ over $n$ examples and $\beta = 1 / \log n$,
+#
+# $$
+# \hat\lambda = n \beta \bigl( \mathbb{E}\, L(w) - L(w^*) \bigr) , \qquad
+# w \sim \exp\Bigl( - n \beta L(w) - \tfrac{\gamma}{2} \lVert w - w^* \rVert^2 \Bigr) .
+# $$
+#
+# Chains of stochastic gradient Langevin dynamics (SGLD) draw the weights: a step of size $\epsilon$ adds
+# $- \tfrac{\epsilon}{2} \bigl( n \beta \nabla L + \gamma (w - w^*) \bigr)$ and noise of variance $\epsilon$. The pull to $w^*$ takes $2 / (\epsilon
+# \gamma)$ steps to act. With the follow-up's settings, $\epsilon = 10^{-5}$ and $\gamma = 10$, these are 20,000, many more than its chains had: in flat
+# directions they only spread. A second estimate, called *settled*, has $\epsilon = 10^{-4}$ and $\gamma = 1{,}000$, so 20 steps. Three chains at each of
+# 24 checkpoints take 100 steps that do not count (burn-in) and 150 that do, each on a batch of 512 training pairs; both losses are taken on
+# the same batch. A ticket's chains leave its pruned weights at zero.
+#
+# An estimate is *invalid* where it is negative, which means that $w^*$ is no minimum, and *drifts* where the halves of its draws differ by more
+# than a quarter of it, which means that the chains have not settled: it then depends on their length. The tests hold the estimator against
+# minima whose coefficient is known, $d / 2$ in $d$ curved directions, $1/4$ for $w^4$, and $w_1^2 w_2^2$ by quadrature.
+#
 # ## Over training
 
 # %% mystnb={"figure": {"caption": "The learning coefficient with the follow-up's settings, and below it the test loss, over epochs. Points are checkpoints, one colour a seed, with the range of the chains; filled where the estimate is valid, hollow where it drifts, and crosses at zero where it is negative. The line is the median over seeds. Of the test loss, medians and ranges over seeds. Dashed lines are the medians of the ends of the base's phases.", "name": "fig-llc"}, "image": {"alt": "Eight panels, for the base and each of three tickets the learning coefficient of each checkpoint above and the test loss below, over epochs."}} tags=["hide-input"]

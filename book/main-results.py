@@ -15,7 +15,27 @@
 
 # %% [markdown]
 # # Main results
-#
+
+# %% tags=["parameters", "remove-input"]
+profile = "paper"
+seeds = "recorded"
+prime = 67
+train_fraction = 0.4
+epochs = 30000
+ticket_epoch = 28000
+pruning_rate = 0.6
+device = "cpu"
+
+# %% tags=["hide-input"]
+from lib.book import figures
+from lib.book.chapter import Chapter
+
+chapter = Chapter.open("main-results", globals())
+
+# %% tags=["remove-input"]
+chapter.in_short()
+
+# %% [markdown]
 # **Claims C01 and C02.** A *ticket* cut from a network after it has generalized, put back to its initial weights and trained
 # again, generalizes far sooner than the dense network did. This is the central result of {cite:t}`minegishi2023` (section
 # 4.1 for the MLP, App. D for the Transformer); if it fails, the rest of the paper has nothing to explain.
@@ -34,24 +54,7 @@
 # Two controls stand beside them. The same mask on *other* initial weights asks whether the mask alone makes the ticket. The
 # Transformer's ticket keeps nothing of $W_Q$ and $W_K$, so that it is also a network whose attention is the same everywhere; a dense
 # network without these two matrices (*uniform attention*) shows what that alone does. {doc}`attention` goes further into it.
-
-# %% tags=["parameters", "remove-input"]
-profile = "paper"
-seeds = "recorded"
-prime = 67
-train_fraction = 0.4
-epochs = 30000
-ticket_epoch = 28000
-pruning_rate = 0.6
-device = "cpu"
-
-# %% tags=["hide-input"]
-from lib.book import figures
-from lib.book.chapter import Chapter
-
-chapter = Chapter.open("main-results", globals())
-
-# %% [markdown]
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Accuracy of the base and of its ticket. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy.", "name": "fig-main"}, "image": {"alt": "Two panels, MLP and Transformer, of accuracy over epochs. Training accuracy of base and ticket, and their test accuracy, each with one thin line a seed, the median and the range."}} tags=["hide-input"]

@@ -15,29 +15,6 @@
 
 # %% [markdown]
 # # MNIST
-#
-# **Claim C03.** Grokking is not confined to arithmetic: {cite:t}`liu2022` make an image classifier grok by starting it from large
-# weights and training it on few images with squared error. {cite:t}`minegishi2023` report (section 4.1 and App. A.1) that this network
-# too has a ticket, and that the ticket generalizes much sooner.
-#
-# ## Method
-#
-# The network maps the pixels $x \in [0, 1]^{784}$ of an image to ten outputs, and is trained on their squared distance to the one-hot
-# label, over all training images at once:
-#
-# $$
-# f(x) = W_3^\top\, \mathrm{ReLU}\!\left(W_2^\top\, \mathrm{ReLU}\!\left(W_1^\top x\right)\right), \qquad
-# L = \frac{1}{10\,n} \sum_{i=1}^{n} \left\lVert f(x_i) - e_{y_i} \right\rVert^2 ,
-# $$
-#
-# with hidden layers of 200 neurons and no biases. Initial weights are drawn from $\mathcal{N}(0, 8^2 / \text{fan-in})$, eight times
-# as large as usual. AdamW has a learning rate of 0.001, $\beta = (0.9, 0.98)$ and a weight decay of 0.1. A ticket is made as in
-# {doc}`main-results`: magnitude mask at the same epoch and rate, initial values, mask held. A network has generalized at test accuracy
-# 0.80.
-#
-# Beside base and ticket there are the controls of other chapters: the dense network with the ticket's L2 or L1 norm
-# ({doc}`weight-norm`), a random mask ({doc}`pruning-at-init`), the ticket's weights trained densely ({doc}`re-dense`), and dense network
-# and ticket without weight decay ({doc}`no-weight-decay`).
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -69,7 +46,33 @@ task = main["base"][0].run.task
 data = image_sets.title(task.images)
 chapter.data = data
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 # %% [markdown]
+# **Claim C03.** Grokking is not confined to arithmetic: {cite:t}`liu2022` make an image classifier grok by starting it from large
+# weights and training it on few images with squared error. {cite:t}`minegishi2023` report (section 4.1 and App. A.1) that this network
+# too has a ticket, and that the ticket generalizes much sooner.
+#
+# ## Method
+#
+# The network maps the pixels $x \in [0, 1]^{784}$ of an image to ten outputs, and is trained on their squared distance to the one-hot
+# label, over all training images at once:
+#
+# $$
+# f(x) = W_3^\top\, \mathrm{ReLU}\!\left(W_2^\top\, \mathrm{ReLU}\!\left(W_1^\top x\right)\right), \qquad
+# L = \frac{1}{10\,n} \sum_{i=1}^{n} \left\lVert f(x_i) - e_{y_i} \right\rVert^2 ,
+# $$
+#
+# with hidden layers of 200 neurons and no biases. Initial weights are drawn from $\mathcal{N}(0, 8^2 / \text{fan-in})$, eight times
+# as large as usual. AdamW has a learning rate of 0.001, $\beta = (0.9, 0.98)$ and a weight decay of 0.1. A ticket is made as in
+# {doc}`main-results`: magnitude mask at the same epoch and rate, initial values, mask held. A network has generalized at test accuracy
+# 0.80.
+#
+# Beside base and ticket there are the controls of other chapters: the dense network with the ticket's L2 or L1 norm
+# ({doc}`weight-norm`), a random mask ({doc}`pruning-at-init`), the ticket's weights trained densely ({doc}`re-dense`), and dense network
+# and ticket without weight decay ({doc}`no-weight-decay`).
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Accuracy and squared error (mean over images and classes) of the dense network and its ticket; dotted lines are training, solid lines test. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds. The error is drawn on a logarithmic axis.", "name": "fig-mnist-curves"}, "image": {"alt": "Two panels over epochs for base and ticket. Left, training and test accuracy with the threshold tau as a dashed line. Right, training and test loss on a logarithmic axis."}} tags=["hide-input"]

@@ -15,24 +15,6 @@
 
 # %% [markdown]
 # # No weight decay
-#
-# **Claims C11 to C14.** A dense network does not grok without weight decay; cut at the right rate, the MLP's ticket does, and
-# reaches full generalization ({cite:t}`minegishi2023`, section 5.1). For the Transformer the paper finds no such rate: light
-# pruning leaves the ticket at chance, heavy pruning far from complete (App. D.4). A later version of the paper concludes that
-# weight decay serves to find the good subnetwork and not to preserve it.
-#
-# ## Method
-#
-# AdamW shrinks the weights in every step by a share that does not depend on the gradient {cite:p}`loshchilov2019`,
-#
-# $$
-# \theta \leftarrow \theta - \eta \Bigl( \frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\, \theta \Bigr) .
-# $$
-#
-# Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from $\theta_0 \odot m_\rho$ at $\lambda = 0$. The
-# *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test accuracy of at least 0.99.
-# To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to the first evaluation at which
-# the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -64,7 +46,29 @@ def switched_off_at(comparison):
     return comparison["base-switched-off"][0].run.optimizer.decay_until
 
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
+
 # %% [markdown]
+# **Claims C11 to C14.** A dense network does not grok without weight decay; cut at the right rate, the MLP's ticket does, and
+# reaches full generalization ({cite:t}`minegishi2023`, section 5.1). For the Transformer the paper finds no such rate: light
+# pruning leaves the ticket at chance, heavy pruning far from complete (App. D.4). A later version of the paper concludes that
+# weight decay serves to find the good subnetwork and not to preserve it.
+#
+# ## Method
+#
+# AdamW shrinks the weights in every step by a share that does not depend on the gradient {cite:p}`loshchilov2019`,
+#
+# $$
+# \theta \leftarrow \theta - \eta \Bigl( \frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\, \theta \Bigr) .
+# $$
+#
+# Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from $\theta_0 \odot m_\rho$ at $\lambda = 0$. The
+# *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test accuracy of at least 0.99.
+# To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to the first evaluation at which
+# the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy without weight decay, for tickets of several pruning rates (medians over seeds) and for the dense network (median, single seeds as thin lines, range as a band). Epochs are logarithmic.", "name": "fig-no-decay-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, without weight decay, one curve for each of seven pruning rates and one for the dense network."}} tags=["hide-input"]

@@ -15,37 +15,6 @@
 
 # %% [markdown]
 # # Progress measures
-#
-# **Claims C40 to C45, question Q06.** A network that groks memorizes first, then forms circuits, then cleans up what it memorized
-# ({cite:t}`nanda2023`). {cite:t}`chen2023` cut a ticket at the end of each of these phases, from one network, and found that the later the
-# cut, the sooner and the better the ticket generalizes, and that tickets of the later two skip phases. Here the same is measured on
-# several seeds, and on controls.
-#
-# ## Method
-#
-# The network is the one-layer transformer of {cite:t}`nanda2023`: three tokens $a$, $b$ and "=", of which the last one answers $a + b$
-# mod $p$. A *frequency* $k$ stands for the waves $\cos w(a + b)$ and $\sin w(a + b)$ with $w = 2 \pi k / p$. *Key* frequencies are those
-# that explain the neurons of the trained network: a frequency belongs to a neuron if it explains most, and at least half, of the
-# neuron's variance over all pairs, and it is key if its neurons have at least 2% of the variance of all. With $P_k$ the projection of
-# the logits $z$ on the waves of $k$, class by class, and $\bar z$ their mean over all pairs,
-#
-# $$
-# \text{restricted} = L\Bigl(\bar z + \sum_{k\ \text{key}} P_k z\Bigr) , \qquad
-# \text{excluded}_k = L_{\text{train}}(z - P_k z) .
-# $$
-#
-# The restricted loss, over all pairs, is low once the circuits suffice, and the excluded loss, over the training pairs, once the network
-# does without them. The *Gini coefficient* of the Fourier components of $W_E$, or of the map $W_U W_{out}$ from neurons to logits, is 0 if
-# all frequencies are alike and near 1 if few have all.
-#
-# Each base run's own measures say when its phases end. *Cleanup* is over at the first evaluation by which the logarithm of the test loss
-# has made 90% of its way from its maximum down to its last level, and begins at the last evaluation before with at most 10%, which ends
-# *circuit formation*. *Memorization* ends where the excluded loss, mean over key frequencies, is lowest before that. Tickets are cut at
-# these three epochs: the 40% of weights of least magnitude go, biases among them, and the rest starts from its initial values. The
-# random mask keeps as many weights.
-#
-# The *second rise* is the largest rise of the logarithm of the test loss after it has made half of its way down, of running medians over
-# five evaluations.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -84,7 +53,41 @@ def finish(ax, title, y):
         ax.axvline(max(end, nanda.epochs[1]), color="0.4", linewidth=0.8, linestyle="--")
 
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 # %% [markdown]
+# **Claims C40 to C45, question Q06.** A network that groks memorizes first, then forms circuits, then cleans up what it memorized
+# ({cite:t}`nanda2023`). {cite:t}`chen2023` cut a ticket at the end of each of these phases, from one network, and found that the later the
+# cut, the sooner and the better the ticket generalizes, and that tickets of the later two skip phases. Here the same is measured on
+# several seeds, and on controls.
+#
+# ## Method
+#
+# The network is the one-layer transformer of {cite:t}`nanda2023`: three tokens $a$, $b$ and "=", of which the last one answers $a + b$
+# mod $p$. A *frequency* $k$ stands for the waves $\cos w(a + b)$ and $\sin w(a + b)$ with $w = 2 \pi k / p$. *Key* frequencies are those
+# that explain the neurons of the trained network: a frequency belongs to a neuron if it explains most, and at least half, of the
+# neuron's variance over all pairs, and it is key if its neurons have at least 2% of the variance of all. With $P_k$ the projection of
+# the logits $z$ on the waves of $k$, class by class, and $\bar z$ their mean over all pairs,
+#
+# $$
+# \text{restricted} = L\Bigl(\bar z + \sum_{k\ \text{key}} P_k z\Bigr) , \qquad
+# \text{excluded}_k = L_{\text{train}}(z - P_k z) .
+# $$
+#
+# The restricted loss, over all pairs, is low once the circuits suffice, and the excluded loss, over the training pairs, once the network
+# does without them. The *Gini coefficient* of the Fourier components of $W_E$, or of the map $W_U W_{out}$ from neurons to logits, is 0 if
+# all frequencies are alike and near 1 if few have all.
+#
+# Each base run's own measures say when its phases end. *Cleanup* is over at the first evaluation by which the logarithm of the test loss
+# has made 90% of its way from its maximum down to its last level, and begins at the last evaluation before with at most 10%, which ends
+# *circuit formation*. *Memorization* ends where the excluded loss, mean over key frequencies, is lowest before that. Tickets are cut at
+# these three epochs: the 40% of weights of least magnitude go, biases among them, and the rest starts from its initial values. The
+# random mask keeps as many weights.
+#
+# The *second rise* is the largest rise of the logarithm of the test loss after it has made half of its way down, of running medians over
+# five evaluations.
+#
 # The prime, the train fraction and the pruning rate of the follow-up are its own: 113, 0.3 and 0.4 at the paper's scale.
 #
 # ## Phases

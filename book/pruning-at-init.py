@@ -15,7 +15,37 @@
 
 # %% [markdown]
 # # Pruning at initialisation
-#
+
+# %% tags=["parameters", "remove-input"]
+profile = "paper"
+seeds = "recorded"
+prime = 67
+train_fraction = 0.4
+epochs = 30000
+ticket_epoch = 28000
+pruning_rate = 0.6
+device = "cpu"
+
+# %% tags=["hide-input"]
+import numpy as np
+import pandas as pd
+
+from lib.analysis.times import final
+from lib.book import figures, tables
+from lib.book.chapter import Chapter
+from lib.claims.measures import speed_up
+from lib.experiments.arms import arm
+from lib.experiments.chapters import AFTER_TRAINING, BEFORE_TRAINING
+from lib.train import pruning
+
+chapter = Chapter.open("pruning-at-init", globals())
+before, trained = list(BEFORE_TRAINING), list(AFTER_TRAINING)
+
+# %% tags=["remove-input"]
+chapter.in_short()
+
+
+# %% [markdown]
 # **Claims C15 and C16, question Q04.** Sparsity as such does not help: masks chosen before training, at random or by SNIP,
 # GraSP or SynFlow, bring generalization no earlier than the dense network ({cite:t}`minegishi2023`, section 5.2 for the MLP and
 # App. D.5 for the Transformer). The paper leaves open what these scores lack (Q04): how much of the ticket they share, and
@@ -50,34 +80,7 @@
 # order round: where weight decay holds a network at rest, the gradient of the loss points against the weights, roughly
 # $\partial \mathcal{L} / \partial \theta \propto -\theta$, and $S_{GraSP}$ grows with $(H \theta) \odot \theta$, so that the weights
 # that the loss depends on most are the first to go.
-
-# %% tags=["parameters", "remove-input"]
-profile = "paper"
-seeds = "recorded"
-prime = 67
-train_fraction = 0.4
-epochs = 30000
-ticket_epoch = 28000
-pruning_rate = 0.6
-device = "cpu"
-
-# %% tags=["hide-input"]
-import numpy as np
-import pandas as pd
-
-from lib.analysis.times import final
-from lib.book import figures, tables
-from lib.book.chapter import Chapter
-from lib.claims.measures import speed_up
-from lib.experiments.arms import arm
-from lib.experiments.chapters import AFTER_TRAINING, BEFORE_TRAINING
-from lib.train import pruning
-
-chapter = Chapter.open("pruning-at-init", globals())
-before, trained = list(BEFORE_TRAINING), list(AFTER_TRAINING)
-
-
-# %% [markdown]
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of networks pruned by several scores, taken before training (top) or from the trained network (bottom), with base and ticket. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-init-curves"}, "image": {"alt": "Four panels of test accuracy over epochs, MLP and Transformer side by side, scores taken before training above and scores of the trained network below. One curve for base, ticket and each way of pruning, with one thin line a seed and the median."}} tags=["hide-input"]

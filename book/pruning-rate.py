@@ -15,17 +15,6 @@
 
 # %% [markdown]
 # # Pruning rate
-#
-# **Claims C07 and C08.** A ticket helps most at a pruning rate in between: too high a rate slows grokking down or prevents
-# it, too low a rate gains less ({cite:t}`minegishi2023`, section 4.3 for the MLP and App. D.2 for the Transformer). For the
-# Transformer the paper adds that without a suitable rate the ticket does not generalize completely.
-#
-# ## Method
-#
-# The mask of {doc}`main-results` is cut at rates $\rho = 0.1, 0.2, \dots, 0.9$ from the same weights $\theta_t$ of each base
-# run, and each ticket $\theta_0 \odot m_\rho$ is trained with its mask held. Masks are nested: $m_{0.9} \le m_{0.8} \le \dots$,
-# since all rates cut one ranking of magnitudes. A ticket *fully generalizes* if its test accuracy at the end is at most 0.01 below
-# that of its base, or at least 0.99.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -47,8 +36,22 @@ from lib.book.chapter import Chapter
 
 chapter = Chapter.open("pruning-rate", globals())
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 
 # %% [markdown]
+# **Claims C07 and C08.** A ticket helps most at a pruning rate in between: too high a rate slows grokking down or prevents
+# it, too low a rate gains less ({cite:t}`minegishi2023`, section 4.3 for the MLP and App. D.2 for the Transformer). For the
+# Transformer the paper adds that without a suitable rate the ticket does not generalize completely.
+#
+# ## Method
+#
+# The mask of {doc}`main-results` is cut at rates $\rho = 0.1, 0.2, \dots, 0.9$ from the same weights $\theta_t$ of each base
+# run, and each ticket $\theta_0 \odot m_\rho$ is trained with its mask held. Masks are nested: $m_{0.9} \le m_{0.8} \le \dots$,
+# since all rates cut one ranking of magnitudes. A ticket *fully generalizes* if its test accuracy at the end is at most 0.01 below
+# that of its base, or at least 0.99.
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of tickets of several pruning rates, medians over seeds. For the base, thin lines are single seeds and the band is their range.", "name": "fig-rate-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs, one curve for each of five pruning rates and one for the dense base."}} tags=["hide-input"]

@@ -15,27 +15,6 @@
 
 # %% [markdown]
 # # Re-dense
-#
-# **Claim C29.** What a ticket starts from is enough. Zero the pruned weights once, at the start, and train all weights from there:
-# this dense network still generalizes sooner than the base ({cite:t}`minegishi2023`, App. I). With as many free weights as the base
-# has, it answers the objection that a ticket is fast only because there is less to train.
-#
-# ## Method
-#
-# Three networks share a seed's initial weights $\theta_0$ and its training pairs. The base starts at $\theta_0$. The ticket starts at
-# $\theta_0 \odot m$, with the mask $m$ of {doc}`main-results`, and holds it. The *re-dense* network starts at $\theta_0 \odot m$ too,
-# but no mask is held: weights that start at zero receive gradients and grow back. The name is from the last phase of
-# dense-sparse-dense training {cite:p}`han2017`.
-#
-# To see how much of the ticket's gain is in the starting weights, take the speed-ups over the base on a logarithmic scale, where
-# factors add up. The share on seed $i$ is
-#
-# $$
-# \frac{\log s_i^{\text{re-dense}}}{\log s_i^{\text{ticket}}}, \qquad s_i = \frac{t_{gen}^{\text{base}}}{t_{gen}},
-# $$
-#
-# 1 if holding the mask adds nothing, 0 if it adds everything. It is known where all three networks generalize and the ticket is faster
-# than the base.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -58,7 +37,31 @@ from lib.claims.statistics import between
 
 chapter = Chapter.open("re-dense", globals())
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 # %% [markdown]
+# **Claim C29.** What a ticket starts from is enough. Zero the pruned weights once, at the start, and train all weights from there:
+# this dense network still generalizes sooner than the base ({cite:t}`minegishi2023`, App. I). With as many free weights as the base
+# has, it answers the objection that a ticket is fast only because there is less to train.
+#
+# ## Method
+#
+# Three networks share a seed's initial weights $\theta_0$ and its training pairs. The base starts at $\theta_0$. The ticket starts at
+# $\theta_0 \odot m$, with the mask $m$ of {doc}`main-results`, and holds it. The *re-dense* network starts at $\theta_0 \odot m$ too,
+# but no mask is held: weights that start at zero receive gradients and grow back. The name is from the last phase of
+# dense-sparse-dense training {cite:p}`han2017`.
+#
+# To see how much of the ticket's gain is in the starting weights, take the speed-ups over the base on a logarithmic scale, where
+# factors add up. The share on seed $i$ is
+#
+# $$
+# \frac{\log s_i^{\text{re-dense}}}{\log s_i^{\text{ticket}}}, \qquad s_i = \frac{t_{gen}^{\text{base}}}{t_{gen}},
+# $$
+#
+# 1 if holding the mask adds nothing, 0 if it adds everything. It is known where all three networks generalize and the ticket is faster
+# than the base.
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of the base, its ticket and the re-dense network, as in the paper's Fig. 23 but with epochs on a logarithmic axis. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-re-dense"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, for base, ticket and re-dense network, each with one thin line a seed, the median and the range."}} tags=["hide-input"]

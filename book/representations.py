@@ -15,27 +15,6 @@
 
 # %% [markdown]
 # # Representations
-#
-# **Claims C23, C24 and C25.** After generalization every live neuron reads and writes a wave of one frequency, and before it
-# none does (C23). In the ticket the waves are there after 2,000 epochs (C24), and frequency entropy falls sooner in it than
-# in the base (C25; {cite:t}`minegishi2023`, App. G, Figs 17 to 21).
-#
-# ## Method
-#
-# The MLP sees the pair $(a, b)$ only through $W_{in} W_E (e_a + e_b)$, so that what a hidden neuron reads is one row of
-# $W_{in} W_E$, a weight for each token. What it writes is a row of $W_{out}^\top W_U$, a weight for each answer. Both tables
-# are 48 × 67. With $f$ a row of $p$ weights,
-#
-# $$
-# F(\omega) = \sum_{x=0}^{p-1} f(x)\, e^{-2\pi i \omega x / p}, \qquad
-# q(\omega) = \frac{|F(\omega)|}{\sum_{\nu=1}^{(p-1)/2} |F(\nu)|}, \qquad
-# H = -\sum_{\omega=1}^{(p-1)/2} q(\omega) \log q(\omega).
-# $$
-#
-# The constant $F(0)$ is left out. *Frequency entropy* is the mean of $H$ over neurons that are not zero, in nats: 0 for pure waves and
-# $\log 33$ where all 33 frequencies are equally strong. The *top frequency* of a neuron has the largest $|F|^2$, and its *share* is that $|F|^2$ over the
-# sum of all. A neuron is *live* if its row has at least 0.05 of the largest norm in the table. For the Transformer the same products
-# are taken of its 128 hidden neurons: what the MLP block reads of the embedding directly, past the attention.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -92,8 +71,32 @@ rows = [
 ]
 chapter.table(pd.DataFrame(rows).astype({"t_gen": "Int64"}))
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 
 # %% [markdown]
+# **Claims C23, C24 and C25.** After generalization every live neuron reads and writes a wave of one frequency, and before it
+# none does (C23). In the ticket the waves are there after 2,000 epochs (C24), and frequency entropy falls sooner in it than
+# in the base (C25; {cite:t}`minegishi2023`, App. G, Figs 17 to 21).
+#
+# ## Method
+#
+# The MLP sees the pair $(a, b)$ only through $W_{in} W_E (e_a + e_b)$, so that what a hidden neuron reads is one row of
+# $W_{in} W_E$, a weight for each token. What it writes is a row of $W_{out}^\top W_U$, a weight for each answer. Both tables
+# are 48 × 67. With $f$ a row of $p$ weights,
+#
+# $$
+# F(\omega) = \sum_{x=0}^{p-1} f(x)\, e^{-2\pi i \omega x / p}, \qquad
+# q(\omega) = \frac{|F(\omega)|}{\sum_{\nu=1}^{(p-1)/2} |F(\nu)|}, \qquad
+# H = -\sum_{\omega=1}^{(p-1)/2} q(\omega) \log q(\omega).
+# $$
+#
+# The constant $F(0)$ is left out. *Frequency entropy* is the mean of $H$ over neurons that are not zero, in nats: 0 for pure waves and
+# $\log 33$ where all 33 frequencies are equally strong. The *top frequency* of a neuron has the largest $|F|^2$, and its *share* is that $|F|^2$ over the
+# sum of all. A neuron is *live* if its row has at least 0.05 of the largest norm in the table. For the Transformer the same products
+# are taken of its 128 hidden neurons: what the MLP block reads of the embedding directly, past the attention.
+#
 # ## How to read these pictures
 #
 # * **A wave.** A network that adds modulo $p$ can turn each token $a$ into an angle $2\pi k a / p$ and add angles ({cite:t}`nanda2023`). A

@@ -15,46 +15,6 @@
 
 # %% [markdown]
 # # The structure of masks
-#
-# **Claims C26, C27 and C28.** A ticket's mask is found step by step: masks that are cut at nearby epochs have more kept weights in
-# common, and the mask comes closer to the final one as test accuracy rises ({cite:t}`minegishi2023`, App. H and Fig. 22). The
-# abstract of the paper's third version adds that grokked masks, read as graphs, have longer average paths and smaller clustering
-# coefficients.
-#
-# ## Method
-#
-# **Distance.** The Jaccard distance of two masks is the share of the weights kept by either that is not kept by both, as
-# {cite:t}`paganini2020` use it:
-#
-# $$
-# d_J(m_1, m_2) = 1 - \frac{|m_1 \cap m_2|}{|m_1 \cup m_2|} , \qquad
-# d_J^{\text{independent}} = 1 - \frac{\kappa_1 \kappa_2}{\kappa_1 + \kappa_2 - \kappa_1 \kappa_2} .
-# $$
-#
-# The second expression is the value for two independent masks that keep the shares $\kappa_1$ and $\kappa_2$; it is the reference line
-# of the figures. The masks are those of {doc}`ticket-epochs`, cut at 15 epochs at one rate, and the last of them is the final
-# mask. Its distance to itself is zero by definition and enters no correlation.
-#
-# **Graph.** The mask of the MLP is a graph: its nodes are input tokens, embedding dimensions, hidden neurons, output dimensions and
-# logits, and each kept weight is an edge without direction or weight. The *average path length* is the mean length of the shortest
-# paths between all pairs of nodes that are connected at all. A pair without a path has no length; where neurons have lost all
-# edges this leaves them out. The harmonic mean over all pairs, in which such a pair is infinitely far apart, is reported beside it.
-#
-# **Clustering.** The usual coefficient counts triangles. Edges join only adjacent layers here, so the graph is bipartite (every
-# second layer against the others), it has no triangle, and the coefficient is zero for every mask. What can differ is how far
-# nodes share their neighbours. Three definitions say so:
-#
-# * *bipartite clustering* {cite:p}`latapy2008`, by which C28 is judged: for each node the mean, over all nodes with which it shares a
-#   neighbour, of shared neighbours over neighbours of either; averaged over nodes. It is the closest to the usual coefficient, a
-#   number for each node between 0 and 1, needs no threshold, and is itself a Jaccard similarity;
-# * *square clustering* {cite:p}`robins2004`: the share of all paths of three edges whose ends are joined by a fourth;
-# * *clustering among neurons*: the usual coefficient of a graph that has the hidden neurons alone as nodes, two of which are joined if they
-#   share more neighbours than chance would give to their numbers of edges. A neuron without any edge ({doc}`dead-neurons`) is left out, as in
-#   the others, or counts as zero, as by default in networkx.
-#
-# **Controls.** Each grokked mask stands beside the first of the 15 masks of its seed (memorization), the last one before $t_{gen}$
-# (transition), and three random masks: with as many edges in all, as many in each matrix, and as many in each matrix at each node.
-# The last kind trades edges between rows until only the numbers are left {cite:p}`strona2014`.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -94,7 +54,50 @@ facts = {"masks cut at epochs": ", ".join(f"{t:,}" for t in grid), "share kept":
 facts |= {"distance of independent masks": f"{independent:.3f}", "grokked mask cut at": f"{chapter.parameters.ticket_epoch:,}"}
 chapter.table(pd.DataFrame(facts.items(), columns=["", "value"]))
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 # %% [markdown]
+# **Claims C26, C27 and C28.** A ticket's mask is found step by step: masks that are cut at nearby epochs have more kept weights in
+# common, and the mask comes closer to the final one as test accuracy rises ({cite:t}`minegishi2023`, App. H and Fig. 22). The
+# abstract of the paper's third version adds that grokked masks, read as graphs, have longer average paths and smaller clustering
+# coefficients.
+#
+# ## Method
+#
+# **Distance.** The Jaccard distance of two masks is the share of the weights kept by either that is not kept by both, as
+# {cite:t}`paganini2020` use it:
+#
+# $$
+# d_J(m_1, m_2) = 1 - \frac{|m_1 \cap m_2|}{|m_1 \cup m_2|} , \qquad
+# d_J^{\text{independent}} = 1 - \frac{\kappa_1 \kappa_2}{\kappa_1 + \kappa_2 - \kappa_1 \kappa_2} .
+# $$
+#
+# The second expression is the value for two independent masks that keep the shares $\kappa_1$ and $\kappa_2$; it is the reference line
+# of the figures. The masks are those of {doc}`ticket-epochs`, cut at 15 epochs at one rate, and the last of them is the final
+# mask. Its distance to itself is zero by definition and enters no correlation.
+#
+# **Graph.** The mask of the MLP is a graph: its nodes are input tokens, embedding dimensions, hidden neurons, output dimensions and
+# logits, and each kept weight is an edge without direction or weight. The *average path length* is the mean length of the shortest
+# paths between all pairs of nodes that are connected at all. A pair without a path has no length; where neurons have lost all
+# edges this leaves them out. The harmonic mean over all pairs, in which such a pair is infinitely far apart, is reported beside it.
+#
+# **Clustering.** The usual coefficient counts triangles. Edges join only adjacent layers here, so the graph is bipartite (every
+# second layer against the others), it has no triangle, and the coefficient is zero for every mask. What can differ is how far
+# nodes share their neighbours. Three definitions say so:
+#
+# * *bipartite clustering* {cite:p}`latapy2008`, by which C28 is judged: for each node the mean, over all nodes with which it shares a
+#   neighbour, of shared neighbours over neighbours of either; averaged over nodes. It is the closest to the usual coefficient, a
+#   number for each node between 0 and 1, needs no threshold, and is itself a Jaccard similarity;
+# * *square clustering* {cite:p}`robins2004`: the share of all paths of three edges whose ends are joined by a fourth;
+# * *clustering among neurons*: the usual coefficient of a graph that has the hidden neurons alone as nodes, two of which are joined if they
+#   share more neighbours than chance would give to their numbers of edges. A neuron without any edge ({doc}`dead-neurons`) is left out, as in
+#   the others, or counts as zero, as by default in networkx.
+#
+# **Controls.** Each grokked mask stands beside the first of the 15 masks of its seed (memorization), the last one before $t_{gen}$
+# (transition), and three random masks: with as many edges in all, as many in each matrix, and as many in each matrix at each node.
+# The last kind trades edges between rows until only the numbers are left {cite:p}`strona2014`.
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Jaccard distance between the masks of every two of 15 epochs, median over seeds, as in the paper's Fig. 22 (left). The line in the colour bar is the value of two independent masks of the same size.", "name": "fig-mask-distances"}, "image": {"alt": "Two heat maps, MLP and Transformer, with the epoch of one mask across and that of the other upwards; colour gives the Jaccard distance, which is zero on the diagonal."}} tags=["hide-input"]

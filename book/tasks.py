@@ -15,27 +15,6 @@
 
 # %% [markdown]
 # # Tasks
-#
-# **Claims C21 and C22.** The ticket's gain does not depend on the operation: it shows for $a + b$, $a - b$, $ab$ and $a^2 + b^2$
-# (C21). Where labels are random there is no rule to find, and base and ticket stay at chance (C22). Both are from App. F of
-# {cite:t}`minegishi2023`; the operations are among those of {cite:t}`power2022`.
-#
-# ## Method
-#
-# For each operation $f$ a base is trained on pairs with the label
-#
-# $$
-# c = f(a, b) \bmod p ,
-# $$
-#
-# its ticket is cut as in {doc}`main-results`, and the criterion of C01 is applied by itself to each. Random labels are drawn once
-# for each seed, uniformly from the $p$ classes; a network can only learn them by heart. One more operation, $a^2 + ab + b^2$, is in the
-# authors' code and not in the paper: it is run, and no claim judges it.
-#
-# The task $a - b$ is unlike the others in two ways. It is not symmetric, and its pairs are those with $0 < b < a < p$, in this order.
-# Then $a - b$ lies between 1 and $p - 2$, so that nothing is ever reduced modulo $p$, and small differences are more frequent
-# than large ones. The MLP adds the embeddings of $a$ and $b$ and cannot see the order: what it has to learn is $|a - b|$. The
-# Transformer reads $a$ first and answers at $b$.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -61,7 +40,31 @@ from lib.experiments.settings import TASKS
 chapter = Chapter.open("tasks", globals())
 p = chapter.parameters.prime
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 # %% [markdown]
+# **Claims C21 and C22.** The ticket's gain does not depend on the operation: it shows for $a + b$, $a - b$, $ab$ and $a^2 + b^2$
+# (C21). Where labels are random there is no rule to find, and base and ticket stay at chance (C22). Both are from App. F of
+# {cite:t}`minegishi2023`; the operations are among those of {cite:t}`power2022`.
+#
+# ## Method
+#
+# For each operation $f$ a base is trained on pairs with the label
+#
+# $$
+# c = f(a, b) \bmod p ,
+# $$
+#
+# its ticket is cut as in {doc}`main-results`, and the criterion of C01 is applied by itself to each. Random labels are drawn once
+# for each seed, uniformly from the $p$ classes; a network can only learn them by heart. One more operation, $a^2 + ab + b^2$, is in the
+# authors' code and not in the paper: it is run, and no claim judges it.
+#
+# The task $a - b$ is unlike the others in two ways. It is not symmetric, and its pairs are those with $0 < b < a < p$, in this order.
+# Then $a - b$ lies between 1 and $p - 2$, so that nothing is ever reduced modulo $p$, and small differences are more frequent
+# than large ones. The MLP adds the embeddings of $a$ and $b$ and cannot see the order: what it has to learn is $|a - b|$. The
+# Transformer reads $a$ first and answers at $b$.
+#
 # The examples of each task. Guessing one of $p$ labels is right with a chance of $1/p$; always answering the most frequent label is
 # right as often as the last column says.
 

@@ -15,24 +15,6 @@
 
 # %% [markdown]
 # # When a ticket can be found
-#
-# **Claims C04, C05 and C06.** Only a network that has generalized holds a good ticket: masks cut while the MLP memorizes, or on
-# its way, make tickets that generalize later than the mask cut at the end ({cite:t}`minegishi2023`, section 4.2), and the
-# later the cut, the higher the test accuracy that the ticket ends with. For the Transformer the paper finds the same rise, but a
-# ticket from the middle of the transition that is only slightly slower (App. D.1).
-#
-# ## Method
-#
-# Cut a mask $m_t$ from the base's weights $\theta_t$ at each of 15 evenly spaced epochs $t$, all at the same rate, and train
-# $\theta_0 \odot m_t$ with its mask held. Only the epoch of the cut differs between the tickets of a seed: initial weights,
-# split and number of weights are the same. The rise is measured by the rank correlation, for each seed,
-#
-# $$
-# r_s = \operatorname{corr}\bigl(\operatorname{rank} t,\ \operatorname{rank} A(\theta_0 \odot m_t)\bigr) ,
-# $$
-#
-# with $A$ the test accuracy at the end of training. The paper names phases by fixed epochs; here each seed's own $t_{gen}$
-# of the base says where its transition ends.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -56,8 +38,29 @@ chapter = Chapter.open("ticket-epochs", globals())
 grid = list(chapter["mlp"].family("epoch"))
 shown = [grid[i - 1] for i in (1, 3, 5, 8, 14)]  # 2,000, 6,000, 10,000, 16,000 and 28,000 at the paper's scale
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 
 # %% [markdown]
+# **Claims C04, C05 and C06.** Only a network that has generalized holds a good ticket: masks cut while the MLP memorizes, or on
+# its way, make tickets that generalize later than the mask cut at the end ({cite:t}`minegishi2023`, section 4.2), and the
+# later the cut, the higher the test accuracy that the ticket ends with. For the Transformer the paper finds the same rise, but a
+# ticket from the middle of the transition that is only slightly slower (App. D.1).
+#
+# ## Method
+#
+# Cut a mask $m_t$ from the base's weights $\theta_t$ at each of 15 evenly spaced epochs $t$, all at the same rate, and train
+# $\theta_0 \odot m_t$ with its mask held. Only the epoch of the cut differs between the tickets of a seed: initial weights,
+# split and number of weights are the same. The rise is measured by the rank correlation, for each seed,
+#
+# $$
+# r_s = \operatorname{corr}\bigl(\operatorname{rank} t,\ \operatorname{rank} A(\theta_0 \odot m_t)\bigr) ,
+# $$
+#
+# with $A$ the test accuracy at the end of training. The paper names phases by fixed epochs; here each seed's own $t_{gen}$
+# of the base says where its transition ends.
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of tickets cut at five epochs of the base, as in the left panels of the paper's Figs 3 and 10. Medians over seeds; for the base, dashed, thin lines are single seeds and the band is their range.", "name": "fig-epoch-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs, one curve for the tickets of each of five epochs and one for the dense base."}} tags=["hide-input"]

@@ -15,21 +15,6 @@
 
 # %% [markdown]
 # # Typical grokking
-#
-# **Claims C17 and C18.** Before tickets, the network itself: App. C of {cite:t}`minegishi2023` follows the dense network through
-# memorization, transition and generalization, and says that the size of its weights goes through three stages with it:
-# up while the network memorizes, down in the transition, level after it has generalized.
-#
-# ## Method
-#
-# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the norms of
-# all $n$ weights $\theta$ together,
-#
-# $$
-# \lVert \theta \rVert_1 = \sum_{i=1}^{n} |\theta_i| , \qquad \lVert \theta \rVert_2 = \Bigl(\sum_{i=1}^{n} \theta_i^2\Bigr)^{1/2} .
-# $$
-#
-# The authors' code plots the mean over matrices of each matrix's norm instead; the table below has both.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -71,7 +56,25 @@ def draw(name):
     chapter.sign(figure)
 
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 # %% [markdown]
+# **Claims C17 and C18.** Before tickets, the network itself: App. C of {cite:t}`minegishi2023` follows the dense network through
+# memorization, transition and generalization, and says that the size of its weights goes through three stages with it:
+# up while the network memorizes, down in the transition, level after it has generalized.
+#
+# ## Method
+#
+# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the norms of
+# all $n$ weights $\theta$ together,
+#
+# $$
+# \lVert \theta \rVert_1 = \sum_{i=1}^{n} |\theta_i| , \qquad \lVert \theta \rVert_2 = \Bigl(\sum_{i=1}^{n} \theta_i^2\Bigr)^{1/2} .
+# $$
+#
+# The authors' code plots the mean over matrices of each matrix's norm instead; the table below has both.
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "The dense MLP, as in the paper's Fig. 8. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; grey vertical lines mark each seed's t_gen.", "name": "fig-typical-mlp"}, "image": {"alt": "Four panels over epochs for the dense MLP, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]

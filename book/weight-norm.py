@@ -15,23 +15,6 @@
 
 # %% [markdown]
 # # Weight norm
-#
-# **Claims C09 and C10, question Q05.** A ticket starts with fewer weights than its base and so with a smaller norm, and
-# {cite:t}`liu2022` trace late generalization to a large initial norm. If that were all, a dense network scaled down to the ticket's
-# norm should be as fast. {cite:t}`minegishi2023` report that it is not: with the ticket's L2 norm, or with its L1
-# norm, the dense network stays behind (section 5.1 for the MLP, App. D.3 for the Transformer).
-#
-# ## Method
-#
-# Multiply all initial weights of the base by one ratio and train without a mask, from
-#
-# $$
-# r\,\theta_0 , \qquad r = \frac{N(\theta_0 \odot m)}{N(\theta_0)} ,
-# $$
-#
-# with $m$ the ticket's mask and $N$ a norm. The paper's text speaks of the L1 and the L2 norm of the weights; its code takes
-# each matrix's norm and then the mean over the matrices. Both are run here. For L1 the two give the same ratio, because the
-# L1 norm of all weights is the sum of those of the matrices.
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -59,7 +42,27 @@ from lib.train.pruning import loss_gradient
 chapter = Chapter.open("weight-norm", globals())
 scaled = ["l2-matrices", "l1-matrices", "l2-all", "l1-all"]
 
+# %% tags=["remove-input"]
+chapter.in_short()
+
 # %% [markdown]
+# **Claims C09 and C10, question Q05.** A ticket starts with fewer weights than its base and so with a smaller norm, and
+# {cite:t}`liu2022` trace late generalization to a large initial norm. If that were all, a dense network scaled down to the ticket's
+# norm should be as fast. {cite:t}`minegishi2023` report that it is not: with the ticket's L2 norm, or with its L1
+# norm, the dense network stays behind (section 5.1 for the MLP, App. D.3 for the Transformer).
+#
+# ## Method
+#
+# Multiply all initial weights of the base by one ratio and train without a mask, from
+#
+# $$
+# r\,\theta_0 , \qquad r = \frac{N(\theta_0 \odot m)}{N(\theta_0)} ,
+# $$
+#
+# with $m$ the ticket's mask and $N$ a norm. The paper's text speaks of the L1 and the L2 norm of the weights; its code takes
+# each matrix's norm and then the mean over the matrices. Both are run here. For L1 the two give the same ratio, because the
+# L1 norm of all weights is the sum of those of the matrices.
+#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy and norms of the base, its ticket, and the dense networks that start with the ticket's norm, as in the paper's Figs 5 and 12; norms as in the authors' code, the mean over matrices. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-norm-curves"}, "image": {"alt": "Six panels, one row for the MLP and one for the Transformer. From left to right test accuracy, mean L2 norm of a matrix and mean L1 norm of a matrix over epochs, for the base, the ticket and the two norm-matched dense networks."}} tags=["hide-input"]

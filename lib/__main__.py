@@ -206,9 +206,9 @@ def _range(part: str) -> range:
 def train(options: argparse.Namespace) -> int:
     """Trains what is missing."""
     own = options.results
-    places = (RESULTS, CACHE) if own is None else (own, CACHE / f"of-{own.resolve().name}")
-    settings, note = with_images_at_hand(given(options), Store(*places), chosen(options))
-    store = Store(*places, commit=own is not None or settings.is_paper)
+    results, cache = (RESULTS, CACHE) if own is None else (own, CACHE / f"of-{own.resolve().name}")
+    settings, note = with_images_at_hand(given(options), Store(results, cache), chosen(options))
+    store = Store(results, cache, commit=own is not None or settings.is_paper)
     if note:
         print(note, file=sys.stderr)
     device = parameters.validate(dict(settings) | {"device": options.device or settings.device}, "--device").device

@@ -72,7 +72,9 @@ def scorecard(
         + "</select></label> "
         for name, options in (("outcome", order), ("setting", sorted(settings)), ("chapter", sorted(chapters)))
     )
-    heads = "".join(f"<th scope=col>{name}</th>" for name in ("claim, setting", "verdict", "against its rule", "estimate"))
+    heads = "".join(
+        f"<th scope=col>{name}</th>" for name in ("claim, setting", "verdict", "against its rule", "estimate")
+    )
     return (
         f'<div class="filters" hidden>{filters}<output></output></div><div class="wide-table" tabindex="0">'
         f'<table class="dataframe scorecard"><thead><tr>{heads}</tr></thead>{"".join(groups)}</table></div>'
@@ -108,11 +110,9 @@ def forest(judgement: Judgement) -> str:
     regions = _regions(rule)
     thresholds = sorted({x for _, *ends in regions for x in ends if math.isfinite(x)})
     numbers = [x for x in (low, high, estimate) if x is not None]
-    if part.unit == "times":
-        start, end, scale = 0.25, 64.0, lambda x: math.log(max(x, 1e-9))
-    else:
-        start, end, scale = _axis([*numbers, *thresholds], part.unit), None, float
-        start, end = start
+    scale = math.log if part.unit == "times" else float
+    start, end = (0.25, 64.0) if part.unit == "times" else _axis([*numbers, *thresholds], part.unit)
+
     def place(x: float) -> float:
         share = (scale(min(max(x, start), end)) - scale(start)) / (scale(end) - scale(start))
         return round(100 * share, 1)
@@ -146,7 +146,7 @@ def _regions(rule: IntervalRule | ShareRule) -> list[tuple[str, float, float]]:
 def _axis(numbers: Sequence[float], unit: str) -> tuple[float, float]:
     """Ends of a linear axis: 0 to 1 or -1 to 1 where that holds all numbers, else wide enough for them."""
     least, most = min(numbers), max(numbers)
-    if unit != "%" and -1 <= least and most <= 1:
+    if unit != "%" and least >= -1 and most <= 1:
         return (0.0, 1.0) if least >= 0 else (-1.0, 1.0)
     room = 0.15 * (most - least or 1.0)
     return float(f"{least - room:.2g}"), float(f"{most + room:.2g}")
