@@ -479,7 +479,7 @@ def test_a_base_that_never_generalizes_is_a_bound_where_no_ticket_is_asked_for()
     verdict = judgement.verdict
     assert (verdict.verdict, verdict.estimate, verdict.low, verdict.high) == ("refuted", None, 4, None)
     assert judgement.parts[0].open_seeds == 3
-    assert "at least 10.00" in tables.verdict(judgement) and "at least 4.00" in tables.verdict(judgement)
+    assert "at least 10.0" in tables.verdict(judgement) and "at least 4.00" in tables.verdict(judgement)
 
 
 def test_a_ticket_that_never_generalizes_refutes():
@@ -649,16 +649,19 @@ def test_a_box_says_claim_criterion_numbers_and_outcome():
     records = groups([9_000, 12_000, 10_000, 15_000, 20_000], [3_000] * 5)
     box = tables.verdict(judge("C01", records))
     for part in (
-        "C01",
         "MLP",
         "replicated",
         "speed-up of ticket over base",
         "4.00",
         "3.00 to 6.67",
         "0.95",
-        "0, 1, 2, 3, 4",
+        "seeds 0–4",
     ):
         assert part in box
+    claim = BY_ID["C01"]
+    whole = tables.box(claim, [box], ["A note."])
+    for part in ('id="c01"', claim.claim, claim.criterion, 'id="c01-mlp"', "A note."):
+        assert part in whole
     assert box.count("<tr>") == 6  # a row for the part, one for each seed
     assert "nan" not in box and "inf" not in box
 
@@ -711,26 +714,50 @@ VERDICTS = [
 ]
 
 
-def test_scorecard_has_every_claim_and_system_in_order():
+def test_verdicts_are_completed_in_order_and_refused_where_they_have_no_place():
     entries = list(BY_ID.values())
-    card = c.scorecard(entries, VERDICTS)
-    rows = [(e.id, j.label) for e in entries for j in getattr(e, "judged", [])]
-    questions = sum(not hasattr(e, "judged") for e in entries)
-    assert [row for row in zip(card["id"], card["system"], strict=True) if row[1]] == rows
-    judged = card.set_index(["id", "system"])
-    assert judged.loc[("C01", "MLP"), "result"] == "6.20 times (interval at least 3.30)"
-    assert judged.loc[("C05", "Transformer"), "result"] == "not known (interval -0.10 to 0.20)"
-    assert judged.loc[("C05", "MLP"), "verdict"] == "not run"
-    assert Counter(card["verdict"]) == {"replicated": 1, "refuted": 1, "not run": len(rows) - 2, "open": questions}
-    assert (card["title"].str.len() > 0).all() and (card["claim"].str.len() > 0).all()
-
-
-def test_scorecard_refuses_what_it_cannot_place():
+    found = c.complete(VERDICTS, entries, "paper")
+    assert [(v.id, v.system) for v in found] == [(e.id, j.system) for e in entries for j in getattr(e, "judged", [])]
+    assert Counter(v.verdict for v in found) == {"replicated": 1, "refuted": 1, "not run": len(found) - 2}
     stray = c.Verdict(id="C99", system="mlp", verdict="refuted", profile="paper")
     with pytest.raises(ClaimsError, match="C99 on mlp"):
-        c.scorecard(BY_ID.values(), [stray])
+        c.complete([stray], entries, "paper")
     with pytest.raises(ClaimsError, match="two verdicts for claim C01 on mlp"):
-        c.scorecard(BY_ID.values(), VERDICTS[:1] * 2)
+        c.complete(VERDICTS[:1] * 2, entries, "paper")
+
+
+@pytest.mark.parametrize(
+    ("estimate", "low", "high", "unit", "words"),
+    [
+        (6.2, 3.3, 8.1, "times", "6.20 times (3.30 to 8.10)"),
+        (6.2, 3.3, None, "times", "6.20 times (at least 3.30)"),
+        (6.2, None, None, "times", "6.20 times"),
+        (None, 0.0, 0.83, "times", "half of the runs or more never get there; at most 0.83 times"),
+        (None, 15.2, None, "times", "at least 15.2 times"),
+        (None, None, None, "times", "not known: too many runs never get there"),
+        (0.6, 0.31, 0.832, "share of seeds", "60% of seeds (31 to 83%)"),
+        (None, 0.31, 1.0, "share of seeds", "31 to 100% of seeds"),
+        (0.0, 0.0, 0.43, "share of seeds", "0% of seeds (at most 43%)"),
+        (4.9, 1.0, 12.0, "%", "4.90% (1.00 to 12.0)"),
+        (-0.1, -0.5, 0.2, "", "-0.10 (-0.50 to 0.20)"),
+        (1234.0, 120.0, 5000.0, "times", "1,234 times (120 to 5,000)"),
+    ],
+)
+def test_a_result_in_words(estimate, low, high, unit, words):
+    verdict = c.Verdict(
+        id="C01", system="mlp", verdict="replicated", estimate=estimate, low=low, high=high, unit=unit, profile="paper"
+    )
+    assert c.result_text(verdict) == words
+
+
+def test_a_claim_is_mixed_where_its_systems_differ():
+    def outcome(*words):
+        verdicts = [c.Verdict(id="C01", system=f"s{i}", verdict=word, profile="paper") for i, word in enumerate(words)]
+        return c.outcome_of_claim(verdicts)
+
+    assert outcome("replicated", "replicated", "not run") == "replicated"
+    assert outcome("replicated", "inconclusive") == outcome("refuted", "replicated") == "mixed"
+    assert outcome("not run", "not run") == "not run"
 
 
 # --- verdicts.json ------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from conftest import forget, made_up_images
 
 from lib.book import figures, tables
 from lib.book.chapter import Chapter
+from lib.book.scorecard import forest, scorecard
 from lib.claims import judging
 from lib.claims.claims import Claim, load_claims
 from lib.experiments import chapters
@@ -388,10 +389,34 @@ def test_epochs_text_never_makes_a_number_of_never(epochs, text):
 
 def test_scorecard_shows_every_claim_and_question(chapter):
     entries = load_claims()
-    html = tables.scorecard(entries, [judgement.verdict for judgement in chapter.judgements])
+    html = scorecard(entries, chapter.judgements, "smoke", {("C01", "mlp"): "no"}, {})
+    systems = sum(len(entry.judged) for entry in entries if isinstance(entry, Claim))
+    assert html.count("<tbody ") == len(entries)
+    assert html.count("<td></td>") == systems - len(chapter.judgements)
+    assert html.count('class="variant"') == systems - sum(isinstance(entry, Claim) for entry in entries)
+    assert "same at other levels: no" in html and 'href="main-results.html#c02-transformer-uniform"' in html
     for entry in entries:
-        assert f"<td>{entry.id}</td>" in html
-    assert html.count("not-run") == sum(len(e.judged) for e in entries if isinstance(e, Claim)) - 3
+        assert f'id="{entry.id.lower()}"' in html
+
+
+def test_a_forest_row_places_interval_and_rule_on_one_axis(chapter):
+    """On the axis from 1/4 to 64, which has 8 doublings, 2 is the third; without bounds the bar has the whole width."""
+    (one,) = [j for j in chapter.judgements if (j.claim.id, j.judged.system) == ("C01", "mlp")]
+    part = dataclasses.replace(one.parts[0], estimate=8.0, interval=(4.0, 16.0))
+    html = forest(dataclasses.replace(one, parts=(part,)))
+    assert '<i class="yes" style="left:37.5%;width:62.5%">' in html
+    assert '<i class="no" style="left:0.0%;width:28.3%">' in html  # up to 1.2
+    assert '<i class="bar" style="left:50.0%;width:25.0%">' in html
+    assert re.search(r'<i class="dot \w+" style="left:62.5%">', html)
+    unbounded = dataclasses.replace(part, interval=(None, None))
+    assert '<i class="bar" style="left:0.0%;width:100.0%">' in forest(dataclasses.replace(one, parts=(unbounded,)))
+
+
+def test_a_chapter_in_short_has_each_claim_and_what_limits_it(chapter):
+    html = chapter.in_short().data
+    for claim in {one.claim.id for one in chapter.judgements}:
+        assert html.count(f"({claim})") == 1 and f'href="#{claim.lower()}"' in html
+    assert "not the paper's scale" in html  # the fixture is at smoke
 
 
 def test_provenance_names_records_versions_and_machine(chapter):

@@ -277,14 +277,27 @@ def verdicts(parameters: Parameters, store: Store) -> list[Verdict]:
 
 
 def complete(found: Iterable[Verdict], claims: Iterable[Claim | Question], profile: str) -> list[Verdict]:
-    """Verdicts in the order of claims.yml, "not run" where one is missing."""
-    by_system = {(verdict.id, verdict.system): verdict for verdict in found}
-    return [
-        by_system.get((claim.id, judged.system)) or not_run(claim, judged, profile).verdict
+    """Verdicts in the order of claims.yml, "not run" where one is missing.
+
+    Raises ClaimsError for a verdict on what the claims do not have, and for two on the same.
+    """
+    by_system: dict[tuple[str, str], Verdict] = {}
+    for verdict in found:
+        key = verdict.id, verdict.system
+        if key in by_system:
+            raise ClaimsError(f"there are two verdicts for claim {verdict.id} on {verdict.system}")
+        by_system[key] = verdict
+    whole = [
+        by_system.pop((claim.id, judged.system), None) or not_run(claim, judged, profile).verdict
         for claim in claims
         if isinstance(claim, Claim)
         for judged in claim.judged
     ]
+    if by_system:
+        raise ClaimsError(
+            f"verdicts on what claims.yml does not have: {', '.join(' on '.join(key) for key in by_system)}"
+        )
+    return whole
 
 
 def outcome_of_claim(verdicts: Iterable[Verdict]) -> str:
@@ -307,7 +320,8 @@ def result_text(verdict: Verdict) -> str:
         return ""
     low, high, unit = verdict.low, verdict.high, verdict.unit or ""
     if unit == "share of seeds":
-        known = None if verdict.estimate is None else f"{verdict.estimate:.0%} of seeds"
+        unit = "of seeds"
+        known = None if verdict.estimate is None else f"{verdict.estimate:.0%} {unit}"
         span = between(low and 100 * low, high and 100 * high, "{:.0f}") + "%"
     else:
         joint = "" if unit == "%" else " "
