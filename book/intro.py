@@ -35,7 +35,7 @@ from lib.book import figures, tables
 from lib.book.chapter import Chapter
 from lib.book.scorecard import scorecard
 from lib.claims.claims import Claim, load_claims
-from lib.claims.judging import all_judgements, complete, outcome_of_claim, result_text, sensitivity
+from lib.claims.judging import all_judgements, complete, evidence_text, outcome_of_claim, result_text, sensitivity
 from lib.claims.stability import stability
 from lib.experiments.chapters import wanted
 from lib.experiments.comparison import Comparison, compare
@@ -52,7 +52,8 @@ def said(claim, *systems):
     """The outcome of a claim on systems in a word or two, and their numbers."""
     verdicts = [by_key[claim, system] for system in systems]
     word = {"replicated": "Yes.", "refuted": "No.", "not run": "Not run yet.", "inconclusive": "Not decided."}
-    return word.get(outcome_of_claim(verdicts), "In part."), *(result_text(verdict) or "not run" for verdict in verdicts)
+    numbers = (f"{result_text(one)}, {evidence_text(one)}" if one.seeds else "not run" for one in verdicts)
+    return word.get(outcome_of_claim(verdicts), "In part."), *numbers
 
 
 gain = said("C01", "mlp")[0], said("C01", "mlp")[1], said("C02", "transformer")[1]
@@ -65,13 +66,14 @@ counts = ", ".join(f"{by_claim[word]} {tables.badge(word)}" for word in order if
 HTML(
     f"""<div class="in-short"><p><strong>Does a ticket, the sparse network left when a network that has generalized is pruned,
     generalize without the long wait?</strong></p><ul>
-    <li><strong>{gain[0]}</strong> It generalizes earlier than the dense network that it came from: MLP {gain[1]}, transformer {gain[2]}.</li>
+    <li><strong>{gain[0]}</strong> It generalizes earlier than the dense network that it came from: MLP {gain[1]}; transformer
+    {gain[2]}.</li>
     <li>Is it because the ticket begins with small weights? <strong>{({"Yes.": "No.", "No.": "Yes."}).get(norm[0], norm[0])}</strong> A dense
-    network scaled to the same norm takes longer than the ticket: MLP {norm[1]}, transformer {norm[2]}.</li>
+    network scaled to the same norm takes longer than the ticket: MLP {norm[1]}; transformer {norm[2]}.</li>
     <li>Surprises: on MNIST the gain is {said("C03", "mnist-mlp")[1]}; with the ticket's mask on other initial weights {others} generalize;
     and the transformer's ticket prunes attention away, but over a dense network
     without attention the gain is still {said("C02", "transformer/uniform")[1]}.</li></ul>
-    <p>{sum(by_claim.values())} claims: {counts}. Profile {chapter.parameters.label}; intervals are at 95%, over seeds.</p></div>"""
+    <p>{sum(by_claim.values())} claims: {counts}</p><p>Profile {chapter.parameters.label}; in brackets 95% intervals over seeds.</p></div>"""
 )
 
 # %% mystnb={"figure": {"caption": "Grokking in one network, and in the ticket taken from it. Dotted lines are training accuracy, solid lines test accuracy; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of one MLP. The dense network's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
@@ -136,7 +138,7 @@ HTML(
 # are kept equal. {doc}`setup` has the settings that all chapters share.
 
 # %% tags=["remove-input"]
-chapter.close()
+chapter.close(every=20)
 
 # %% [markdown]
 # ```{bibliography}

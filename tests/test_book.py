@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from conftest import Executed
 from playwright.sync_api import Browser, Page
 
@@ -146,3 +147,47 @@ def test_the_front_page_leads_to_the_introduction(browser: Browser, address: str
     visit = Visit(browser, address, "index")
     visit.page.wait_for_url(f"{address}{PAGES[0]}.html")
     visit.context.close()
+
+
+def test_the_scorecard_filters_folds_and_follows_a_link(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, f"{PAGES[0]}", viewport=DESKTOP)
+    page = visit.page
+    shown = page.locator("table.scorecard tbody:visible")
+    assert shown.count() == page.locator("table.scorecard tbody").count() > 40
+    assert page.locator("tr.variant:visible").count() == 0
+    page.locator("#c15 button").press("Enter")
+    assert page.locator("#c15 tr.variant:visible").count() == page.locator("#c15 tr.variant").count() > 0
+    page.get_by_label("chapter").select_option("weight-norm")
+    assert {claim.get_attribute("id") for claim in shown.all()} == {"c09", "c10", "q05"}
+    page.goto(f"{visit.page.url}#c16")
+    assert page.locator("#c16 tr.variant:visible").count() > 0 and page.locator("#c16").is_visible()
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_the_front_page_is_light(browser: Browser, address: str) -> None:
+    """Scripts for icons and equations, of which it has none, would be two thirds of it."""
+    context, sizes = offline_context(browser, address, viewport=DESKTOP), {}
+    page = context.new_page()
+    page.on("response", lambda response: sizes.update({response.url: len(response.body())}))
+    page.goto(f"{address}{PAGES[0]}.html")
+    page.wait_for_load_state("networkidle")
+    context.close()
+    assert sum(sizes.values()) < 1_500_000, sorted(sizes.items(), key=lambda one: -one[1])[:5]
+
+
+def test_without_javascript_the_scorecard_is_a_table_of_all_rows(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, PAGES[0], viewport=DESKTOP, java_script_enabled=False)
+    assert visit.page.locator(".filters").is_hidden()
+    rows = visit.page.locator("table.scorecard tbody tr")
+    assert rows.count() > 80 and all(row.is_visible() for row in rows.all())
+    visit.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(browser: Browser, address: str, name: str, scheme: str) -> None:
+    visit = Visit(browser, address, name, viewport=DESKTOP, color_scheme=scheme)
+    found = [one for one in Axe().run(visit.page).response["violations"] if one["impact"] in ("serious", "critical")]
+    visit.context.close()
+    assert [f"{one['id']}: {node['html'][:150]}" for one in found for node in one["nodes"][:3]] == []

@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -186,8 +187,21 @@ def render(source: Path, html: Path) -> None:
     """Render `source` into `html`, which is replaced only if there was no warning; raises ChapterError if there was."""
     work = html.with_name("jupyter-book")
     jupyter_book(source, work, "--all")
+    for page in (work / "_build" / "html").rglob("*.html"):
+        page.write_text(lighter(page.read_text()))
     shutil.rmtree(html, ignore_errors=True)
     os.replace(work / "_build" / "html", html)
+
+
+def lighter(page: str) -> str:
+    """A page without scripts that it has no use for, and with a list of references that is none for screen readers.
+
+    The icons come from a font, which the theme loads too; a page without equations needs no MathJax.
+    """
+    page = re.sub(r"\s*<script[^>]*/fontawesome\.js[^>]*></script>", "", page)
+    if 'class="math' not in page:
+        page = re.sub(r"\s*<script[^>]*/mathjax/[^>]*></script>", "", page)
+    return page.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
 
 
 def build(profile: str, only: list[str] | None = None) -> Path:
