@@ -72,8 +72,8 @@ def curves(ax, comparison):
 
 chapter.panels(curves, legend=2)
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, base and ticket joined by a line; hollow where a network never does. The vertical axis is logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
-chapter.panels(figures.paired_epochs, height=3.2)
+# %% mystnb={"figure": {"caption": "When each seed generalizes, base and ticket joined by a line; hollow where a network never does. The axis of epochs is logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
+chapter.panels(figures.paired_epochs, height=2.2, sharey=False, sharex=True)
 
 # %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-architectures-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(figures.generalized, legend=2)

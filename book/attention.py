@@ -152,12 +152,12 @@ chapter.table(frame.rename_axis(index="setting", columns=None).reset_index())
 grid(lambda ax, comparison: figures.curves(ax, comparison, band=False, logarithmic=True), list(chapter), height=3.4, legend=4, sharey=True)
 
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, its networks joined by a line. Hollow marks never do within the budget. The vertical axis is logarithmic.", "name": "fig-attention-epochs"}, "image": {"alt": "A panel for each setting with the epoch of generalization of every seed for base, ticket and each network between them, on a logarithmic axis, one line a seed."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "When each seed generalizes, its networks joined by a line. Hollow marks never do within the budget. The axis of epochs is logarithmic.", "name": "fig-attention-epochs"}, "image": {"alt": "A panel for each setting with the epoch of generalization of every seed for base, ticket and each network between them, on a logarithmic axis, one line a seed."}} tags=["hide-input"]
 def epochs_of_chain(ax, comparison):
     figures.paired_epochs(ax, comparison, arms=[one for one in CHAIN + BESIDE if has(comparison, one)])
 
 
-grid(epochs_of_chain, list(chapter), height=4.2, sharey=True)
+grid(epochs_of_chain, list(chapter), height=3.6, sharex=True)
 
 # %% [markdown]
 # Median and range over seeds:

@@ -69,7 +69,7 @@ chapter.in_short()
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of the base and of the network that lost its dead neurons only (left), and of the ticket and of the ticket that got their edges back (right), at the main threshold, as in the paper's Fig. 24 but with epochs on a logarithmic axis. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-dead-neurons"}, "image": {"alt": "Two panels of test accuracy over epochs on a logarithmic axis, base and kill-only network on the left, ticket and revived ticket on the right, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
-figure, axes = figures.panels(1, 2, height=3.6, sharey=True)
+figure, axes = figures.panels(1, 2, height=2.6, sharex=True)
 for ax, (title, (whole, changed)) in zip(axes[0], sides.items(), strict=True):
     figures.curves(ax, comparison, arms=[whole, (changed, MAIN)], logarithmic=True)
     ax.set_title(title)
@@ -77,12 +77,12 @@ axes[0, 1].set_ylabel("")
 chapter.legend(figure, 4)
 chapter.sign(figure)
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, by threshold. Lines join the networks of one seed; the vertical axis is logarithmic and the same in both panels.", "name": "fig-dead-neurons-epochs"}, "image": {"alt": "Two panels with the epoch of generalization of every seed on a logarithmic axis, base and kill-only networks of three thresholds on the left, ticket and revived tickets of three thresholds on the right, one line a seed."}} tags=["hide-input"]
-figure, axes = figures.panels(1, 2, height=3.6, sharey=True)
+# %% mystnb={"figure": {"caption": "When each seed generalizes, by threshold. Lines join the networks of one seed; the axis of epochs is logarithmic and the same in both panels.", "name": "fig-dead-neurons-epochs"}, "image": {"alt": "Two panels with the epoch of generalization of every seed on a logarithmic axis, base and kill-only networks of three thresholds on the left, ticket and revived tickets of three thresholds on the right, one line a seed."}} tags=["hide-input"]
+figure, axes = figures.panels(1, 2, height=2.6, sharex=True)
 for ax, (title, (whole, changed)) in zip(axes[0], sides.items(), strict=True):
     figures.paired_epochs(ax, comparison, arms=[whole, *((changed, threshold) for threshold in THRESHOLDS)])
-    ax.set_xticks(range(1 + len(THRESHOLDS)), [whole, *map(str, THRESHOLDS)], rotation=0, ha="center")
-    ax.set(title=title, xlabel="threshold")
+    ax.set_yticks(range(1 + len(THRESHOLDS)), [whole, *map(str, THRESHOLDS)])
+    ax.set(title=title, ylabel="threshold")
 axes[0, 1].set_ylabel("")
 chapter.sign(figure)
 

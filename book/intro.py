@@ -127,7 +127,8 @@ exploratory = sum("exploratory" in verdict.profile for verdict in found)
 HTML(
     scorecard(claims, (judgement for judgement, _ in judged), chapter.parameters.label, levels, stable)
     + f"<p>{len(found)} verdicts on these claims, setting by setting; {exploratory} of them rest on exploratory seeds, which were known when the "
-    "criteria were settled. As data: <code>results/verdicts.json</code>; criteria: <code>book/claims.yml</code>.</p>"
+    "criteria were settled. As data, at the paper's scale: <a href='../data/verdicts.json'>verdicts.json</a>; claims and criteria: <a "
+    "href='../data/claims.yml'>claims.yml</a>.</p>"
 )
 
 # %% [markdown]

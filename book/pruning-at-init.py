@@ -94,8 +94,8 @@ def curves_of(arms, suffix):
 
 chapter.panels(curves_of(before, "scores before training"), curves_of(trained, "scores of the trained network"), height=3.8, legend=4)
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, by kind of network; lines join one seed. Hollow marks never do within the budget. The vertical axis is logarithmic.", "name": "fig-init-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and each way of pruning, on a logarithmic axis; hollow above the budget where a run never generalizes."}} tags=["hide-input"]
-chapter.panels(figures.paired_epochs, height=4.2)
+# %% mystnb={"figure": {"caption": "When each seed generalizes, by kind of network; lines join one seed. Hollow marks never do within the budget. The axis of epochs is logarithmic.", "name": "fig-init-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and each way of pruning, on a logarithmic axis; hollow above the budget where a run never generalizes."}} tags=["hide-input"]
+chapter.panels(figures.paired_epochs, height=4.4, sharey=False, sharex=True)
 
 # %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-pruning-at-init-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(lambda ax, comparison: figures.generalized(ax, comparison, arms=["base", "ticket", *before]), legend=4)

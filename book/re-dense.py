@@ -67,8 +67,8 @@ chapter.in_short()
 # %% mystnb={"figure": {"caption": "Test accuracy of the base, its ticket and the re-dense network, as in the paper's Fig. 23 but with epochs on a logarithmic axis. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-re-dense"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, for base, ticket and re-dense network, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
 chapter.panels(lambda ax, comparison: figures.curves(ax, comparison, logarithmic=True), legend=3)
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes. Lines join the three networks of one seed; the vertical axis is logarithmic.", "name": "fig-re-dense-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and re-dense network on a logarithmic axis, one line a seed."}} tags=["hide-input"]
-chapter.panels(figures.paired_epochs, height=3.2)
+# %% mystnb={"figure": {"caption": "When each seed generalizes. Lines join the three networks of one seed; the axis of epochs is logarithmic.", "name": "fig-re-dense-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and re-dense network on a logarithmic axis, one line a seed."}} tags=["hide-input"]
+chapter.panels(figures.paired_epochs, height=2.6, sharey=False, sharex=True)
 
 # %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-re-dense-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(figures.generalized, legend=4)

@@ -76,8 +76,8 @@ for row, comparison in zip(axes, chapter, strict=True):
 chapter.legend(figure, 4)
 chapter.sign(figure)
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, its networks joined by a line. The vertical axis is logarithmic.", "name": "fig-norm-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for the base, the ticket and four dense networks of the ticket's norm on a logarithmic axis, hollow where a network never generalizes."}} tags=["hide-input"]
-chapter.panels(figures.paired_epochs, height=4.8)
+# %% mystnb={"figure": {"caption": "When each seed generalizes, its networks joined by a line. The axis of epochs is logarithmic.", "name": "fig-norm-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for the base, the ticket and four dense networks of the ticket's norm on a logarithmic axis, hollow where a network never generalizes."}} tags=["hide-input"]
+chapter.panels(figures.paired_epochs, height=5, sharey=False, sharex=True)
 
 # %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-weight-norm-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(figures.generalized, legend=3)

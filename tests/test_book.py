@@ -172,6 +172,10 @@ def test_the_front_page_is_light(browser: Browser, address: str) -> None:
     page.on("response", lambda response: sizes.update({response.url: len(response.body())}))
     page.goto(f"{address}{PAGES[0]}.html")
     page.wait_for_load_state("networkidle")
+    assert page.locator("meta[name=description]").get_attribute("content")
+    page.goto(f"{address}404.html")
+    page.get_by_role("link").click()
+    page.wait_for_url(f"{address}{PAGES[0]}.html")
     context.close()
     assert sum(sizes.values()) < 1_500_000, sorted(sizes.items(), key=lambda one: -one[1])[:5]
 

@@ -357,7 +357,7 @@ def test_the_end_of_a_chapter_has_data_the_command_and_where_its_records_come_fr
 
 
 def test_panels_keep_titles_above_and_the_horizontal_axis_below(chapter):
-    chapter.panels(figures.paired_epochs, lambda ax, comparison: figures.curves(ax, comparison), legend=2)
+    chapter.panels(figures.generalized, lambda ax, comparison: figures.curves(ax, comparison), legend=2)
     figure = plt.gcf()
     above, below = figure.axes[:2], figure.axes[2:]
     assert [ax.get_title() for ax in above] == ["MLP", "Transformer"] and {ax.get_title() for ax in below} == {""}

@@ -158,7 +158,10 @@ def lay_out(source: Path) -> None:
     for name in set(pages()) - set(chapters()):
         shutil.copy2(ROOT / f"{name}.md", source / f"{name}.md")
     shutil.copytree(ROOT / "book" / "_static", source / "_static", dirs_exist_ok=True)
-    (source / "_extra").mkdir(exist_ok=True)
+    shutil.copytree(ROOT / "book" / "_extra", source / "_extra", dirs_exist_ok=True)
+    (source / "_extra" / "data").mkdir(exist_ok=True)
+    for name in ("book/claims.yml", "book/criteria.yml", "results/verdicts.json"):
+        shutil.copy2(ROOT / name, source / "_extra" / "data")
     if EXPLORER in pages():
         from tools import explorer  # here, so that the processes which execute chapters do not load torch for it
 

@@ -5,6 +5,7 @@ T evaluations.
 """
 
 import io
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
@@ -162,11 +163,18 @@ def _heights(times: Iterable[Sequence[int | None]], top: float) -> np.ndarray:
     return np.array([[top if t is None else max(t, 1) for t in row] for row in times], float)
 
 
-def _marks(axes: Axes, x: float, row: np.ndarray, top: float, tint: object, **how: object) -> None:
-    """One mark a seed at x; hollow where the run never generalized, which `_heights` draws at `top`."""
+def _marks(
+    axes: Axes, place: float, row: np.ndarray, top: float, tint: object, *, across: bool = False, **how: object
+) -> None:
+    """One mark a seed above a place, or `across` the figure beside it; hollow where the run never generalized, which `_heights`
+    draws at `top`."""
     never = row == top
-    axes.scatter(np.full((~never).sum(), x), row[~never], color=[tint], **how)
-    axes.scatter(np.full(never.sum(), x), row[never], facecolor="white", edgecolor=[tint], **how)
+    for values, look in (
+        (row[~never], {"color": [tint]}),
+        (row[never], {"facecolor": "white", "edgecolor": [tint]}),
+    ):
+        points = np.full(len(values), place), values
+        axes.scatter(*(points[::-1] if across else points), **look, **how)
 
 
 def _budget(axes: Axes, budget: int, top: float) -> None:
@@ -178,20 +186,24 @@ def _budget(axes: Axes, budget: int, top: float) -> None:
 
 
 def paired_epochs(axes: Axes, comparison: Comparison, *, arms: Sequence[object] | None = None) -> None:
-    """t_gen of each seed, joined from arm to arm; a run that never generalized is a hollow mark above the budget."""
+    """t_gen of each seed, a row for each arm, a seed's marks joined; a run that never generalized is a hollow mark beyond the
+    budget."""
     shown = list(map(arm, arms or comparison.arms))
     times, top = [comparison.t_gen(one) for one in shown], comparison.budget * 1.6
     rows = _heights(times, top)  # [arms, S]
-    axes.plot(range(len(shown)), rows, color="0.6", linewidth=0.8, zorder=1)
-    for x, one in enumerate(shown):
-        _marks(axes, x, rows[x], top, one.colour, zorder=2)
-    axes.set_yscale("log")
-    turned = {"rotation": 30, "ha": "right"} if len(shown) > 2 else {}
-    axes.set_xticks(range(len(shown)), [one.label for one in shown], **turned)
-    axes.set_xlim(-0.5, len(shown) - 0.5)
+    axes.plot(rows, range(len(shown)), color="0.6", linewidth=0.8, zorder=1)
+    for y, one in enumerate(shown):
+        _marks(axes, y, rows[y], top, one.colour, across=True, zorder=2)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(shown)), [textwrap.fill(one.label, 23) for one in shown])
+    axes.tick_params(axis="y", labelsize=9 if len(shown) > 6 else None)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
     if any(t is None for row in times for t in row):
-        _budget(axes, comparison.budget, top)
-    label(axes, comparison.label, "t_gen (epochs)", x="")
+        axes.axvline(comparison.budget, color="0.4", linewidth=0.8, linestyle="--")
+        place = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom", "fontsize": 9, "color": "0.35"}
+        axes.annotate("never", (top, 0.99), **place)
+        axes.plot([top * 1.6], [0], alpha=0)  # room for it; set_xlim would stop shared axes
+    label(axes, comparison.label, "", x="t_gen (epochs)")
 
 
 def family(
