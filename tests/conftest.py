@@ -1,6 +1,7 @@
 """What several test modules share."""
 
 import dataclasses
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+from playwright.sync_api import Browser
 
 from lib.experiments import settings
 from lib.experiments.chapters import TO_COME
@@ -22,6 +24,7 @@ from lib.train.runs import Origin, Run, Ticket
 from lib.train.tasks import ImageTask, ModularTask
 from lib.train.trainer import Trained, train
 from tools import build
+from tools.browser import find_chromium, launch
 
 # What every chapter's file begins with.
 NOTEBOOK_HEADER = """\
@@ -235,3 +238,14 @@ def without_mnist(tiny_chapter: list[str], monkeypatch: pytest.MonkeyPatch) -> l
 
     monkeypatch.setattr(images, "load", load)
     return tiny_chapter
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests: Playwright allows one at a time."""
+    executable = find_chromium()
+    if not executable:
+        reason = "no Chromium or Chrome on PATH; install one, or name it in CHROMIUM"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    with launch(executable) as browser:
+        yield browser

@@ -1,6 +1,5 @@
 """The book as its reader meets it: built with warnings as errors, opened in a browser that has no network."""
 
-import os
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from conftest import Executed
 from playwright.sync_api import Browser, Page
 
 from tools import build
-from tools.browser import DESKTOP, PHONE, find_chromium, launch, offline_context, serve
+from tools.browser import DESKTOP, PHONE, offline_context, serve
 
 pytestmark = pytest.mark.slow
 
@@ -38,16 +37,6 @@ def html(executed: Executed) -> Path:
     build.lay_out(executed.source)
     build.render(executed.source, html)
     return html
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    executable = find_chromium()
-    if not executable:
-        reason = "no Chromium or Chrome on PATH; install one, or name it in CHROMIUM"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    with launch(executable) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ parts:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with three chapters and a page of prose, which the build takes for its own."""
-    for folder in ("book/_static", "lib/train", "params", "results"):
+    for folder in ("book/_static", "book/_extra", "lib/train", "params", "results"):
         (tmp_path / folder).mkdir(parents=True)
     for name in ("intro", "one", "two"):
         (tmp_path / "book" / f"{name}.md").write_text(HEADER + CELL.format(title=name))
@@ -64,6 +64,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "lib" / "train" / "tasks.py").write_text("p = 67\n")
     (tmp_path / "params" / "smoke.yml").write_text("seeds: [1]\n")
     (tmp_path / "results" / "record").write_text("1")
+    for name in ("book/criteria.yml", "results/verdicts.json"):
+        (tmp_path / name).write_text("[]\n")
     (tmp_path / "_toc.yml").write_text(TOC)
     shutil.copy(ROOT / "_config.yml", tmp_path)
     shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")

@@ -54,6 +54,8 @@ def lay_out(name: str, notebook: Path, source: Path) -> None:
     for file in (ROOT / "book" / "_static").iterdir():
         write(source / "_static" / file.name, file.read_text())
     write(source / "_static" / "reload.js", RELOAD)
+    for file in (ROOT / "book" / "_extra").iterdir():
+        write(source / "_extra" / file.name, file.read_text())
     write(source / "book" / "references.bib", (ROOT / "book" / "references.bib").read_text(encoding="utf-8"))
     write(source / f"{name}.ipynb", notebook.read_text(encoding="utf-8"))
     for page in set(pages) - {name}:
