@@ -48,16 +48,17 @@ found = complete((judgement.verdict for judgement, _ in judged), claims, chapter
 by_key = {(verdict.id, verdict.system): verdict for verdict in found}
 
 
-def said(claim, *systems):
-    """The outcome of a claim on systems in a word or two, and their numbers."""
-    verdicts = [by_key[claim, system] for system in systems]
+def said(*keys):
+    """The outcome on claims and systems, all of them together, in a word or two, and the numbers of each."""
+    verdicts = [by_key[key] for key in keys]
     word = {"replicated": "Yes.", "refuted": "No.", "not run": "Not run yet.", "inconclusive": "Not decided."}
     numbers = (f"{result_text(one)}, {evidence_text(one)}" if one.seeds else "not run" for one in verdicts)
     return word.get(outcome_of_claim(verdicts), "In part."), *numbers
 
 
-gain = said("C01", "mlp")[0], said("C01", "mlp")[1], said("C02", "transformer")[1]
-norm = said("C09", "mlp")[0], said("C09", "mlp")[1], said("C10", "transformer")[1]
+gain = said(("C01", "mlp"), ("C02", "transformer"))
+norm = said(("C09", "mlp"), ("C10", "transformer"))
+_, on_images, over_uniform = said(("C03", "mnist-mlp"), ("C02", "transformer/uniform"))
 new_weights = {one.label: one.t_gen("new-weights") for one in chapter}
 others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" for label, ts in new_weights.items())
 by_claim = Counter(outcome_of_claim(v for v in found if v.id == claim.id) for claim in claims if isinstance(claim, Claim))
@@ -66,13 +67,13 @@ counts = ", ".join(f"{by_claim[word]} {tables.badge(word)}" for word in order if
 HTML(
     f"""<div class="in-short"><p><strong>Does a ticket, the sparse network left when a network that has generalized is pruned,
     generalize without the long wait?</strong></p><ul>
-    <li><strong>{gain[0]}</strong> It generalizes earlier than the dense network that it came from: MLP {gain[1]}; transformer
+    <li><strong>{gain[0]}</strong> Time of the dense network that it came from over the ticket's: MLP {gain[1]}; transformer
     {gain[2]}.</li>
-    <li>Is it because the ticket begins with small weights? <strong>{({"Yes.": "No.", "No.": "Yes."}).get(norm[0], norm[0])}</strong> A dense
-    network scaled to the same norm takes longer than the ticket: MLP {norm[1]}; transformer {norm[2]}.</li>
-    <li>Surprises: on MNIST the gain is {said("C03", "mnist-mlp")[1]}; with the ticket's mask on other initial weights {others} generalize;
-    and the transformer's ticket prunes attention away, but over a dense network
-    without attention the gain is still {said("C02", "transformer/uniform")[1]}.</li></ul>
+    <li>Is it because the ticket begins with small weights? <strong>{({"Yes.": "No.", "No.": "Yes."}).get(norm[0], norm[0])}</strong> Time of a
+    dense network scaled to the ticket's norm over the ticket's: MLP {norm[1]}; transformer {norm[2]}.</li>
+    <li>Surprises: on MNIST the gain is {on_images}; with the ticket's mask on other initial weights {others} generalize;
+    and the transformer's ticket prunes attention away, but over a dense network with uniform attention the gain is still
+    {over_uniform}.</li></ul>
     <p>{sum(by_claim.values())} claims: {counts}</p><p>Profile {chapter.parameters.label}; in brackets 95% intervals over seeds.</p></div>"""
 )
 

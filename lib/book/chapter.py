@@ -132,14 +132,14 @@ class Chapter:
     def verdicts(self) -> HTML:
         """The verdicts on every claim of the chapter, with their numbers, when its rule was written, and what they depend on."""
         boxes = []
-        for claim in dict.fromkeys(one.claim.id for one in self.judgements):
-            own = [one for one in self.judgements if one.claim.id == claim]
-            when = {self._settled(one): None for one in own}
+        for own in self._by_claim.values():
+            when = [self._settled(one) for one in own]
+            shared = when[:1] if len(set(when)) == 1 else []
             each = [
-                tables.verdict(one, [self._settled(one) if len(when) > 1 else "", tables.depends(self._levels(one))])
-                for one in own
+                tables.verdict(one, ["" if shared else note, tables.depends(self._levels(one))])
+                for one, note in zip(own, when, strict=True)
             ]
-            boxes.append(tables.box(own[0].claim, each, when if len(when) == 1 else ()))
+            boxes.append(tables.box(own[0].claim, each, shared))
         return HTML("".join(boxes))
 
     def in_short(self) -> HTML:
@@ -147,8 +147,7 @@ class Chapter:
         if not self.judgements:
             return HTML("")
         rows, caveats = [], []
-        for claim in dict.fromkeys(one.claim.id for one in self.judgements):
-            own = [one for one in self.judgements if one.claim.id == claim]
+        for claim, own in self._by_claim.items():
             badges = " ".join(
                 f"{html.escape(one.judged.label)} {tables.badge(one.verdict.verdict)} {html.escape(result_text(one.verdict))};"
                 for one in own[:2]
@@ -175,6 +174,13 @@ class Chapter:
             return ""
         records = [record for arm in self[judgement.judged.setting].arms.values() for record in arm]
         return tables.settled(judgement.claim, [record.provenance["recorded"] for record in records])
+
+    @property
+    def _by_claim(self) -> dict[str, list[Judgement]]:
+        found: dict[str, list[Judgement]] = {}
+        for one in self.judgements:
+            found.setdefault(one.claim.id, []).append(one)
+        return found
 
     @cached_property
     def _by_level(self) -> dict[tuple[str, str], pd.DataFrame]:

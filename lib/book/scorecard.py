@@ -64,7 +64,7 @@ def scorecard(
             "chapter": "|".join(dict.fromkeys(judged.chapter or entry.chapter for judged in entry.judged)),
         }
         attributes = " ".join(f'data-{name}="{html.escape(text)}"' for name, text in data.items())
-        groups.append(f'<tbody id="{entry.id.lower()}" {attributes}>{"".join(rows)}</tbody>')
+        groups.append(f'<tbody id="{anchor(entry.id)}" {attributes}>{"".join(rows)}</tbody>')
     order = [one for one in ("replicated", "mixed", "inconclusive", "refuted", "not run") if one in outcomes]
     filters = "".join(
         f'<label>{name} <select data-filter="{name}"><option value="">all</option>'
@@ -81,24 +81,26 @@ def scorecard(
     )
 
 
+def _link(entry: Claim | Question) -> str:
+    return f'<a class="anchor" href="#{anchor(entry.id)}" aria-label="link to {entry.id}">{entry.id}</a>'
+
+
 def _title(entry: Claim, overall: str) -> str:
-    link = f'<a class="anchor" href="#{entry.id.lower()}" aria-label="link to {entry.id}">{entry.id}</a>'
     more = (
         f'<small>{badge(overall)} in all; </small><button type="button" aria-expanded="true" hidden>'
         f"{len(entry.judged) - 1} more</button><br>"
         if overall
         else ""
     )
-    return f'{link} <span title="{html.escape(entry.claim)}">{html.escape(entry.title)}</span><br>{more}'
+    return f'{_link(entry)} <span title="{html.escape(entry.claim)}">{html.escape(entry.title)}</span><br>{more}'
 
 
 def _question(entry: Question) -> str:
     ready = entry.chapter in READY
     where = f'<a href="{entry.chapter}.html">{entry.chapter}</a>' if ready else "no chapter takes it up yet"
     return (
-        f'<tbody id="{entry.id.lower()}" data-outcome="" data-setting="" data-chapter="{entry.chapter}"><tr><th scope=row>'
-        f'<a class="anchor" href="#{entry.id.lower()}" aria-label="link to {entry.id}">{entry.id}</a> '
-        f"{html.escape(entry.title)}</th><td>{badge('answered' if ready else 'open')}</td>"
+        f'<tbody id="{anchor(entry.id)}" data-outcome="" data-setting="" data-chapter="{entry.chapter}"><tr><th scope=row>'
+        f"{_link(entry)} {html.escape(entry.title)}</th><td>{badge('answered' if ready else 'open')}</td>"
         f"<td colspan=2>{html.escape(entry.question)} <small>{where}</small></td></tr></tbody>"
     )
 

@@ -308,7 +308,8 @@ def outcome_of_claim(verdicts: Iterable[Verdict]) -> str:
 
 def evidence_text(verdict: Verdict) -> str:
     """How many seeds a verdict has, and whether they were known when the rules were settled."""
-    return f"{len(verdict.seeds)} {'exploratory ' if 'exploratory' in verdict.profile else ''}seeds"
+    kind = "exploratory " if "exploratory" in verdict.profile else ""
+    return f"{len(verdict.seeds)} {kind}seed{'s' if len(verdict.seeds) != 1 else ''}"
 
 
 def result_text(verdict: Verdict) -> str:
