@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         ("train", train, "train what is missing; with the paper's values records go to results/, else to .cache/"),
         ("verify", verify, "train a sample of the records anew and compare: 1 if one differs"),
         ("run", run, "run a chapter of the book with values of one's own"),
-        ("pack", pack, "merge small files of records into larger ones"),
+        ("pack", pack, "drop masks and probes that nothing reads, and merge small files of records"),
         ("judge", judge, "compute every verdict from the records and write them as JSON"),
         ("power", power, "simulate how often every rule errs, and how often it finds what is there"),
     ):
@@ -168,7 +168,7 @@ def status(options: argparse.Namespace) -> int:
 def given(options: argparse.Namespace) -> parameters.Parameters:
     """The profile's parameters, with the values of --set and the seeds of --seeds. Raises ParameterError."""
     settings, changes = parameters.load(options.profile), {}
-    for text in options.set:
+    for text in getattr(options, "set", []):
         name, equals, value = text.partition("=") if isinstance(text, str) else (text[0], "=", text[1])
         if not equals or name == "profile":
             raise parameters.ParameterError(
@@ -231,8 +231,13 @@ def train(options: argparse.Namespace) -> int:
 
 
 def pack(options: argparse.Namespace) -> int:
-    """Merges small files of records."""
-    print(f"{Store(commit=options.profile == 'paper').pack()} files fewer")
+    """Drops masks and probes that no chapter reads from the committed records, and merges small files. Not while something trains:
+    that looks for records where they were."""
+    store, settings, thinned = Store(commit=options.profile == "paper"), given(options), 0
+    if settings.is_paper:
+        whole = chapters.wanted(settings, store=store, whole=True)
+        thinned = store.thin(whole.masked, whole.probed)
+    print(f"{thinned} records smaller, {store.pack()} files fewer")
     return 0
 
 

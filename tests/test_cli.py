@@ -178,7 +178,7 @@ def test_status_tells_a_checkpoint_that_would_be_made_again(trained, capsys):
 
 def test_pack_leaves_fewer_files_and_the_same_records(trained, capsys, tmp_path):
     before = records(tmp_path / ".cache")
-    assert run(capsys, "pack", "--profile", "smoke")[:2] == (0, "3 files fewer\n")
+    assert run(capsys, "pack", "--profile", "smoke")[:2] == (0, "0 records smaller, 3 files fewer\n")
     assert records(tmp_path / ".cache") == before
     assert run(capsys, "status", *ONE_CHAPTER)[0] == 0
 

@@ -182,6 +182,17 @@ def test_what_is_to_come_is_counted_whole():
     assert seeds_of(wanted(PAPER, ["pruning-rate"], whole=True).by_arm["pruning-rate"]) == set(range(0, 15))
 
 
+@pytest.mark.parametrize(("there", "read"), [(range(0, 14), range(0, 15)), (range(0, 15), range(5, 15))])
+def test_masks_and_probes_of_exploratory_seeds_are_wanted_until_confirmatory_ones_are_shown(there, read):
+    store = with_records(of_seeds("representations", there))
+    recorded = store.status
+    store.status = lambda run: dataclasses.replace(recorded(run), has_probes=True, has_mask=True)
+    whole = wanted(PAPER, ["representations", "dead-neurons"], store, whole=True)
+    assert {run.task.seed for run in whole.runs} == set(range(0, 25))  # the runs themselves are wanted all the same
+    assert {run.task.seed for run in whole.probed} == set(read)
+    assert {run.task.seed for run in whole.masked} == set(range(0, 25))  # of dead neurons no arm is recorded in full
+
+
 def test_tickets_at_multiples_of_their_bases_own_time_wait_for_the_base():
     seeds = PAPER.model_copy(update={"seeds": [3, 4]})
     unknown = wanted(seeds, ["ticket-epochs"])

@@ -21,6 +21,7 @@ from conftest import random_mask, ticket_of, tiny_run, train_dense
 import lib.files
 import lib.records.store
 import lib.train.runs
+from lib.analysis.probes import snapshot_epochs
 from lib.files import Content, StoreError, keys, read, sweep, write
 from lib.records.store import Kept, Store
 from lib.train.models import MLP
@@ -491,9 +492,31 @@ def test_pack_merges_small_files_and_loses_nothing(store):
     assert store.pack() == 0
 
 
+def test_thin_drops_masks_and_probes_that_nothing_reads_and_nothing_else(store):
+    runs = [tiny_run(seed=seed, epochs=30) for seed in range(4)]
+    snapshots = {run: set(snapshot_epochs(run)) for run in runs}
+    trained = train_dense(runs, [random_mask(run) for run in runs], snapshots=snapshots)
+    store.save([Kept(one, masked=True, probed=True) for one in trained], 1.0)
+    damaged = store.write_to / "x.zip"
+    damaged.write_bytes(b"not a record")
+    before = {run: store.load(run) for run in runs}
+    size = sum(path.stat().st_size for path in store.write_to.glob("*.zip"))
+    assert store.thin(masked=runs[:2], probed=runs[1:3]) == 3
+    store = Store(store.folders[0].parent, store.folders[1].parent)
+    for i, run in enumerate(runs):
+        record = store.load(run)
+        assert (record.mask is not None, record.probes is not None) == (i < 2, i in (1, 2))
+        assert record.metrics["l2"].tobytes() == before[run].metrics["l2"].tobytes()
+        assert record.provenance == before[run].provenance
+    assert (store.load(runs[0]).mask == before[runs[0]].mask).all()
+    assert damaged.read_bytes() == b"not a record"
+    assert sum(path.stat().st_size for path in store.write_to.glob("*.zip")) < size
+    assert store.thin(masked=runs[:2], probed=runs[1:3]) == 0
+
+
 def test_masks_and_probes_are_kept_where_they_are_wanted(store):
     run = tiny_run(epochs=30)
-    snapshots = {run: set(lib.records.store.summarize.__globals__["snapshot_epochs"](run))}
+    snapshots = {run: set(snapshot_epochs(run))}
     [trained] = train_dense([run], [random_mask(run)], snapshots=snapshots)
     store.save([Kept(trained)], 1)
     record = store.load(run)

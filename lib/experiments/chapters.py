@@ -250,25 +250,37 @@ class Wanted:
     def _recorded(self, chapter: str, setting: str) -> dict[Arm, list[Run]]:
         """All arms of the confirmatory seeds that have them, if there are enough; else those that all exploratory seeds have."""
 
+        seeds = self._confirmed(chapter, setting) or EXPLORATORY[: CHAPTERS[chapter].exploratory]
+        found = self._recorded_arms(chapter, setting, seeds)
+        return found if Arm("base") in found else {}
+
+    def _recorded_arms(self, chapter: str, setting: str, seeds: Sequence[int]) -> dict[Arm, list[Run]]:
+        """The arms that all of these seeds have, with the probes and masks that are wanted."""
+
         def is_recorded(one: Arm, run: Run) -> bool:
             found = self.store.status(run) if self.store else MISSING
             probed, masked = one.name in CHAPTERS[chapter].probed, setting in CHAPTERS[chapter].masked
             kept = (found.has_probes or not probed) and (found.has_mask or not masked)
             return found.state in ("recorded", "out of date") and kept
 
-        def arms_of(seeds: Sequence[int]) -> dict[Arm, list[Run]]:
-            arms = self._runs(chapter, setting, seeds)
-            return {
-                one: runs
-                for one, runs in arms.items()
-                if len(runs) == len(seeds) and all(is_recorded(one, run) for run in runs)
-            }
+        return {
+            one: runs
+            for one, runs in self._runs(chapter, setting, seeds).items()
+            if len(runs) == len(seeds) and all(is_recorded(one, run) for run in runs)
+        }
 
-        arms = CHAPTERS[chapter].settings(self.parameters)[setting]
-        confirmed = [seed for seed in CONFIRMATORY if len(arms_of([seed])) == len(tuple(arms))]
-        enough = len(confirmed) >= min(LEAST, CHAPTERS[chapter].confirmatory)
-        found = arms_of(confirmed if enough else EXPLORATORY[: CHAPTERS[chapter].exploratory])
-        return found if Arm("base") in found else {}
+    def _confirmed(self, chapter: str, setting: str) -> list[int]:
+        """The confirmatory seeds that have all arms, none where they are too few to be shown."""
+        if (chapter, setting) not in self._confirmed_seeds:
+            arms = len(tuple(CHAPTERS[chapter].settings(self.parameters)[setting]))
+            found = [seed for seed in CONFIRMATORY if len(self._recorded_arms(chapter, setting, [seed])) == arms]
+            enough = len(found) >= min(LEAST, CHAPTERS[chapter].confirmatory)
+            self._confirmed_seeds[chapter, setting] = found if enough else []
+        return self._confirmed_seeds[chapter, setting]
+
+    @cached_property
+    def _confirmed_seeds(self) -> dict[tuple[str, str], list[int]]:
+        return {}
 
     def _runs(self, chapter: str, setting: str, seeds: Iterable[int]) -> dict[Arm, list[Run]]:
         bases = [SETTINGS[setting].base(seed, self.parameters) for seed in seeds]
@@ -307,12 +319,20 @@ class Wanted:
     @cached_property
     def probed(self) -> set[Run]:
         """Those whose probes are wanted."""
-        return {run for c, _, one, runs in self._rows() if one.name in CHAPTERS[c].probed for run in runs}
+        rows = [row for row in self._rows() if row[2].name in CHAPTERS[row[0]].probed]
+        return {run for row in rows for run in self._looked_into(*row)}
 
     @cached_property
     def masked(self) -> set[Run]:
         """Those whose masks are wanted."""
-        return {run for c, setting, _, runs in self._rows() if setting in CHAPTERS[c].masked for run in runs}
+        rows = [row for row in self._rows() if row[1] in CHAPTERS[row[0]].masked]
+        return {run for row in rows for run in self._looked_into(*row)}
+
+    def _looked_into(self, chapter: str, setting: str, one: Arm, runs: Sequence[Run]) -> Sequence[Run]:
+        """The runs whose masks or probes somebody reads: not those of exploratory seeds once confirmatory ones are shown."""
+        if self.whole and self.parameters.seeds == RECORDED and self._confirmed(chapter, setting):
+            return [run for run in runs if run.task.seed not in EXPLORATORY]
+        return runs
 
     def complete(self, versions: Versions) -> Versions:
         """The versions of a run that have the probes and the mask that are wanted of it."""

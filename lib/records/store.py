@@ -31,6 +31,7 @@ from lib.train.trainer import METRICS, Trained
 
 SMALL = 8  # records; `Store.pack` merges smaller files
 PACKED = 64  # records in a file that `Store.pack` makes
+MASK = "mask"
 PROBES = "probes-"  # before the names of arrays that lib/analysis/probes.py makes
 
 
@@ -132,9 +133,9 @@ class Store:
                 "metrics": np.stack([trained.metrics[name] for name in METRICS], 1).astype(np.float32)
             }
             if one.masked and trained.mask is not None:
-                arrays["mask"] = np.packbits(trained.mask)
+                arrays[MASK] = np.packbits(trained.mask)
             if one.probed:
-                arrays |= {f"probes-{name}": x for name, x in summarize(run, trained.snapshots).items()}
+                arrays |= {f"{PROBES}{name}": x for name, x in summarize(run, trained.snapshots).items()}
             note = {
                 "run": json.loads(run.canonical()),
                 "metrics": list(METRICS),
@@ -173,6 +174,28 @@ class Store:
         if found:
             self._write(found)
         return len(found)
+
+    def thin(self, masked: Iterable[Run], probed: Iterable[Run]) -> int:
+        """Takes the masks and probes of all but these runs out of the files; returns how many records that makes smaller. A damaged
+        file is left alone."""
+        masks, probes = ({run.key for run in runs} for runs in (masked, probed))
+        thinned = 0
+        for path in self._files(self.write_to):
+            try:
+                found = read_all(path)
+            except StoreError:
+                continue
+            whole = {key: content for key, content in found.items() if isinstance(content, Content)}
+            lighter = {key: _without(x, mask=key not in masks, probes=key not in probes) for key, x in whole.items()}
+            fewer = sum(len(lighter[key].arrays) < len(whole[key].arrays) for key in whole)
+            if len(whole) < len(found):
+                continue
+            if fewer:
+                self._write(lighter)
+                path.unlink()
+                thinned += fewer
+        self.__dict__.pop("_places", None)
+        return thinned
 
     def pack(self) -> int:
         """Merges files of few records into larger ones; returns how many files that saves. A damaged file is left alone."""
@@ -249,7 +272,7 @@ class Store:
             except StoreError as error:
                 problems.append(str(error))
                 continue
-            probed, mask = any(name.startswith(PROBES) for name in names), "mask" in names
+            probed, mask = any(name.startswith(PROBES) for name in names), MASK in names
             worth = int(note.get("numerics", 0)), mask + probed, str(note.get("recorded", ""))
             found.append((worth, probed, mask or not note.get("masked"), arrays["metrics"].tobytes()))
         if not found:
@@ -304,6 +327,15 @@ def _worth(content: Content) -> tuple[int, int, str]:
     return int(content.note.get("numerics", 0)), len(content.arrays), str(content.note.get("recorded", ""))
 
 
+def _without(content: Content, *, mask: bool, probes: bool) -> Content:
+    """A record without its mask, without its probes."""
+
+    def goes(name: str) -> bool:
+        return (mask and name == MASK) or (probes and name.startswith(PROBES))
+
+    return Content({name: x for name, x in content.arrays.items() if not goes(name)}, content.note)
+
+
 def _record_worth(record: Record) -> tuple[int, int, str]:
     kept = (record.packed_mask is not None) + (record.probes is not None)
     return int(record.provenance.get("numerics", 0)), kept, str(record.provenance.get("recorded", ""))
@@ -337,4 +369,4 @@ def _record(run: Run, path: Path) -> Record:
     columns = zip(note["metrics"], arrays["metrics"].T, strict=True)
     metrics = {name: column.astype(np.float64) for name, column in columns}
     probes = {name.removeprefix(PROBES): x for name, x in arrays.items() if name.startswith(PROBES)}
-    return Record(run, epochs, metrics, note, arrays.get("mask"), probes or None)
+    return Record(run, epochs, metrics, note, arrays.get(MASK), probes or None)
