@@ -125,11 +125,6 @@ def client_of(options: argparse.Namespace) -> Iterator["distributed.Client | Non
         yield client
 
 
-def chosen(options: argparse.Namespace) -> list[str] | None:
-    """The chapters that the options name, None for all."""
-    return options.chapter
-
-
 def status(options: argparse.Namespace) -> int:
     """Lists the state of every run that the book shows, and what training them would do; 0 if nothing is missing or damaged.
 
@@ -137,7 +132,7 @@ def status(options: argparse.Namespace) -> int:
     """
     store = Store()
     settings = given(options)
-    of, whole = (chapters.wanted(settings, chosen(options), store, whole=whole) for whole in (False, True))
+    of, whole = (chapters.wanted(settings, options.chapter, store, whole=whole) for whole in (False, True))
     shown = set(of.runs)
     planned = {run: store.status(run) for run in whole.runs if run not in shown}
     broken = {run: state for run, state in planned.items() if state.state == "damaged"}
@@ -207,7 +202,7 @@ def train(options: argparse.Namespace) -> int:
     """Trains what is missing."""
     own = options.results
     results, cache = (RESULTS, CACHE) if own is None else (own, CACHE / f"of-{own.resolve().name}")
-    settings, note = with_images_at_hand(given(options), Store(results, cache), chosen(options))
+    settings, note = with_images_at_hand(given(options), Store(results, cache), options.chapter)
     store = Store(results, cache, commit=own is not None or settings.is_paper)
     if note:
         print(note, file=sys.stderr)
@@ -222,7 +217,7 @@ def train(options: argparse.Namespace) -> int:
 
     with client_of(options) as client:
         of = chapters.until_known(
-            lambda: chapters.wanted(settings, chosen(options), store, whole=options.all), train_all
+            lambda: chapters.wanted(settings, options.chapter, store, whole=options.all), train_all
         )
     adopted = store.adopt(of.runs) if settings.is_paper else 0  # a chapter that was run has left them in .cache/
     taken = f", {adopted} taken from .cache/" if adopted else ""

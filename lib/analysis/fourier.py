@@ -11,8 +11,6 @@ from scipy.special import digamma
 from lib.train.models import MLP
 from lib.train.runs import Run
 
-EMBEDDINGS = 3  # embeddings are kept at so few snapshots: the first, one early, the last
-
 
 def snapshot_epochs(run: Run) -> list[int]:
     """Epochs at which tables are kept: for the MLP every evaluation up to 1,000 and 30 over the budget, else 10."""
