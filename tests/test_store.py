@@ -492,6 +492,30 @@ def test_pack_merges_small_files_and_loses_nothing(store):
     assert store.pack() == 0
 
 
+def test_pack_keeps_a_run_once_for_each_arithmetic(store, trained, monkeypatch):
+    """Comparisons take the newest arithmetic that all their runs have, which need not be the newest of each."""
+    for numerics in (1, 2, 2):
+        monkeypatch.setattr(lib.records.store, "NUMERICS", numerics)
+        save(store, trained)
+        save(store, dataclasses.replace(trained, run=tiny_run(seed=numerics + 10)))
+    assert store.pack() > 0
+    fresh = Store(store.folders[0].parent, store.folders[1].parent)
+    assert set(fresh.versions(trained.run)) == {1, 2}
+
+
+def test_pack_makes_no_file_larger_than_told(store, monkeypatch):
+    trained = train_dense([tiny_run(seed=seed) for seed in range(5)])
+    for one in trained:
+        save(store, one)
+    sizes = [path.stat().st_size for path in store.write_to.glob("*.zip")]
+    monkeypatch.setattr(lib.records.store, "LARGEST", sum(sizes) // 2)
+    assert store.pack() == 2  # two files of two records, and one that is left over
+    monkeypatch.setattr(lib.records.store, "LARGEST", 1)
+    assert store.pack() == 0
+    fresh = Store(store.folders[0].parent, store.folders[1].parent)
+    assert all(fresh.load(one.run) is not None for one in trained)
+
+
 def test_thin_drops_masks_and_probes_that_nothing_reads_and_nothing_else(store):
     runs = [tiny_run(seed=seed, epochs=30) for seed in range(4)]
     snapshots = {run: set(snapshot_epochs(run)) for run in runs}

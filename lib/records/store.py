@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from lib.train.tasks import ImageTask
 from lib.train.trainer import METRICS, Trained
 
 SMALL = 8  # records; `Store.pack` merges smaller files
-PACKED = 64  # records in a file that `Store.pack` makes
+PACKED, LARGEST = 64, 2_000_000  # records and bytes in a file that `Store.pack` makes
 MASK = "mask"
 PROBES = "probes-"  # before the names of arrays that lib/analysis/probes.py makes
 
@@ -180,16 +180,9 @@ class Store:
         file is left alone."""
         masks, probes = ({run.key for run in runs} for runs in (masked, probed))
         thinned = 0
-        for path in self._files(self.write_to):
-            try:
-                found = read_all(path)
-            except StoreError:
-                continue
-            whole = {key: content for key, content in found.items() if isinstance(content, Content)}
+        for path, whole in self._undamaged():
             lighter = {key: _without(x, mask=key not in masks, probes=key not in probes) for key, x in whole.items()}
             fewer = sum(len(lighter[key].arrays) < len(whole[key].arrays) for key in whole)
-            if len(whole) < len(found):
-                continue
             if fewer:
                 self._write(lighter)
                 path.unlink()
@@ -199,20 +192,20 @@ class Store:
 
     def pack(self) -> int:
         """Merges files of few records into larger ones; returns how many files that saves. A damaged file is left alone."""
-        small: list[tuple[Path, dict[str, Any]]] = []
-        for path in self._files(self.write_to):
-            try:
-                found = read_all(path)
-            except StoreError:
-                continue
-            if len(found) < SMALL and all(isinstance(content, Content) for content in found.values()):
-                small.append((path, found))
+        small = [(path, found) for path, found in self._undamaged() if len(found) < SMALL]
         saved = 0
         while len(small) > 1:
-            merged: dict[str, Any] = {}
-            merged_paths = []
-            while small and len(merged) + len(small[0][1]) <= PACKED:
-                path, found = small.pop(0)
+            merged: dict[str, Content] = {}
+            merged_paths: list[Path] = []
+            later: list[tuple[Path, dict[str, Content]]] = []
+            room = LARGEST
+            for path, found in small:
+                size = path.stat().st_size
+                other = any(_both_count(merged[key], found[key]) for key in merged.keys() & found.keys())
+                if merged_paths and (other or len(merged) + len(found) > PACKED or size > room):
+                    later.append((path, found))
+                    continue
+                room -= size
                 twice = {key: merged[key] for key in merged.keys() & found.keys()}
                 merged |= found | {key: max(x, found[key], key=_worth) for key, x in twice.items()}
                 merged_paths.append(path)
@@ -221,8 +214,18 @@ class Store:
                 if path != kept:
                     path.unlink()
             saved += len(merged_paths) - 1
+            small = later
         self.__dict__.pop("_places", None)
         return saved
+
+    def _undamaged(self) -> Iterator[tuple[Path, dict[str, Content]]]:
+        """The files that are written to and all their records, those left out of which one cannot be read."""
+        for path in self._files(self.write_to):
+            with contextlib.suppress(StoreError):
+                found = read_all(path)
+                whole = {key: content for key, content in found.items() if isinstance(content, Content)}
+                if len(whole) == len(found):
+                    yield path, whole
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -321,10 +324,21 @@ class Store:
         return places
 
 
+def _numerics(content: Content) -> int:
+    return int(content.note.get("numerics", 0))
+
+
+def _both_count(one: Content, other: Content) -> bool:
+    """Whether two records of a run are no substitute for each other: of different arithmetic, as comparisons take the newest
+    that all their runs have, or each with arrays that the other lacks."""
+    fewer, more = sorted((one.arrays.keys(), other.arrays.keys()), key=len)
+    return _numerics(one) != _numerics(other) or not fewer <= more
+
+
 def _worth(content: Content) -> tuple[int, int, str]:
     """Of several records of a run the one of the highest numerics counts, of these the one that keeps most, of these the
     newest."""
-    return int(content.note.get("numerics", 0)), len(content.arrays), str(content.note.get("recorded", ""))
+    return _numerics(content), len(content.arrays), str(content.note.get("recorded", ""))
 
 
 def _without(content: Content, *, mask: bool, probes: bool) -> Content:
