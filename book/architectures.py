@@ -75,11 +75,15 @@ chapter.panels(curves, legend=2)
 # %% mystnb={"figure": {"caption": "When each seed generalizes, base and ticket joined by a line; hollow where a network never does. The axis of epochs is logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=2.2, sharey=False, sharex=True)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
 # %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-architectures-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(figures.generalized, legend=2)
 
 # %% [markdown]
-# Median and range over seeds:
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -90,10 +94,19 @@ chapter.summary()
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-architectures-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>What each base had reached when its ticket was cut, seed by seed</summary>
+#
 # Where a base does not generalize within the budget, the speed-up is a bound or not known at all. The accuracy that each base has
 # at the epoch at which its mask is cut:
 
@@ -110,6 +123,8 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows).astype({"t_gen, base": "Int64", "t_gen, ticket": "Int64"}), precision=3)
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run of each network, this chapter one a seed.

@@ -70,16 +70,23 @@ chapter.panels(lambda ax, comparison: figures.curves(ax, comparison, logarithmic
 # %% mystnb={"figure": {"caption": "When each seed generalizes. Lines join the three networks of one seed; the axis of epochs is logarithmic.", "name": "fig-re-dense-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and re-dense network on a logarithmic axis, one line a seed."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=2.6, sharey=False, sharex=True)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
 # %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-re-dense-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(figures.generalized, legend=4)
 
 # %% [markdown]
-# Median and range over seeds:
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How much of the gain the starting weights give alone, seed by seed</summary>
+#
 # Seed by seed: both speed-ups over the base, what holding the mask adds (t_gen of the re-dense network over that of the ticket), and
 # the share of the ticket's logarithmic speed-up that the starting weights give alone.
 
@@ -98,15 +105,23 @@ shares = pd.DataFrame(rows)
 chapter.table(shares)
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-re-dense-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run of each network and gives no number for the gain; here all three share the split and the initial weights of

@@ -99,6 +99,9 @@ chapter.in_short()
 #
 # ## How to read these pictures
 #
+# <details class="fold">
+# <summary>Waves, heat maps, entropy, circles and ranks: how to read them</summary>
+#
 # * **A wave.** A network that adds modulo $p$ can turn each token $a$ into an angle $2\pi k a / p$ and add angles ({cite:t}`nanda2023`). A
 #   neuron that serves such a frequency $k$ has weights $\cos(2\pi k a / p + \varphi)$: its row of weights is a wave with $k$ periods.
 # * **Heat maps of weights** have a row for each neuron and a column for each token. A wave is a row of even stripes; noise is a
@@ -111,6 +114,8 @@ chapter.in_short()
 # * **Circles.** Projected on the cosine and sine of a frequency that it uses, an embedding lies on a circle, in the order of $k a$ modulo
 #   $p$. A share of power of about $2 / (p - 1)$ is that of noise. Principal components show circles only as far as the largest variances happen to belong to one frequency each.
 # * **Effective rank** counts the directions that a matrix uses. A frequency takes two, a cosine and a sine.
+#
+# </details>
 #
 # ## Weights of single neurons
 
@@ -172,6 +177,10 @@ waves("inputs", budget)
 # %% mystnb={"figure": {"caption": "The same neurons at a fifteenth of the budget (2,000 epochs at the paper's scale), where the paper finds waves in the ticket and none in the base. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-inputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens early in training."}} tags=["hide-input"]
 waves("inputs", early)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>The same for output-side weights, at the end and early</summary>
+
 # %% mystnb={"figure": {"caption": "Output-side weights of the same neurons at the end (after Fig. 18); from left to right the answer. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-outputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers at the end of training."}} tags=["hide-input"]
 waves("outputs", budget)
 
@@ -179,7 +188,12 @@ waves("outputs", budget)
 waves("outputs", early)
 
 # %% [markdown]
+# </details>
+#
 # ### Over training
+#
+# <details class="fold">
+# <summary>Play the weights of all neurons over training</summary>
 #
 # Press play, or drag the slider (arrow keys move it a frame). Each panel is a neuron, in the order of the figures above; the
 # scale, in the titles, changes from frame to frame. Everything is in this page, and no server is asked.
@@ -212,7 +226,12 @@ players = [animate(side, words.capitalize()) for side, words in SIDES.items()]
 HTML("".join(players) + f"<p>Both animations together: {sum(map(len, players)) / 1e6:.1f} MB.</p>")
 
 # %% [markdown]
+# </details>
+#
 # ### All epochs side by side
+#
+# <details class="fold">
+# <summary>Heat maps of input-side and output-side weights</summary>
 
 # %% mystnb={"figure": {"caption": "Input-side weights as heat maps, neurons by tokens (after Fig. 17). Each panel has its own colour scale.", "name": "fig-heat-inputs"}, "image": {"alt": "Heat maps of input-side weights, neurons by tokens, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(weights("inputs"), "Input side", "input token")
@@ -221,7 +240,12 @@ heat_maps(weights("inputs"), "Input side", "input token")
 heat_maps(weights("outputs"), "Output side", "answer")
 
 # %% [markdown]
+# </details>
+#
 # ## Frequencies
+#
+# <details class="fold">
+# <summary>Amplitudes of all frequencies, neuron by neuron, on both sides</summary>
 
 # %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's input-side weights (after Fig. 19), without the constant.", "name": "fig-dft-inputs"}, "image": {"alt": "Heat maps of the amplitudes of input-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(spectra("inputs"), "Input side, |F|", "frequency (periods over all tokens)")
@@ -229,6 +253,9 @@ heat_maps(spectra("inputs"), "Input side, |F|", "frequency (periods over all tok
 # %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's output-side weights (after Fig. 20).", "name": "fig-dft-outputs"}, "image": {"alt": "Heat maps of the amplitudes of output-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(spectra("outputs"), "Output side, |F|", "frequency (periods over all answers)")
 
+
+# %% [markdown]
+# </details>
 
 # %% mystnb={"figure": {"caption": "Frequency entropy over epochs, MLP and Transformer, input and output side (after Fig. 21, which has the MLP). Thick lines are medians over seeds, thin lines single seeds, bands their range. Epochs are linear up to the first mark and logarithmic from there. Dotted, what white noise has.", "name": "fig-entropy"}, "image": {"alt": "Four panels of frequency entropy over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right."}} tags=["hide-input"]
 def over_epochs(measure, y, lines):
@@ -292,6 +319,9 @@ neurons = pd.concat(rows)
 # %% [markdown]
 # ### Which frequencies, and do base and ticket agree?
 #
+# <details class="fold">
+# <summary>Frequencies of base and ticket, seed by seed, and neuron by neuron</summary>
+#
 # A network has *settled on* a frequency if it is the top frequency of at least two live neurons on the input side at the end; in
 # brackets, of how many. If the ticket's frequencies were drawn at random, $|B| |T| / 33$ of them would be among the base's. Neuron by neuron: of those
 # that are live in both networks, how many have the same top frequency, and how many would if the ticket's neurons traded places at random.
@@ -339,6 +369,8 @@ for name, records in ((name, mlp[name]) for name in counts):
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## The embedding
 #
 # Each token $a$ has a row $e_a$ of $W_E^\top$. Its coordinates for a frequency $k$ are its products with two directions,
@@ -417,6 +449,10 @@ for ax in axes[:, 1]:
 chapter.legend(figure, 2)
 chapter.sign(figure)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>Singular values of the MLP’s embedding and input-side table</summary>
+
 # %% mystnb={"figure": {"caption": "Singular values of the MLP's embedding (left) and input-side table (right), relative to the largest, at the start (dotted), at a fifteenth of the budget (dashed) and at the end (solid). Medians over seeds; the bands are the range at the end.", "name": "fig-singular"}, "image": {"alt": "Two panels of singular values in descending order for base and ticket at three epochs."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=3.4, sharey=True)
 for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
@@ -436,6 +472,11 @@ chapter.legend(figure, 2)
 chapter.sign(figure)
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Entropy, top share, live neurons and ranks in numbers</summary>
+#
 # Median and range over seeds; effective ranks and live neurons (on the input side) at the start and at the end:
 
 # %% tags=["hide-input"]
@@ -457,6 +498,8 @@ for (setting, one), frame in curves.groupby(["setting", "arm"], sort=False):
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 
 # %% tags=["remove-input"]
@@ -464,6 +507,9 @@ chapter.verdicts()
 
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Whether C25 depends on neurons that are hardly there</summary>
+#
 # Whether C25 depends on neurons that are hardly there: its ratio, with the entropy of live neurons alone:
 
 # %% tags=["hide-input"]
@@ -484,6 +530,8 @@ rows = [
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run; the curves and verdicts here are over all seeds, and the panels show the first.

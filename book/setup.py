@@ -93,6 +93,9 @@ for name, run in bases.items():
 HTML(tables.table(pd.DataFrame(rows)))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How each matrix is drawn</summary>
+#
 # $W_E$ and $W_U$ are stored with a row for each number. Each entry starts as an independent normal draw; the standard
 # deviations follow.
 
@@ -106,6 +109,8 @@ by_matrix = pd.DataFrame(drawn).pivot(index="matrix", columns="network", values=
 HTML(tables.table(by_matrix.rename_axis(columns=None).reset_index(), precision=4))
 
 # %% [markdown]
+# </details>
+#
 # ## Training
 #
 # Full-batch AdamW {cite:p}`loshchilov2019`, one step an epoch, on the mean cross-entropy over the training pairs.

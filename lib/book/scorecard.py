@@ -54,7 +54,8 @@ def scorecard(
             cells = (
                 badge(verdict.verdict),
                 forest(by_key[key]) if key in by_key and by_key[key].parts else "",
-                f"{html.escape(result_text(verdict))}<br><small>{html.escape(' · '.join(evidence))}</small>",
+                f"{html.escape(result_text(verdict))}<br><small>{html.escape(' · '.join(evidence))}</small>"
+                + (f"<br><small>Paper: {html.escape(entry.paper)}</small>" if entry.paper and place == 0 else ""),
             )
             kind = ' class="variant"' if place else ""
             rows.append(f"<tr{kind}><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
