@@ -34,15 +34,9 @@ from lib.book.chapter import Chapter
 from lib.experiments.settings import SETTINGS
 
 chapter = Chapter.open("architectures", globals())
-runs = {name: SETTINGS[name].base(0, chapter.parameters) for name in ("mlp", "transformer", *chapter.comparisons)}
-rows = [
-    {"setting": SETTINGS[name].label, "weights": run.length, "matrices": ", ".join(run.parts())} for name, run in runs.items()
-]
-chapter.table(pd.DataFrame(rows))
 
 # %% tags=["remove-input"]
 chapter.in_short()
-
 
 # %% [markdown]
 # **Claims C19 and C20.** Tickets also speed up a Transformer with four attention heads (C19) and an MLP with one more hidden layer
@@ -59,6 +53,20 @@ chapter.in_short()
 #
 # with $h$ hidden neurons in each layer. The four-head Transformer splits the width of the one head into four, each with a softmax of
 # its own, so that it has as many weights as before.
+#
+# <details class="fold">
+# <summary>Weights and matrices of each network</summary>
+
+# %% tags=["hide-input"]
+runs = {name: SETTINGS[name].base(0, chapter.parameters) for name in ("mlp", "transformer", *chapter.comparisons)}
+rows = [
+    {"setting": SETTINGS[name].label, "weights": run.length, "matrices": ", ".join(run.parts())} for name, run in runs.items()
+]
+chapter.table(pd.DataFrame(rows))
+
+
+# %% [markdown]
+# </details>
 #
 # ## Results
 

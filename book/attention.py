@@ -25,17 +25,10 @@
 #
 # ## Method
 #
-# The answer is read at the last position. With embeddings $x_a$ and $x_b$ the residual stream there is, for one head,
-#
-# $$
-# r = x_b + W_O W_V \left( \alpha\, x_a + (1 - \alpha)\, x_b \right), \qquad
-# \alpha = \frac{e^{z_a}}{e^{z_a} + e^{z_b}}, \qquad
-# z_i = \frac{(W_Q\, x_b) \cdot (W_K\, x_i)}{\sqrt{d_{head}}} .
-# $$
-#
-# With $W_Q = W_K = 0$ all scores are zero and $\alpha = 1/2$, for every pair and every head. It stays so while training: the gradient of
-# each of the two matrices has the other one as a factor. Such a network is not blind to the order of $a$ and $b$, as $x_b$ enters $r$ once
-# more.
+# The answer is read at the last position, where attention mixes $x_a$ and $x_b$ by the softmax of their scores ({doc}`setup`). With
+# $W_Q = W_K = 0$ all scores are zero and both get one half, for every pair and every head. It stays so while training: the gradient of
+# each of the two matrices has the other one as a factor. Such a network is not blind to the order of $a$ and $b$, as $x_b$ enters once
+# more beside attention.
 #
 # Besides base and ticket there are five networks. All share a seed's initial weights and its training pairs:
 #
@@ -47,7 +40,13 @@
 #   column of a matrix keeps its number {cite:p}`strona2014`.
 #
 # From the base to the ticket they make a chain: take the scores away, prune each matrix as much as the ticket does, then each neuron, then
-# the right edges. Speed-ups multiply along it,
+# the right edges. As in the claims, a seed whose base had not generalized
+# when its ticket was cut is left out of all ratios.
+#
+# <details class="fold">
+# <summary>How the ticket's gain is divided along the chain</summary>
+#
+# Speed-ups multiply along it,
 #
 # $$
 # s^{\text{ticket}} = \frac{t_{gen}^{\text{base}}}{t_{gen}^{\text{uniform}}} \cdot \frac{t_{gen}^{\text{uniform}}}{t_{gen}^{\text{by matrix}}}
@@ -55,8 +54,9 @@
 # $$
 #
 # so that $\log s / \log s^{\text{ticket}}$ is the share of the ticket's gain that a network has, on the scale on which factors add up. It is
-# known where the ticket is faster than the base. As in the claims, a seed whose base had not generalized when its ticket was cut is left
-# out of all ratios.
+# known where the ticket is faster than the base.
+#
+# </details>
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"

@@ -42,14 +42,9 @@ chapter.in_short()
 #
 # ## Method
 #
-# Train the dense base, $\theta_0 \to \theta_T$. Let $\kappa$ be the magnitude below which the share $\rho$ (the pruning rate)
-# of all weights of $\theta_t$ lies, $t$ being an epoch after generalization, and train once more from
-#
-# $$
-# \theta_0 \odot m, \qquad m_i = \begin{cases} 1 & |\theta_{t,i}| > \kappa \\ 0 & \text{otherwise,} \end{cases}
-# $$
-#
-# with $m$ held. The speed-up is $t_{gen}$ of the base over $t_{gen}$ of its ticket, seed by seed ({doc}`setup` has the details).
+# Train the dense base, cut the mask $m$ of its largest weights at an epoch after generalization, and train once more from
+# $\theta_0 \odot m$ with $m$ held; {doc}`setup` has the details. The speed-up is $t_{gen}$ of the base over $t_{gen}$ of its ticket, seed
+# by seed.
 #
 # Two controls stand beside them. The same mask on *other* initial weights asks whether the mask alone makes the ticket. The
 # Transformer's ticket keeps nothing of $W_Q$ and $W_K$, so that it is also a network whose attention is the same everywhere; a dense

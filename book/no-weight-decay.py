@@ -58,16 +58,11 @@ chapter.in_short()
 #
 # ## Method
 #
-# AdamW shrinks the weights in every step by a share that does not depend on the gradient {cite:p}`loshchilov2019`,
-#
-# $$
-# \theta \leftarrow \theta - \eta \Bigl( \frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\, \theta \Bigr) .
-# $$
-#
-# Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from $\theta_0 \odot m_\rho$ at $\lambda = 0$. The
-# *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test accuracy of at least 0.99.
-# To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to the first evaluation at which
-# the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
+# AdamW shrinks the weights in every step by a share, $\eta \lambda$, that does not depend on the gradient
+# {cite:p}`loshchilov2019`. Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from $\theta_0 \odot
+# m_\rho$ at $\lambda = 0$. The *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test
+# accuracy of at least 0.99. To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to
+# the first evaluation at which the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
 #
 # ## Results
 

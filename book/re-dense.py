@@ -52,16 +52,6 @@ chapter.in_short()
 # but no mask is held: weights that start at zero receive gradients and grow back. The name is from the last phase of
 # dense-sparse-dense training {cite:p}`han2017`.
 #
-# To see how much of the ticket's gain is in the starting weights, take the speed-ups over the base on a logarithmic scale, where
-# factors add up. The share on seed $i$ is
-#
-# $$
-# \frac{\log s_i^{\text{re-dense}}}{\log s_i^{\text{ticket}}}, \qquad s_i = \frac{t_{gen}^{\text{base}}}{t_{gen}},
-# $$
-#
-# 1 if holding the mask adds nothing, 0 if it adds everything. It is known where all three networks generalize and the ticket is faster
-# than the base.
-#
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of the base, its ticket and the re-dense network, as in the paper's Fig. 23 but with epochs on a logarithmic axis. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-re-dense"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, for base, ticket and re-dense network, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
@@ -89,6 +79,16 @@ chapter.summary()
 #
 # Seed by seed: both speed-ups over the base, what holding the mask adds (t_gen of the re-dense network over that of the ticket), and
 # the share of the ticket's logarithmic speed-up that the starting weights give alone.
+#
+# To see how much of the ticket's gain is in the starting weights, take the speed-ups over the base on a logarithmic scale, where
+# factors add up. The share on seed $i$ is
+#
+# $$
+# \frac{\log s_i^{\text{re-dense}}}{\log s_i^{\text{ticket}}}, \qquad s_i = \frac{t_{gen}^{\text{base}}}{t_{gen}},
+# $$
+#
+# 1 if holding the mask adds nothing, 0 if it adds everything. It is known where all three networks generalize and the ticket is faster
+# than the base.
 
 # %% tags=["hide-input"]
 pairs = {"ticket over base": ("base", "ticket"), "re-dense over base": ("base", "re-dense"), "ticket over re-dense": ("re-dense", "ticket")}

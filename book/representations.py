@@ -65,15 +65,9 @@ for one, record in shown.items():
     table = at(record, "inputs", budget)
     order[one] = np.lexsort((fourier.top_frequency(table)[0], ~fourier.live(table)))
 tops = {one: fourier.top_frequency(at(record, "inputs", budget)[order[one]])[0] for one, record in shown.items()}
-rows = [
-    {"arm": one.label, "seed": seed.seed, "panels at epochs": ", ".join(f"{epoch:,}" for epoch in moments[one]), "t_gen": seed.t_gen(one)}
-    for one in shown
-]
-chapter.table(pd.DataFrame(rows).astype({"t_gen": "Int64"}))
 
 # %% tags=["remove-input"]
 chapter.in_short()
-
 
 # %% [markdown]
 # **Claims C23, C24 and C25.** After generalization every live neuron reads and writes a wave of one frequency, and before it
@@ -97,8 +91,6 @@ chapter.in_short()
 # sum of all. A neuron is *live* if its row has at least 0.05 of the largest norm in the table. For the Transformer the same products
 # are taken of its 128 hidden neurons: what the MLP block reads of the embedding directly, past the attention.
 #
-# ## How to read these pictures
-#
 # <details class="fold">
 # <summary>Waves, heat maps, entropy, circles and ranks: how to read them</summary>
 #
@@ -115,6 +107,17 @@ chapter.in_short()
 #   $p$. A share of power of about $2 / (p - 1)$ is that of noise. Principal components show circles only as far as the largest variances happen to belong to one frequency each.
 # * **Effective rank** counts the directions that a matrix uses. A frequency takes two, a cosine and a sine.
 #
+# The panels show one seed, at these epochs:
+
+# %% tags=["hide-input"]
+rows = [
+    {"arm": one.label, "seed": seed.seed, "panels at epochs": ", ".join(f"{epoch:,}" for epoch in moments[one]), "t_gen": seed.t_gen(one)}
+    for one in shown
+]
+chapter.table(pd.DataFrame(rows).astype({"t_gen": "Int64"}))
+
+
+# %% [markdown]
 # </details>
 #
 # ## Weights of single neurons
@@ -171,15 +174,22 @@ def waves(side, epoch):
     chapter.sign(figure)
 
 
+# %% [markdown]
+# <details class="fold">
+# <summary>Input-side weights of all neurons at the end of training</summary>
+
 # %% mystnb={"figure": {"caption": "Input-side weights of all 48 neurons at the end (after Fig. 17); in each panel the token runs from 0 to p \u2212 1 from left to right, and the weight is drawn upwards, on one scale for all panels of a network. The number is the neuron's top frequency on the input side at the end, a dash a neuron that is not live.", "name": "fig-waves-inputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens at the end of training."}} tags=["hide-input"]
 waves("inputs", budget)
+
+# %% [markdown]
+# </details>
 
 # %% mystnb={"figure": {"caption": "The same neurons at a fifteenth of the budget (2,000 epochs at the paper's scale), where the paper finds waves in the ticket and none in the base. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-inputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens early in training."}} tags=["hide-input"]
 waves("inputs", early)
 
 # %% [markdown]
 # <details class="fold">
-# <summary>The same for output-side weights, at the end and early</summary>
+# <summary>Output-side weights of the same neurons, at the end and early</summary>
 
 # %% mystnb={"figure": {"caption": "Output-side weights of the same neurons at the end (after Fig. 18); from left to right the answer. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-outputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers at the end of training."}} tags=["hide-input"]
 waves("outputs", budget)
@@ -189,8 +199,6 @@ waves("outputs", early)
 
 # %% [markdown]
 # </details>
-#
-# ### Over training
 #
 # <details class="fold">
 # <summary>Play the weights of all neurons over training</summary>
@@ -227,8 +235,6 @@ HTML("".join(players) + f"<p>Both animations together: {sum(map(len, players)) /
 
 # %% [markdown]
 # </details>
-#
-# ### All epochs side by side
 #
 # <details class="fold">
 # <summary>Heat maps of input-side and output-side weights</summary>
@@ -373,6 +379,13 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## The embedding
 #
+# Each token has a row in the embedding. It is drawn by its products with the cosine and the sine of a frequency over all *other* tokens: with
+# its own, any noise would lie on a circle. The frequencies are the three with the largest power in the embedding at the end; the top row is a control, the first of
+# them before training.
+#
+# <details class="fold">
+# <summary>Why a token's own row is left out</summary>
+#
 # Each token $a$ has a row $e_a$ of $W_E^\top$. Its coordinates for a frequency $k$ are its products with two directions,
 #
 # $$
@@ -386,8 +399,9 @@ chapter.table(pd.DataFrame(rows))
 # e_a^\top \sum_b \cos(2\pi k b/p)\, e_b \approx |e_a|^2 \cos(2\pi k a / p),
 # $$
 #
-# and any noise would lie on a circle. The frequencies are the three with the largest power in the embedding at the end; the top row is a control, the first of
-# them before training.
+# and any noise would lie on a circle.
+#
+# </details>
 
 # %% mystnb={"figure": {"caption": "The embedding, base to the left and ticket to the right, on cosine and sine of a frequency, before training (top row, a control, with the strongest frequency of the end), then at the end with its three strongest; and on the first two principal components at the end. Colours run with the token; the grey line joins tokens in the order of k\u00b7a modulo p, and every eighth point along it has its token (below, every eighth token).", "name": "fig-circles"}, "image": {"alt": "Ten scatter plots of the tokens of base and ticket, four each on the cosine and sine of a frequency, the first before training, and one on the first two principal components."}} tags=["hide-input"]
 tokens = np.arange(prime)
@@ -430,6 +444,10 @@ for column, (one, record) in zip(axes.T, shown.items(), strict=True):
         ax.set(xlabel=axis[0], ylabel=axis[1])
 chapter.sign(figure)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>Effective ranks over training, and singular values</summary>
+
 # %% mystnb={"figure": {"caption": "Effective rank of the embedding (left) and of the input-side table (right) over epochs, that is exp of the entropy of their singular values ({cite:t}`roy2007`). Lines, bands and axis of epochs as in {numref}`fig-entropy`.", "name": "fig-rank"}, "image": {"alt": "Four panels of effective rank over epochs for base and ticket, MLP above and Transformer below, embedding to the left and input-side table to the right."}} tags=["hide-input"]
 matrices = {"singular_embedding": "$W_E$", "singular_inputs": "$W_{in} W_E$"}
 figure, axes = figures.panels(2, 2, height=3.2, sharey="row")
@@ -448,10 +466,6 @@ for ax in axes[:, 1]:
     ax.set_ylabel("")
 chapter.legend(figure, 2)
 chapter.sign(figure)
-
-# %% [markdown]
-# <details class="fold">
-# <summary>Singular values of the MLP’s embedding and input-side table</summary>
 
 # %% mystnb={"figure": {"caption": "Singular values of the MLP's embedding (left) and input-side table (right), relative to the largest, at the start (dotted), at a fifteenth of the budget (dashed) and at the end (solid). Medians over seeds; the bands are the range at the end.", "name": "fig-singular"}, "image": {"alt": "Two panels of singular values in descending order for base and ticket at three epochs."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=3.4, sharey=True)

@@ -50,9 +50,6 @@ parts = {  # setting -> matrix -> its masks [S, T, n of the matrix]
 }
 kept_share = 1 - chapter.parameters.pruning_rate
 independent = structure.expected_jaccard(kept_share, kept_share)
-facts = {"masks cut at epochs": ", ".join(f"{t:,}" for t in grid), "share kept": f"{kept_share:g}"}
-facts |= {"distance of independent masks": f"{independent:.3f}", "grokked mask cut at": f"{chapter.parameters.ticket_epoch:,}"}
-chapter.table(pd.DataFrame(facts.items(), columns=["", "value"]))
 
 # %% tags=["remove-input"]
 chapter.in_short()
@@ -102,6 +99,17 @@ chapter.in_short()
 # **Controls.** Each grokked mask stands beside the first of the 15 masks of its seed (memorization), the last one before $t_{gen}$
 # (transition), and three random masks: with as many edges in all, as many in each matrix, and as many in each matrix at each node.
 # The last kind trades edges between rows until only the numbers are left {cite:p}`strona2014`.
+#
+# <details class="fold">
+# <summary>Epochs of the cuts, and the distance of independent masks</summary>
+
+# %% tags=["hide-input"]
+facts = {"masks cut at epochs": ", ".join(f"{t:,}" for t in grid), "share kept": f"{kept_share:g}"}
+facts |= {"distance of independent masks": f"{independent:.3f}", "grokked mask cut at": f"{chapter.parameters.ticket_epoch:,}"}
+chapter.table(pd.DataFrame(facts.items(), columns=["", "value"]))
+
+# %% [markdown]
+# </details>
 #
 # ## Results
 

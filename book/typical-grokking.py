@@ -66,14 +66,8 @@ chapter.in_short()
 #
 # ## Method
 #
-# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the norms of
-# all $n$ weights $\theta$ together,
-#
-# $$
-# \lVert \theta \rVert_1 = \sum_{i=1}^{n} |\theta_i| , \qquad \lVert \theta \rVert_2 = \Bigl(\sum_{i=1}^{n} \theta_i^2\Bigr)^{1/2} .
-# $$
-#
-# The authors' code plots the mean over matrices of each matrix's norm instead; the table below has both.
+# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the L1 and L2 norm
+# of all weights together. The authors' code plots the mean over matrices of each matrix's norm instead; the table below the verdict has both.
 #
 # ## Results
 

@@ -127,9 +127,7 @@ class Chapter:
         """
         shown = self.only(*arms) if arms else list(self)
         by_seed = tables.folded("t_gen, seed by seed", tables.table(tables.epochs_by_seed(shown)))
-        head = (
-            "When each network fits its training data and generalizes, and how it ends: medians and ranges over seeds"
-        )
+        head = "When each network generalizes and how it ends: medians, ranges, every seed"
         return HTML(tables.folded(head, tables.table(tables.summary(shown)) + by_seed))
 
     def verdicts(self) -> HTML:

@@ -274,7 +274,8 @@ def box(claim: Claim, verdicts: Iterable[str], notes: Iterable[str] = ()) -> str
     return (
         f'<div class="verdict" id="{key}"><p><a class="anchor" href="#{key}">{claim.id}</a> '
         f"<strong>{html.escape(claim.title)}</strong> ({html.escape(claim.source)})</p>"
-        f"<p><em>Paper:</em> {html.escape(claim.paper or NO_NUMBER)}. <em>Here:</em></p>{''.join(verdicts)}"
+        f"<p><em>Paper:</em> {html.escape(claim.paper or NO_NUMBER)}. <em>Here,</em> each with its parts and "
+        f"seeds folded below it:</p>{''.join(verdicts)}"
         f"<p><em>Criterion:</em> {html.escape(claim.criterion)}</p>"
         f"{folded('The claim in full, and when its criterion was settled', text)}</div>"
     )
@@ -286,7 +287,7 @@ def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
     text = f'<a class="anchor" href="#{key}">{html.escape(judgement.judged.label)}</a>: {badge(found.verdict)} '
     if not judgement.parts:
         return f'<p id="{key}">{text}Not run: there are no records.</p>'
-    text += f"{html.escape(result_text(found))} <small>on {evidence_text(found)}; part by part, seed by seed</small>"
+    text += f"{html.escape(result_text(found))} <small>on {evidence_text(found)}</small>"
     of_best = judgement.judged.changed.get("of_best") if isinstance(judgement.judged.changed, Mapping) else None
     generalized = f"{of_best} of the best of its seed's base" if of_best else f"{judgement.tau:.2f}"
     few = f" No verdict either way is given on fewer than {MIN_SEEDS} seeds." if len(found.seeds) < MIN_SEEDS else ""
