@@ -257,6 +257,9 @@ figures.sign(figure, chapter.parameters, one_seed, data)
 
 # %% [markdown]
 # </details>
+#
+# <details class="fold">
+# <summary>How much of each pixel's weights the ticket's mask and a random mask keep</summary>
 
 # %% mystnb={"figure": {"caption": "Share of each pixel's first-layer weights that a mask keeps, mean over seeds. Left the ticket's mask, right the random mask of the same rate.", "name": "fig-mnist-mask"}, "image": {"alt": "Two square heat maps of the pixels of an image, showing the share of weights kept by the ticket's mask and by a random mask, with a colour bar from 0 to 1."}} tags=["hide-input"]
 by_pixel = {
@@ -272,6 +275,8 @@ figure.colorbar(shown, ax=axes, label="share of weights kept", shrink=0.8)
 chapter.sign(figure)
 
 # %% [markdown]
+# </details>
+#
 # <details class="fold">
 # <summary>How much of each matrix the ticket keeps</summary>
 
@@ -342,7 +347,10 @@ chapter.sensitivity()
 # * The text at hand gives no number for MNIST, so that only the direction of its claim can be compared.
 # * Sums run over lit pixels alone: a dark pixel adds nothing to a sum, and four in five are dark.
 #
-# ## Where the images come from
+# ## Data and rerun
+#
+# <details class="fold">
+# <summary>Where the images come from</summary>
 #
 # With `images = "mnist"` new seeds take the book's 10,000 images from the file or folder that the environment variable
 # `GROKKING_TICKETS_IMAGES` names, else from OpenML through scikit-learn, which keeps its download; each image is known by a hash, so
@@ -350,7 +358,7 @@ chapter.sensitivity()
 # idx files. Where MNIST cannot be had, this page is about scikit-learn's 8×8 digits, and says so on every figure;
 # `images = "digits"` asks for them.
 #
-# ## Data and rerun
+# </details>
 
 # %% tags=["remove-input"]
 chapter.close(["train_accuracy", "test_accuracy", "train_loss", "test_loss", "mean_l1", "mean_l2", "l1", "l2"])

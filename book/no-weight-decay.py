@@ -59,8 +59,8 @@ chapter.in_short()
 # ## Method
 #
 # AdamW shrinks the weights in every step by a share, $\eta \lambda$, that does not depend on the gradient
-# {cite:p}`loshchilov2019`. Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from $\theta_0 \odot
-# m_\rho$ at $\lambda = 0$. The *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test
+# {cite:p}`loshchilov2019`. Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from
+# $\theta_0 \odot m_\rho$ at $\lambda = 0$. The *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test
 # accuracy of at least 0.99. To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to
 # the first evaluation at which the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
 #
@@ -143,6 +143,9 @@ def curves_of(metric):
 
 
 chapter.panels(curves_of("test_accuracy"), curves_of("l2"), height=3.3, legend=4)
+
+# %% [markdown]
+# The table has seven of the rates; all are in the files at the end.
 
 # %% tags=["remove-input"]
 chapter.summary("ticket", "base-no-decay", *[("rate-no-decay", rate) for rate in chosen], *pairs)

@@ -128,10 +128,15 @@ rows = {
 HTML(tables.table(pd.DataFrame({"parameter": rows.keys(), "value": [str(value) for value in rows.values()]})))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How the loss keeps its precision</summary>
+#
 # When a network is sure of a label, the loss is smaller than what single precision leaves of $1 - \operatorname{softmax}$, and
 # naive formulas give spikes or zeros. The authors compute the log-softmax in double precision. Here the loss is written so that
 # nothing is lost in single precision: with $s = \sum_{j \ne c} e^{z_j - z_c}$ over the wrong classes, it is $\log(1 + s)$,
 # and its gradient at the right class is $-s / (1 + s)$.
+#
+# </details>
 #
 # ## Tickets
 #
@@ -168,12 +173,17 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 #
 # ## What is promised about reproducibility
 #
+# <details class="fold">
+# <summary>The same bits on one processor, the same statistics elsewhere</summary>
+#
 # On one processor, with one library of matrix products, the same run gives the same bits, whichever other runs are trained beside
 # it and on one thread or two: a test checks it. On another machine the last digits of sums differ, and grokking amplifies them; on a GPU (`device = "cuda"`)
 # sums are taken in no fixed order, and two trainings of one run differ on the same machine too. There only the statistics over
 # seeds are promised. {doc}`deviations` compares machines. Each chapter names those that its records were made on, and the
 # *numerics*, a number that is raised when the trainer's arithmetic changes. Records of an earlier number are shown until they are
 # made anew, and no comparison mixes two numbers where all of its runs have one in common.
+#
+# </details>
 #
 # ## Data and rerun
 

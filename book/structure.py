@@ -424,7 +424,7 @@ chapter.table(pd.DataFrame(rows).pivot(index="measure", columns="random masks", 
 #
 # * The paper shows the distances of one run and judges them by eye; here they are correlations, for each seed.
 # * For the graph measures the paper's abstract states the direction; the graph, the clustering and the "other masks" are our choice. Other
-#   choices are in the table above.
+#   choices are in the last fold of the verdict.
 # * Graph measures are those of the MLP. The Transformer adds what each layer computes to its input, so that its layers do not form a chain.
 # * Path lengths and clustering ignore the sizes of weights, as a mask does.
 #

@@ -101,7 +101,7 @@ chapter.sign(figure)
 
 # %% [markdown]
 # What counts as generalized differs by task, since $\tau$ is the highest of its three values that every base run of the task reaches
-# ({doc}`setup`). A $t_{gen}$ is to be compared within a row's setting, not from task to task. Median and range over seeds:
+# ({doc}`setup`). A $t_{gen}$ is to be compared within a row's setting, not from task to task.
 
 # %% tags=["remove-input"]
 chapter.summary()

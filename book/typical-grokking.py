@@ -67,7 +67,7 @@ chapter.in_short()
 # ## Method
 #
 # Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the L1 and L2 norm
-# of all weights together. The authors' code plots the mean over matrices of each matrix's norm instead; the table below the verdict has both.
+# of all weights together. The authors' code plots the mean over matrices of each matrix's norm instead; a table folded below the verdict has both.
 #
 # ## Results
 
@@ -118,7 +118,7 @@ chapter.table(pd.DataFrame(rows))
 # ## What differs from the paper
 #
 # * The paper shows one run of each system, this chapter several.
-# * Norms are over all weights together; the code's mean over matrices is in the table above.
+# * Norms are over all weights together; the code's mean over matrices is folded below the verdict.
 # * The paper reads the phases off the curves by eye (memorization up to 10,000 epochs, transition up to 25,000). Here
 #   $t_{gen}$ marks the end of the transition, seed by seed.
 #

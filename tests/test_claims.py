@@ -685,7 +685,7 @@ def test_a_box_says_claim_criterion_numbers_and_outcome():
 def test_a_box_has_the_papers_number_beside_ours_or_says_that_there_is_none(paper):
     whole = tables.box(BY_ID["C01"].model_copy(update={"paper": paper}), ["ours"])
     said = "App. C: 25,000 epochs &amp; more" if paper else "the text at hand gives no number"
-    assert f"<em>Paper:</em> {said}. <em>Here,</em> each with its parts and seeds folded below it:</p>ours" in whole
+    assert f"<em>Paper:</em> {said}. <em>Here</em> (parts and seeds unfold):</p>ours" in whole
 
 
 def test_a_box_without_any_bound_or_run():

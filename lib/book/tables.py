@@ -274,8 +274,8 @@ def box(claim: Claim, verdicts: Iterable[str], notes: Iterable[str] = ()) -> str
     return (
         f'<div class="verdict" id="{key}"><p><a class="anchor" href="#{key}">{claim.id}</a> '
         f"<strong>{html.escape(claim.title)}</strong> ({html.escape(claim.source)})</p>"
-        f"<p><em>Paper:</em> {html.escape(claim.paper or NO_NUMBER)}. <em>Here,</em> each with its parts and "
-        f"seeds folded below it:</p>{''.join(verdicts)}"
+        f"<p><em>Paper:</em> {html.escape(claim.paper or NO_NUMBER)}. <em>Here</em> (parts and seeds unfold):"
+        f"</p>{''.join(verdicts)}"
         f"<p><em>Criterion:</em> {html.escape(claim.criterion)}</p>"
         f"{folded('The claim in full, and when its criterion was settled', text)}</div>"
     )
