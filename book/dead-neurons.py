@@ -86,13 +86,13 @@ for ax, (title, (whole, changed)) in zip(axes[0], sides.items(), strict=True):
 axes[0, 1].set_ylabel("")
 chapter.sign(figure)
 
-# %% [markdown]
-# Median and range over seeds:
-
 # %% tags=["remove-input"]
 chapter.summary()
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How many neurons are dead, by threshold and seed</summary>
+#
 # How many neurons are dead, by threshold and seed. "Of the hidden layer" is the share of neurons, and so also of the edges into and
 # out of the hidden layer; "of all weights" counts $W_E$ and $W_U$ too; "kept by the ticket" is the share of the dead neurons' edges
 # that the ticket's own mask leaves, so that the rest is what reviving adds.
@@ -116,6 +116,9 @@ for threshold in THRESHOLDS:
 neurons = pd.DataFrame(rows)
 chapter.table(neurons)
 
+# %% [markdown]
+# </details>
+
 # %% tags=["hide-input"]
 run, paper = comparison["base"][0].run, 0.1875  # App. J
 of_all = sum(matrix.size for name, matrix in run.split(run.initial_weights()).items() if name in ("W_in", "W_out")) / run.length
@@ -132,10 +135,19 @@ chapter.table(pd.DataFrame(facts.items(), columns=["", "neurons"]))
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-dead-neurons-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>What the verdicts rest on, by threshold and seed</summary>
+#
 # Whether the verdicts hang on the threshold shows in the boxes. What each rests on, seed by seed: where no neuron is dead, a changed
 # network is its original, and its curve the same.
 
@@ -156,6 +168,8 @@ for threshold in THRESHOLDS:
 chapter.table(pd.DataFrame(rows).astype({"evaluations by which the revived is later": "Int64"}))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run; whether it has dead neurons, and how many, differs by seed.

@@ -97,6 +97,9 @@ chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # ## All deviations
+#
+# <details class="fold">
+# <summary>All deviations: the text, the authors’ code, this book, and the effect</summary>
 
 # %% tags=["hide-input"]
 def effect(*variants):
@@ -131,6 +134,8 @@ deviations = [
 chapter.table(pd.DataFrame(deviations, columns=["what", "the text", "the authors' code", "this book", "effect on the ticket's speed-up (criterion of C01)"]))
 
 # %% [markdown]
+# </details>
+#
 # ## The same seeds on other machines
 #
 # On one processor a record is the same, bit for bit, each time that it is made. On another processor, with another library or on

@@ -136,11 +136,17 @@ for ax, (name, found) in zip(axes[0], overlap.groupby("setting", sort=False), st
 axes[0, 0].invert_yaxis()
 scores.sign(figure)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>The same in numbers</summary>
+
 # %% tags=["hide-input"]
 rows = [{"setting": setting, "arm": Arm(one).label, **spread(found["similarity"])} for (setting, one), found in overlap.groupby(["setting", "arm"], sort=False)]
 scores.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## The mask alone is not enough
 #
 # The mask of a ticket on *other* initial weights does not make it fast: {doc}`main-results` shows it beside base and ticket. Mask and initial weights

@@ -143,5 +143,10 @@ HTML(
 chapter.close(every=20)
 
 # %% [markdown]
+# <details class="fold">
+# <summary>References</summary>
+#
 # ```{bibliography}
 # ```
+#
+# </details>

@@ -186,10 +186,16 @@ chapter.table(last)
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become at other levels of what the rules name; estimates and 95% intervals over seeds.", "name": "fig-llc-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the follow-up
 #
 # * The follow-up used the package devinterp, one chain of 1,000 draws a checkpoint and one network; the estimator here is our own, with three

@@ -145,6 +145,9 @@ chapter.legend(figure, 4)
 chapter.sign(figure)
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How far the law holds, in numbers</summary>
+#
 # How far the law holds: the measured norm over the predicted one at several shares of the network's own time to generalization, median
 # and range over seeds.
 
@@ -162,6 +165,8 @@ for one in shown:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What the clock predicts
 
 # %% mystnb={"figure": {"caption": "Left, predicted and measured time to generalization of every seed; on the dashed diagonal the two are equal, above it a network generalizes later than its norm predicts. Hollow marks never generalize within the budget. Right, the L2 norm of each network at its time to generalization, over that of its seed's base; bars are medians.", "name": "fig-clock-predicted"}, "image": {"alt": "Left, a scatter of measured against predicted epochs of generalization with a dashed diagonal, one mark for each seed and network. Right, the norm at generalization relative to the base, a column of marks for each kind of network, with a dashed line at 1."}} tags=["hide-input"]
@@ -192,6 +197,9 @@ chapter.sign(figure)
 
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Predicted and measured times of every network, and how far the clock is off</summary>
+#
 # Medians over seeds, with 95% intervals of the median where there are five seeds or more. The error is the measured time minus the
 # predicted one: where it is positive, the network generalizes later than its norm predicts. Beside it stands the error of a clock that knows
 # nothing of norms and predicts the base's time for all.
@@ -227,6 +235,11 @@ for one, found in clock.groupby("arm", sort=False):
 chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["no base generalizes: there is nothing to predict from"]}))
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Where the error comes from: the law of decay, or another norm than N</summary>
+#
 # The error has two sources, which add up to it on each seed. The norm at the true $t_{gen}$ need not be what the law of decay leaves, and it
 # need not be $N$:
 #
@@ -250,6 +263,11 @@ chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["no network gen
 
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>By which factor a prediction is off</summary>
+#
 # By which factor a prediction is off, over the runs that generalize: $\exp$ of the root mean square of its error in $\ln t_{gen}$. Times of zero
 # count as one evaluation.
 
@@ -271,6 +289,8 @@ rows = [{"networks": name, **spread(some)} for name, some in found.items() if le
 chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["no network generalizes"]}))
 
 # %% [markdown]
+# </details>
+#
 # ## Pruning rates
 
 # %% mystnb={"figure": {"caption": "Time to generalization against the pruning rate, for tickets, random masks and dense networks with the tickets' norms. Marks are seeds, hollow where a network never generalizes, lines join medians; crosses and dotted lines are the predictions, medians too. Below, test accuracy at the end.", "name": "fig-clock-rates"}, "image": {"alt": "Two rows of four panels, one column each for tickets, random masks and dense networks of the tickets' L2 and L1 norm. Above, epoch of generalization against pruning rate with the prediction as a dotted line; below, test accuracy at the end against pruning rate."}} tags=["hide-input"]
@@ -301,9 +321,6 @@ axes[0, 0].set_ylim(bottom=0)
 for ax in axes[:, 1:].flat:
     ax.set_ylabel("")
 chapter.sign(figure)
-
-# %% [markdown]
-# Median and range over seeds of every network:
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -341,11 +358,20 @@ for ax, comparison in zip(axes[0], settings.values(), strict=True):
     figures.label(ax, comparison.label, "test accuracy at epoch 0" if comparison is main else "", x="")
 chapter.sign(figure, settings.values())
 
+# %% [markdown]
+# <details class="fold">
+# <summary>Test accuracy before training, in numbers</summary>
+
 # %% tags=["hide-input"]
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## How to read it
+#
+# <details class="fold">
+# <summary>What each place in the figures would mean</summary>
 #
 # * A network on the diagonal is as fast as its norm at the start makes it, whatever its mask. One below it has something more; one above it
 #   is slower than a dense network that starts with the same norm would be.
@@ -355,6 +381,8 @@ chapter.table(pd.DataFrame(rows))
 #   start from a mask, differ in more; what the clock leaves there is what the mask does beyond making the start smaller.
 # * The network that is not rewound starts from weights that have generalized already. Its time says nothing of a ticket; it is here because the
 #   authors' configuration for MNIST has this network in the ticket's place.
+#
+# </details>
 #
 # ## What differs from the paper
 #

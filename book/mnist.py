@@ -96,6 +96,10 @@ figures.paired_epochs(right, main)
 chapter.legend(figure, 4)
 chapter.sign(figure)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>Norms of the weights over training</summary>
+
 # %% mystnb={"figure": {"caption": "Norms of the weights over training, as the authors' code takes them (mean over matrices); L2 on the left, L1 on the right. Thick lines are medians over seeds.", "name": "fig-mnist-norms"}, "image": {"alt": "Two panels of the mean L2 and the mean L1 norm of a matrix over epochs for base, ticket and the controls."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=3.8)
 for ax, metric in zip(axes[0], ("mean_l2", "mean_l1"), strict=True):
@@ -104,13 +108,16 @@ chapter.legend(figure, 4)
 chapter.sign(figure)
 
 # %% [markdown]
-# Median and range over seeds:
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
 
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Each network against the base and against the ticket, with its norms</summary>
+#
 # Each network against the base and against the ticket, paired by seed. A factor above 1 in the third column says that the network
 # generalizes sooner than the base, one above 1 in the fourth that it generalizes later than the ticket. The last two columns are the
 # L2 norm of all weights, at the start and at $t_{gen}$ (medians). {cite:t}`liu2022` explain late generalization by the norm: a network
@@ -151,6 +158,8 @@ for one in main.arms:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## Images that turn from wrong to right
 
 # %% tags=["hide-input"]
@@ -199,6 +208,10 @@ for ax, i in zip(axes.flat, chosen, strict=False):
 figure.suptitle(f"answers at epoch {table['epochs'][before]:,} → at the end, {'never generalized' if t_gen is None else f't_gen {t_gen:,}'}", fontsize=10)
 figures.sign(figure, chapter.parameters, one_seed, data)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>Right and wrong answers to single images over training</summary>
+
 # %% mystnb={"figure": {"caption": "Right (coloured) and wrong (white) answers to the first test images, a row for each image, sorted by when the dense network is right for good. The dashed line is t_gen. The axis of epochs holds the snapshots, which lie closer before 1,000.", "name": "fig-mnist-answers"}, "image": {"alt": "Two panels, base and ticket, in which every row is a test image and every column a snapshot of the network; a cell is coloured where the answer is right. The coloured area begins near the dashed line, which lies further to the left for the ticket where that generalizes sooner."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.2, sharey=True)
 order = np.argsort(settled(probes[Arm("base")]), kind="stable")
@@ -216,7 +229,12 @@ figures.sign(figure, chapter.parameters, one_seed, data)
 
 
 # %% [markdown]
+# </details>
+#
 # ## First-layer weights
+#
+# <details class="fold">
+# <summary>First-layer weights as images, over training</summary>
 
 # %% mystnb={"figure": {"caption": "First-layer weights of the first 16 neurons as images, over training; blue is positive, red negative, white zero, on a scale of its own in each panel, which its title states. The neurons are the same above and below and were not picked.", "name": "fig-mnist-weights"}, "image": {"alt": "Two rows of panels, base above and ticket below, at several epochs from left to right. Each panel holds the weights of 16 neurons as small square images in four rows and four columns."}} tags=["hide-input"]
 def mosaic(neurons, columns=4):
@@ -237,6 +255,12 @@ for row, (one, table) in zip(axes, probes.items(), strict=True):
         ax.set_axis_off()
 figures.sign(figure, chapter.parameters, one_seed, data)
 
+# %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How much of each pixel's weights the ticket's mask and a random mask keep</summary>
+
 # %% mystnb={"figure": {"caption": "Share of each pixel's first-layer weights that a mask keeps, mean over seeds. Left the ticket's mask, right the random mask of the same rate.", "name": "fig-mnist-mask"}, "image": {"alt": "Two square heat maps of the pixels of an image, showing the share of weights kept by the ticket's mask and by a random mask, with a colour bar from 0 to 1."}} tags=["hide-input"]
 by_pixel = {
     one: np.mean([record.run.split(record.mask)["W_1"].mean(1) for record in main[one]], axis=0)
@@ -250,12 +274,20 @@ for ax, (one, share) in zip(axes[0], by_pixel.items(), strict=True):
 figure.colorbar(shown, ax=axes, label="share of weights kept", shrink=0.8)
 chapter.sign(figure)
 
+# %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How much of each matrix the ticket keeps</summary>
+
 # %% tags=["hide-input"]
 shares = {f"{name}, all": share for name, share in kept_shares(main["ticket"]).items()}
 shares |= {"W_1, pixel that keeps least": by_pixel[Arm("ticket")].min(), "W_1, pixel that keeps most": by_pixel[Arm("ticket")].max()}
 chapter.table(pd.DataFrame([{name: float(share) for name, share in shares.items()}]))
 
 # %% [markdown]
+# </details>
+#
 # ## Other settings
 
 # %% mystnb={"figure": {"caption": "Accuracy of base and ticket in other settings, medians and ranges over seeds; dotted lines are training, solid lines test. Each panel names what the network learns.", "name": "fig-mnist-others"}, "image": {"alt": "Panels of training and test accuracy over epochs of base and ticket, one panel for each setting."}} tags=["hide-input"]
@@ -269,6 +301,10 @@ chapter.legend(figure, min(4, 2 * len(others)))
 shown = "; ".join(dict.fromkeys(image_sets.title(comparison["base"][0].run.task.images) for comparison in others))
 figures.sign(figure, chapter.parameters, tables.seeds_of(chapter), shown)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>Layers and images of these settings</summary>
+
 # %% tags=["hide-input"]
 rows = []
 for comparison in others:
@@ -279,15 +315,23 @@ for comparison in others:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-mnist-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The text speaks of a network of four layers, the authors' code has three weight matrices, without biases. The main runs have three;
@@ -303,7 +347,10 @@ chapter.sensitivity()
 # * The text at hand gives no number for MNIST, so that only the direction of its claim can be compared.
 # * Sums run over lit pixels alone: a dark pixel adds nothing to a sum, and four in five are dark.
 #
-# ## Where the images come from
+# ## Data and rerun
+#
+# <details class="fold">
+# <summary>Where the images come from</summary>
 #
 # With `images = "mnist"` new seeds take the book's 10,000 images from the file or folder that the environment variable
 # `GROKKING_TICKETS_IMAGES` names, else from OpenML through scikit-learn, which keeps its download; each image is known by a hash, so
@@ -311,7 +358,7 @@ chapter.sensitivity()
 # idx files. Where MNIST cannot be had, this page is about scikit-learn's 8×8 digits, and says so on every figure;
 # `images = "digits"` asks for them.
 #
-# ## Data and rerun
+# </details>
 
 # %% tags=["remove-input"]
 chapter.close(["train_accuracy", "test_accuracy", "train_loss", "test_loss", "mean_l1", "mean_l2", "l1", "l2"])

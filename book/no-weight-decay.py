@@ -58,16 +58,11 @@ chapter.in_short()
 #
 # ## Method
 #
-# AdamW shrinks the weights in every step by a share that does not depend on the gradient {cite:p}`loshchilov2019`,
-#
-# $$
-# \theta \leftarrow \theta - \eta \Bigl( \frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\, \theta \Bigr) .
-# $$
-#
-# Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from $\theta_0 \odot m_\rho$ at $\lambda = 0$. The
-# *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test accuracy of at least 0.99.
-# To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to the first evaluation at which
-# the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
+# AdamW shrinks the weights in every step by a share, $\eta \lambda$, that does not depend on the gradient
+# {cite:p}`loshchilov2019`. Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from
+# $\theta_0 \odot m_\rho$ at $\lambda = 0$. The *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test
+# accuracy of at least 0.99. To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to
+# the first evaluation at which the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
 #
 # ## Results
 
@@ -94,6 +89,9 @@ def ends(ax, comparison):
 chapter.panels(ends, height=3.8, legend=4)
 
 # %% [markdown]
+# <details class="fold">
+# <summary>The critical rate of each seed, and the rate at which its ticket ends best</summary>
+#
 # The critical rate of each seed, and the rate at which its ticket ends best:
 
 # %% tags=["hide-input"]
@@ -117,6 +115,9 @@ for comparison in chapter:
             }
         )
 chapter.table(pd.DataFrame(rows), precision=3)
+
+# %% [markdown]
+# </details>
 
 # %% mystnb={"figure": {"caption": "Base and ticket with weight decay throughout and with weight decay switched off. Triangles mark where it ends on each seed, thick lines are medians over seeds, thin lines single seeds. Epochs are logarithmic.", "name": "fig-switched-off"}, "image": {"alt": "Four panels, MLP and Transformer side by side, test accuracy above and L2 norm below, over epochs on a logarithmic axis. Each has four curves, base and ticket with weight decay throughout and switched off, and a triangle for each seed where weight decay ends."}} tags=["hide-input"]
 shown = [*pairs, *pairs.values()]
@@ -144,7 +145,7 @@ def curves_of(metric):
 chapter.panels(curves_of("test_accuracy"), curves_of("l2"), height=3.3, legend=4)
 
 # %% [markdown]
-# Median and range over seeds (the other rates are in the files at the end):
+# The table has seven of the rates; all are in the files at the end.
 
 # %% tags=["remove-input"]
 chapter.summary("ticket", "base-no-decay", *[("rate-no-decay", rate) for rate in chosen], *pairs)
@@ -155,10 +156,19 @@ chapter.summary("ticket", "base-no-decay", *[("rate-no-decay", rate) for rate in
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-no-weight-decay-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>What is kept once weight decay has been switched off</summary>
+#
 # What is kept once weight decay has been switched off:
 
 # %% tags=["hide-input"]
@@ -187,6 +197,8 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run a rate, at rates in steps of 0.1; here the steps are 0.05 and every rate has all seeds.

@@ -262,10 +262,16 @@ chapter.data = f"p = {own.prime}"
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-progress-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the follow-up
 #
 # * One seed there, several here; phases there were named by fixed epochs of one published network, here each base run says when its own end.

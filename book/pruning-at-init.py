@@ -73,6 +73,9 @@ chapter.in_short()
 # but carry none: none leads through $W_Q$ or $W_K$. Their SynFlow scores are zero, and they are the first to go. Where nothing
 # is kept of $W_Q$ or of $W_K$, all positions get the same attention.
 #
+# <details class="fold">
+# <summary>How masks are compared, and what GraSP may do to a trained network</summary>
+#
 # For Q04, masks are compared matrix by matrix by their Jaccard index, the number of weights that both keep over the number that
 # at least one keeps. Two *independent* masks that keep the shares $d_1$ and $d_2$ of a matrix have the index
 # $d_1 d_2 / (d_1 + d_2 - d_1 d_2)$ in expectation. The second half of Q04 puts the trained weights $\theta_t$, of which the
@@ -80,6 +83,8 @@ chapter.in_short()
 # order round: where weight decay holds a network at rest, the gradient of the loss points against the weights, roughly
 # $\partial \mathcal{L} / \partial \theta \propto -\theta$, and $S_{GraSP}$ grows with $(H \theta) \odot \theta$, so that the weights
 # that the loss depends on most are the first to go.
+#
+# </details>
 #
 # ## Results
 
@@ -97,11 +102,15 @@ chapter.panels(curves_of(before, "scores before training"), curves_of(trained, "
 # %% mystnb={"figure": {"caption": "When each seed generalizes, by kind of network; lines join one seed. Hollow marks never do within the budget. The axis of epochs is logarithmic.", "name": "fig-init-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and each way of pruning, on a logarithmic axis; hollow above the budget where a run never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=4.4, sharey=False, sharex=True)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
 # %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-pruning-at-init-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(lambda ax, comparison: figures.generalized(ax, comparison, arms=["base", "ticket", *before]), legend=4)
 
 # %% [markdown]
-# Median and range over seeds:
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -161,6 +170,9 @@ def heat_maps(values, texts, rows, scheme, limits):
 heat_maps("kept", lambda cell: f"{cell['kept']:.2f}", ["ticket", *before, *trained], "Blues", (0, 1))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Where a mask keeps nothing of a matrix, or less than 1%</summary>
+#
 # On how many seeds a mask keeps nothing of a matrix, or less than 1%:
 
 # %% tags=["hide-input"]
@@ -172,6 +184,8 @@ for (setting, one, matrix), found in overlaps.groupby(["setting", "arm", "matrix
 chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["none"]}))
 
 # %% [markdown]
+# </details>
+#
 # ## What is shared with the ticket
 
 # %% mystnb={"figure": {"caption": "Jaccard index of each mask with the ticket's, median over seeds, and in brackets what independent masks with the same shares of each matrix would have. Red is above it, blue below; a dash where neither keeps anything. \"Initial magnitude\" keeps the largest initial weights and is not trained.", "name": "fig-init-overlap"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for each way of pruning, a column for each weight matrix and one for all, and in each cell the Jaccard index with the ticket's mask above the value of independent masks."}} tags=["hide-input"]
@@ -181,16 +195,23 @@ heat_maps("excess", lambda cell: f"{cell['jaccard']:.2f}\n({cell['expected']:.2f
 
 # %% [markdown]
 # ## Verdict
-#
-# Each method has a verdict of its own.
 
 # %% tags=["remove-input"]
 chapter.verdicts()
+
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
 
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-pruning-at-init-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How many seeds generalize with each mask, and how much sooner</summary>
+#
 # How many seeds generalize, the speed-up where it is known (below 1: later than the base), and what the others reach:
 
 # %% tags=["hide-input"]
@@ -212,6 +233,11 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Overlap of each mask with the ticket’s, in numbers (a first answer to Q04)</summary>
+#
 # A first answer to Q04, from whole masks: their overlap with the ticket's (Jaccard index), what masks would have that are independent
 # of it and keep the same share of each matrix, and the difference of the two (median and range over seeds). How fast these networks
 # generalize is in the table above.
@@ -225,6 +251,8 @@ for (setting, one), found in overlaps[overlaps["matrix"] == "all"].groupby(["set
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run a method; here each has all seeds, with a verdict for each method.

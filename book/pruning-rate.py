@@ -76,9 +76,6 @@ def ends_by_rate(ax, comparison):
 
 chapter.panels(epochs_by_rate, ends_by_rate, height=3.2)
 
-# %% [markdown]
-# Median and range over seeds:
-
 # %% tags=["remove-input"]
 chapter.summary()
 
@@ -88,10 +85,19 @@ chapter.summary()
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-pruning-rate-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How many seeds generalize fully at each rate, and when</summary>
+#
 # On how many seeds the tickets of each rate fully generalize, and their median t_gen:
 
 # %% tags=["hide-input"]
@@ -106,6 +112,8 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run a rate; here every rate has all seeds, and the same seeds.

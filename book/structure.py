@@ -50,9 +50,6 @@ parts = {  # setting -> matrix -> its masks [S, T, n of the matrix]
 }
 kept_share = 1 - chapter.parameters.pruning_rate
 independent = structure.expected_jaccard(kept_share, kept_share)
-facts = {"masks cut at epochs": ", ".join(f"{t:,}" for t in grid), "share kept": f"{kept_share:g}"}
-facts |= {"distance of independent masks": f"{independent:.3f}", "grokked mask cut at": f"{chapter.parameters.ticket_epoch:,}"}
-chapter.table(pd.DataFrame(facts.items(), columns=["", "value"]))
 
 # %% tags=["remove-input"]
 chapter.in_short()
@@ -82,6 +79,9 @@ chapter.in_short()
 # paths between all pairs of nodes that are connected at all. A pair without a path has no length; where neurons have lost all
 # edges this leaves them out. The harmonic mean over all pairs, in which such a pair is infinitely far apart, is reported beside it.
 #
+# <details class="fold">
+# <summary>Three definitions of clustering for a graph without triangles</summary>
+#
 # **Clustering.** The usual coefficient counts triangles. Edges join only adjacent layers here, so the graph is bipartite (every
 # second layer against the others), it has no triangle, and the coefficient is zero for every mask. What can differ is how far
 # nodes share their neighbours. Three definitions say so:
@@ -94,9 +94,22 @@ chapter.in_short()
 #   share more neighbours than chance would give to their numbers of edges. A neuron without any edge ({doc}`dead-neurons`) is left out, as in
 #   the others, or counts as zero, as by default in networkx.
 #
+# </details>
+#
 # **Controls.** Each grokked mask stands beside the first of the 15 masks of its seed (memorization), the last one before $t_{gen}$
 # (transition), and three random masks: with as many edges in all, as many in each matrix, and as many in each matrix at each node.
 # The last kind trades edges between rows until only the numbers are left {cite:p}`strona2014`.
+#
+# <details class="fold">
+# <summary>Epochs of the cuts, and the distance of independent masks</summary>
+
+# %% tags=["hide-input"]
+facts = {"masks cut at epochs": ", ".join(f"{t:,}" for t in grid), "share kept": f"{kept_share:g}"}
+facts |= {"distance of independent masks": f"{independent:.3f}", "grokked mask cut at": f"{chapter.parameters.ticket_epoch:,}"}
+chapter.table(pd.DataFrame(facts.items(), columns=["", "value"]))
+
+# %% [markdown]
+# </details>
 #
 # ## Results
 
@@ -155,6 +168,10 @@ figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", nc
 chapter.sign(figure)
 
 
+# %% [markdown]
+# <details class="fold">
+# <summary>Share of each matrix that the mask keeps, by the epoch of the cut</summary>
+
 # %% mystnb={"figure": {"caption": "Share of each matrix that the mask keeps, by the epoch of the cut, median and range over seeds. At epoch 0, the mask that the same rule cuts from the initial weights; the dotted line is the share of all weights.", "name": "fig-kept"}, "image": {"alt": "Two panels, MLP and Transformer, with one line for each weight matrix; upwards the share of its weights that the mask keeps, across the epoch at which the mask was cut."}} tags=["hide-input"]
 def initial_shares(run):
     """What magnitude pruning keeps of each matrix before any training."""
@@ -178,6 +195,9 @@ handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_lege
 figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", ncols=8, fontsize=10, columnspacing=1.0, handlelength=1.8)
 chapter.sign(figure)
 
+
+# %% [markdown]
+# </details>
 
 # %% mystnb={"figure": {"caption": "Graph measures of the MLP's masks, one point for each seed, a bar at the median. The paper claims longer paths and less clustering for grokked masks. C28 is judged by average path length and bipartite clustering; the other panels are further definitions.", "name": "fig-graph"}, "image": {"alt": "Six panels with one row of points for each kind of mask, from memorization, transition and grokked to three kinds of random masks. Panels show average path length, its harmonic mean, bipartite clustering, square clustering, and clustering among neurons with dead neurons left out or counted as zero."}} tags=["hide-input"]
 def measured(matrices):
@@ -264,6 +284,9 @@ by_matrix = pd.DataFrame(
 )
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Graph measures in numbers</summary>
+#
 # Graph measures, median and range over seeds:
 
 # %% tags=["hide-input"]
@@ -272,12 +295,17 @@ isolated = graphs.groupby("mask")["nodes without edges"].agg(lambda x: tables.ra
 chapter.table(text.join(isolated).reset_index())
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 
 # %% tags=["remove-input"]
 chapter.verdicts()
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How steady the change is, and when it is fastest</summary>
+#
 # How steady is the change, and when is it fastest? *Fall* is the step of the grid in which the distance to the final mask falls most (without
 # the last step, which ends at zero by definition); *change* is the step between whose ends the mask itself changes most, which needs no
 # final mask. A distance that falls steadily would go with any accuracy that rises, so the correlation with the epoch itself stands
@@ -322,6 +350,11 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>What the ticket prunes of each matrix</summary>
+#
 # What the ticket prunes of each matrix, beside what magnitude prunes before training and in the first mask:
 
 # %% tags=["hide-input"]
@@ -335,6 +368,11 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Whether the verdict on C28 depends on the definitions, and how much counts of edges explain</summary>
+#
 # Does the verdict on C28 depend on the definition? The percent by which grokked masks differ from the others, median and range over the seeds that
 # generalize between the first cut and the ticket's, with the outcome that the rule of C28 would give to this difference (for path
 # lengths a difference above zero, for clustering one below):
@@ -380,11 +418,13 @@ for name in columns if len(seen) else []:
 chapter.table(pd.DataFrame(rows).pivot(index="measure", columns="random masks", values="share of the difference").reset_index() if rows else pd.DataFrame({"": ["no seed generalizes"]}))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows the distances of one run and judges them by eye; here they are correlations, for each seed.
 # * For the graph measures the paper's abstract states the direction; the graph, the clustering and the "other masks" are our choice. Other
-#   choices are in the table above.
+#   choices are in the last fold of the verdict.
 # * Graph measures are those of the MLP. The Transformer adds what each layer computes to its input, so that its layers do not form a chain.
 # * Path lengths and clustering ignore the sizes of weights, as a mask does.
 #

@@ -84,9 +84,6 @@ def ends(ax, comparison):
 
 chapter.panels(lambda ax, comparison: figures.epochs_by_value(ax, comparison, "epoch", "epoch"), ends, height=3.3)
 
-# %% [markdown]
-# Median and range over seeds:
-
 # %% tags=["remove-input"]
 chapter.summary()
 
@@ -96,11 +93,20 @@ chapter.summary()
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-ticket-epochs-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>From which cut on a ticket is as good as the last one, seed by seed</summary>
+#
 # From which cut on is a ticket as good as the last one? Two readings, each of which must hold for that cut and for all later
 # ones: *speed*, a $t_{gen}$ of at most twice that of the last ticket; *accuracy*, a test accuracy at the end of at most 0.01
 # below that of the last ticket. "Base at that cut" is the base's own test accuracy at the epoch that serves speed. "Never":
@@ -125,6 +131,12 @@ for comparison in chapter:
 good = pd.DataFrame(rows).astype(dict.fromkeys(["t_gen, base", "speed, from", "accuracy, from"], "Int64"))
 chapter.table(good)
 
+# %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Tickets cut before and after their base generalizes</summary>
+
 # %% tags=["hide-input"]
 rows = []
 for comparison in chapter:
@@ -139,10 +151,12 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run, this chapter one a seed. An epoch in the middle of the transition of one run may be another phase of
-#   the next one; the table above therefore sets each cut against its own base's $t_{gen}$.
+#   the next one; the tables folded above therefore set each cut against its own base's $t_{gen}$.
 # * Every matrix is masked. For the Transformer the text says that the query and key matrices are pruned rather than the
 #   connections between layers; the code masks all.
 # * The criterion of C06 asks for 0.95 of the best test accuracy of the seed's own base, since few bases reach 0.95 itself. Epoch 10,000 is

@@ -66,14 +66,8 @@ chapter.in_short()
 #
 # ## Method
 #
-# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the norms of
-# all $n$ weights $\theta$ together,
-#
-# $$
-# \lVert \theta \rVert_1 = \sum_{i=1}^{n} |\theta_i| , \qquad \lVert \theta \rVert_2 = \Bigl(\sum_{i=1}^{n} \theta_i^2\Bigr)^{1/2} .
-# $$
-#
-# The authors' code plots the mean over matrices of each matrix's norm instead; the table below has both.
+# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the L1 and L2 norm
+# of all weights together. The authors' code plots the mean over matrices of each matrix's norm instead; a table folded below the verdict has both.
 #
 # ## Results
 
@@ -82,9 +76,6 @@ draw("mlp")
 
 # %% mystnb={"figure": {"caption": "The dense Transformer, as in the paper's Fig. 9; lines and bands as above.", "name": "fig-typical-transformer"}, "image": {"alt": "Four panels over epochs for the dense Transformer, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
 draw("transformer")
-
-# %% [markdown]
-# When each setting fits its training pairs, and when it generalizes: median and range over seeds.
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -95,10 +86,19 @@ chapter.summary()
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-typical-grokking-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Start, peak and end of the norms, over all weights and as the authors take them</summary>
+#
 # The authors' way of taking norms, the mean over matrices, beside the global norm: start, peak and end, median over seeds.
 
 # %% tags=["hide-input"]
@@ -113,10 +113,12 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run of each system, this chapter several.
-# * Norms are over all weights together; the code's mean over matrices is in the table above.
+# * Norms are over all weights together; the code's mean over matrices is folded below the verdict.
 # * The paper reads the phases off the curves by eye (memorization up to 10,000 epochs, transition up to 25,000). Here
 #   $t_{gen}$ marks the end of the transition, seed by seed.
 #

@@ -79,16 +79,23 @@ chapter.sign(figure)
 # %% mystnb={"figure": {"caption": "When each seed generalizes, its networks joined by a line. The axis of epochs is logarithmic.", "name": "fig-norm-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for the base, the ticket and four dense networks of the ticket's norm on a logarithmic axis, hollow where a network never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=5, sharey=False, sharex=True)
 
+# %% [markdown]
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
 # %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-weight-norm-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(figures.generalized, legend=3)
 
 # %% [markdown]
-# Median and range over seeds:
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
 
 # %% [markdown]
+# <details class="fold">
+# <summary>What the initial weights were multiplied with, the norms at the start, and what the ticket keeps of each matrix</summary>
+#
 # What the initial weights were multiplied with, and the norms that each network starts with, in both senses (median and range over
 # seeds); *off by* is how far the norm that was to be the ticket's is from it:
 
@@ -111,6 +118,8 @@ shares = [{"setting": c.label, "matrix": name, "kept": share} for c in chapter f
 chapter.table(pd.DataFrame(shares).pivot(index="setting", columns="matrix", values="kept").rename_axis(columns=None).reset_index())
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 #
 # "All" marks the verdict with the norm of all weights together; the other one takes the norm as the authors' code does.
@@ -118,8 +127,18 @@ chapter.table(pd.DataFrame(shares).pivot(index="setting", columns="matrix", valu
 # %% tags=["remove-input"]
 chapter.verdicts()
 
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
 # %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-weight-norm-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
+
+# %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How the scaled networks fare seed by seed, and how much of a seed’s outcome is rounding</summary>
 
 # %% tags=["hide-input"]
 rows = []
@@ -169,11 +188,16 @@ chapter.table(twins.astype(dict.fromkeys([name for name in twins if "epoch" in n
 
 
 # %% [markdown]
+# </details>
+#
 # ## What differs at equal norm
 #
 # Question Q05 asks whether it is the alignment of gradients, the sharpness of the minimum or the representation that sets the
 # ticket apart from dense networks of its norm. A first answer, **at the start of training only**: what is measured follows from
 # initial weights, stored masks and task data, and says nothing of the minimum that a network ends in.
+#
+# <details class="fold">
+# <summary>How alignment, sharpness and representation are measured</summary>
 #
 # * *Alignment*: the cosine of the gradients of the mean training loss and the mean test loss. A high cosine means that fitting
 #   the training pairs helps the test pairs. All labels have equally many pairs, so a label that is frequent in training is rare
@@ -187,6 +211,8 @@ chapter.table(twins.astype(dict.fromkeys([name for name in twins if "epoch" in n
 #
 # Gradients and Hessian are restricted to the weights that are trained. As a control for sparsity as such, the mask is also
 # *shuffled*: the same number of weights kept in each matrix, at random places. No network is trained from it.
+#
+# </details>
 
 # %% tags=["hide-input"]
 def cosine(run, weights, mask):
@@ -263,6 +289,9 @@ chapter.sign(figure)
 
 
 # %% [markdown]
+# <details class="fold">
+# <summary>The three measures in numbers: the ticket beside both dense networks and its own mask shuffled</summary>
+#
 # The ticket beside the two dense networks of its norm, seed by seed. *Above* and *below* count the seeds on which the ticket lies on
 # that side of *both*; the distance is the mean difference over its standard deviation over seeds, the smaller of the two. The last
 # column counts the seeds on which the ticket lies on the same side of its own mask shuffled. A measure that sets the ticket apart has
@@ -287,6 +316,8 @@ for setting, mine in at_start.groupby("setting", sort=False):
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # A difference at the start need not be what makes the ticket fast. And sharpness of the minimum, which the question names, would need the
 # weights at the end, which are not kept.
 #

@@ -127,6 +127,9 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(
     try:
         assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
         assert visit.page.evaluate(CUT_OFF) == []
+        visit.page.evaluate("() => document.querySelectorAll('details.fold').forEach(fold => fold.open = true)")
+        assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+        assert visit.page.evaluate(CUT_OFF) == []
         assert visit.complaints == []
     finally:
         visit.context.close()
@@ -150,6 +153,27 @@ def test_the_scorecard_filters_folds_and_follows_a_link(browser: Browser, addres
     assert {claim.get_attribute("id") for claim in shown.all()} == {"c09", "c10", "q05"}
     page.goto(f"{visit.page.url}#c16")
     assert page.locator("#c16 tr.variant:visible").count() > 0 and page.locator("#c16").is_visible()
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_a_link_and_a_printer_open_what_is_folded(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, "book/pruning-at-init", viewport=DESKTOP)
+    page, folds = visit.page, visit.page.locator("details.fold")
+    shut = page.locator("details.fold:not([open])")
+    assert shut.count() == folds.count() > 10
+    figure, verdict = page.locator("#fig-pruning-at-init-levels"), page.locator("#c16-transformer-snip table").first
+    assert not figure.is_visible() and not verdict.is_visible()
+    page.evaluate("() => { location.hash = 'fig-pruning-at-init-levels'; }")
+    figure.wait_for(state="visible")
+    page.goto(f"{address}book/pruning-at-init.html#c16-transformer-snip")
+    page.reload()
+    verdict.wait_for(state="visible")
+    before = shut.count()
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert shut.count() == 0
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert shut.count() == before > 10
     assert visit.complaints == []
     visit.context.close()
 

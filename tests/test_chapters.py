@@ -92,6 +92,22 @@ def test_only_one_liners_are_hidden_for_good(chapter: str) -> None:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
+def test_what_is_folded_ends_before_the_next_heading(chapter: str) -> None:
+    """A section is an element of its own: a fold that crossed its end would swallow the rest of the page or nothing."""
+    path, is_open = ROOT / f"{chapter}.md", False
+    for cell in parse(path.read_text(), path).cells:
+        for line in cell.source.splitlines() if cell.cell_type == "markdown" else []:
+            if line.startswith("<details"):
+                assert not is_open and line == '<details class="fold">'
+                is_open = True
+            elif line == "</details>":
+                assert is_open
+                is_open = False
+            assert not (is_open and line.startswith("#")), line
+    assert not is_open
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_chapter_warns_of_nothing(executed: Executed, chapter: str) -> None:
     notebook = nbformat.read(executed.notebook(chapter), as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

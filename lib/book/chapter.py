@@ -121,13 +121,14 @@ class Chapter:
         return HTML(tables.table(frame, precision))
 
     def summary(self, *arms: object) -> HTML:
-        """When each arm fits and generalizes, and how it ends: medians and ranges over seeds, each seed folded below.
+        """Folded: when each arm fits and generalizes, and how it ends, as medians and ranges over seeds and seed by seed.
 
         arms: only these and the base.
         """
         shown = self.only(*arms) if arms else list(self)
         by_seed = tables.folded("t_gen, seed by seed", tables.table(tables.epochs_by_seed(shown)))
-        return HTML(tables.table(tables.summary(shown)) + by_seed)
+        head = "When each network generalizes and how it ends: medians, ranges, every seed"
+        return HTML(tables.folded(head, tables.table(tables.summary(shown)) + by_seed))
 
     def verdicts(self) -> HTML:
         """The verdicts on every claim of the chapter, with their numbers, when its rule was written, and what they depend on."""
@@ -205,17 +206,18 @@ class Chapter:
         self.sign(figure)
 
     def close(self, metrics: Sequence[str] = ("test_accuracy",), every: int = 5, **frames: pd.DataFrame) -> HTML:
-        """The data as files, the command that runs the chapter anew, and where the records come from.
+        """The command that runs the chapter anew; folded, the data as files and where the records come from.
 
         metrics: whose curves are offered, at every so many evaluations. frames: further data, by the end of the file's name.
         """
         files = {self.name: tables.ends(self), f"{self.name}-curves": tables.curves(self, metrics, every)}
         files |= {f"{self.name}-{name.replace('_', '-')}": frame for name, frame in frames.items()}
         command = f'papermill book/{self.name}.md out.ipynb -p seeds "[7, 8, 9]"'
+        data = "".join(tables.download(frame, name) for name, frame in files.items())
         return HTML(
-            "".join(tables.download(frame, name) for name, frame in files.items())
-            + f"<p>With other seeds:</p><pre>{command}</pre>"
-            + tables.provenance(self, self.parameters)
+            f"<p>With other seeds:</p><pre>{command}</pre>"
+            + tables.folded("Data of the figures as files", data)
+            + tables.folded("Where the records come from", tables.provenance(self, self.parameters))
         )
 
 
