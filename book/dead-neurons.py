@@ -87,7 +87,7 @@ for ax, (title, (whole, changed)) in zip(axes[0], sides.items(), strict=True):
 axes[0, 1].set_ylabel("")
 chapter.sign(figure)
 slowed = {f"threshold {t:g}": findings.gain(comparison, "base", ("kill", t)) for t in THRESHOLDS}
-chapter.finding(f"Median speed-up of the base without its dead neurons {findings.over_seeds([comparison])}: {findings.listed(slowed)}")
+chapter.finding(f"Median speed-up by killing dead neurons {findings.over_seeds([comparison])}: {findings.listed(slowed)}")
 
 # %% [markdown]
 # Median and range over seeds:

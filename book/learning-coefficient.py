@@ -99,7 +99,7 @@ def over_training(sampling):
         figures.label(column[1], "", "test loss (nats)")
     chapter.sign(figure, [nanda])
     states = [state for one in tickets for record in nanda[one] for state in coefficients_of(record, sampling).status]
-    chapter.finding(f"{states.count('valid')} of {len(states)} estimates {findings.over_seeds([nanda])} are valid with the {sampling} settings")
+    chapter.finding(f"{states.count('valid')} of {len(states)} estimates are valid under the {sampling} settings {findings.over_seeds([nanda])}")
 
 
 over_training("follow-up")

@@ -80,7 +80,7 @@ def curves(ax, comparison):
 
 
 chapter.panels(curves, height=3.8, legend=3)
-chapter.finding(findings.ends(chapter, "base-no-decay", ("rate-no-decay", chosen[0]), ("rate-no-decay", chosen[-1])))
+chapter.finding(findings.ends(chapter, {"dense": "base-no-decay"} | {f"rate {rate:g}": ("rate-no-decay", rate) for rate in (chosen[0], chosen[-1])}))
 
 
 # %% mystnb={"figure": {"caption": "Each point is a seed; thin lines join the points of one seed, the dark line is their median.", "name": "fig-no-decay-rates"}, "image": {"alt": "Two panels, MLP and Transformer, of the test accuracy at the end against the pruning rate on a fine grid, one point for each seed, with lines for a test accuracy of 0.99, for the dense network without weight decay and for chance."}} tags=["hide-input"]

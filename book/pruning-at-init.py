@@ -185,7 +185,7 @@ reach = max(0.1, overlaps.loc[overlaps["arm"].isin(rows), "excess"].abs().max())
 heat_maps("excess", lambda cell: f"{cell['jaccard']:.2f}\n({cell['expected']:.2f})", rows, "RdBu_r", (-reach, reach))
 alike = overlaps[(overlaps["matrix"] == "all") & overlaps["arm"].isin(rows)].groupby(["setting", "arm"])["jaccard"].median()
 least_to_most = lambda c: findings.extremes(alike[c.label].rename(words).to_dict())
-chapter.finding(findings.by_setting("Lowest and highest median Jaccard index with the ticket's mask", chapter, least_to_most))
+chapter.finding(findings.by_setting("Median overlap with the ticket's mask, least to most,", chapter, least_to_most))
 
 # %% [markdown]
 # ## Verdict

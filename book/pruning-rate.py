@@ -61,7 +61,7 @@ def curves(ax, comparison):
 
 
 chapter.panels(curves, legend=3)
-chapter.finding(findings.times(chapter, "base", ("rate", 0.1), ("rate", 0.9)))
+chapter.finding(findings.times(chapter, {"base": "base"} | {f"rate {rate:g}": ("rate", rate) for rate in (0.1, 0.9)}))
 
 
 # %% mystnb={"figure": {"caption": "Thin lines join the points of one seed, hollow points never generalize; dotted lines are the medians of the base. Epochs are logarithmic.", "name": "fig-rate"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the epoch of generalization against the pruning rate, one point for each seed, hollow where the ticket never generalizes. Below, the test accuracy at the end against the pruning rate."}} tags=["hide-input"]

@@ -234,11 +234,9 @@ HTML("".join(players) + f"<p>Both animations together: {sum(map(len, players)) /
 # %% mystnb={"figure": {"caption": "Neurons by tokens (after Fig. 17). Each panel has its own colour scale.", "name": "fig-heat-inputs"}, "image": {"alt": "Heat maps of input-side weights, neurons by tokens, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(weights("inputs"), "Input side", "input token")
 first_to_last("Live neurons", "inputs", lambda table: fourier.live(table).sum(), ".0f")
-first_to_last("Live neurons", "inputs", lambda table: fourier.live(table).sum(), ".0f")
 
 # %% mystnb={"figure": {"caption": "Neurons by answers (after Fig. 18). Each panel has its own colour scale.", "name": "fig-heat-outputs"}, "image": {"alt": "Heat maps of output-side weights, neurons by answers, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(weights("outputs"), "Output side", "answer")
-first_to_last("Live neurons", "outputs", lambda table: fourier.live(table).sum(), ".0f")
 first_to_last("Live neurons", "outputs", lambda table: fourier.live(table).sum(), ".0f")
 
 # %% [markdown]
@@ -247,11 +245,9 @@ first_to_last("Live neurons", "outputs", lambda table: fourier.live(table).sum()
 # %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's weights (after Fig. 19), without the constant.", "name": "fig-dft-inputs"}, "image": {"alt": "Heat maps of the amplitudes of input-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(spectra("inputs"), "Input side, |F|", "frequency (periods over all tokens)")
 first_to_last("Frequency entropy in nats", "inputs", fourier.frequency_entropy)
-first_to_last("Frequency entropy in nats", "inputs", fourier.frequency_entropy)
 
 # %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's weights (after Fig. 20), without the constant.", "name": "fig-dft-outputs"}, "image": {"alt": "Heat maps of the amplitudes of output-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(spectra("outputs"), "Output side, |F|", "frequency (periods over all answers)")
-first_to_last("Frequency entropy in nats", "outputs", fourier.frequency_entropy)
 first_to_last("Frequency entropy in nats", "outputs", fourier.frequency_entropy)
 
 
@@ -282,12 +278,10 @@ def over_epochs(measure, y, lines):
 
 over_epochs(fourier.frequency_entropy, "frequency entropy (nats)", {fourier.noise_entropy(half): "white noise"})
 at_the_end("frequency entropy in nats", lambda record: fourier.frequency_entropy(record.probes["inputs"][-1]))
-at_the_end("frequency entropy in nats", lambda record: fourier.frequency_entropy(record.probes["inputs"][-1]))
 
 # %% mystnb={"figure": {"caption": "Share of the top frequency in a neuron's spectral power, median over live neurons. Lines and bands as in {numref}`fig-entropy`; dotted, the thresholds of C23 (0.8 after, 0.4 before) and C24 (0.6), and what white noise has.", "name": "fig-share"}, "image": {"alt": "Four panels of the median top-frequency share over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right, with thresholds at 0.8, 0.6 and 0.4."}} tags=["hide-input"]
 thresholds = {0.8: "0.8", 0.6: "0.6", 0.4: "0.4", fourier.noise_share(half): "white noise"}
 over_epochs(fourier.median_share, "share of the top frequency", thresholds)
-at_the_end("share of the top frequency", lambda record: fourier.median_share(record.probes["inputs"][-1]))
 at_the_end("share of the top frequency", lambda record: fourier.median_share(record.probes["inputs"][-1]))
 
 # %% tags=["hide-input"]
@@ -449,7 +443,6 @@ for ax in axes[:, 1]:
 chapter.legend(figure, 2)
 chapter.sign(figure)
 at_the_end("effective rank", lambda record: fourier.effective_rank(record.probes["singular_inputs"])[-1], ".1f")
-at_the_end("effective rank", lambda record: fourier.effective_rank(record.probes["singular_inputs"])[-1], ".1f")
 
 # %% mystnb={"figure": {"caption": "Relative to the largest, at the start (dotted), at a fifteenth of the budget (dashed) and at the end (solid). Medians over seeds; the bands are the range at the end.", "name": "fig-singular"}, "image": {"alt": "Two panels of singular values in descending order for base and ticket at three epochs."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=3.4, sharey=True)
@@ -468,7 +461,6 @@ for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
 axes[0, 1].set_ylabel("")
 chapter.legend(figure, 2)
 chapter.sign(figure)
-at_the_end("number of singular values above a tenth of the largest", lambda record: (record.probes["singular_inputs"][-1] > record.probes["singular_inputs"][-1].max() / 10).sum(), ".0f", [mlp])
 at_the_end("number of singular values above a tenth of the largest", lambda record: (record.probes["singular_inputs"][-1] > record.probes["singular_inputs"][-1].max() / 10).sum(), ".0f", [mlp])
 
 # %% [markdown]

@@ -1,11 +1,12 @@
 """What a figure's caption says first (`Chapter.finding`): numbers over seeds in words that are right whatever the numbers are."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lib.analysis.times import later, median_time, series
+from lib.analysis.times import final, later, median_time, series
 from lib.book.tables import seeds_text
 from lib.claims.measures import kept_shares, speed_up
 from lib.claims.statistics import between
@@ -22,11 +23,11 @@ def named(where: object) -> str:
 
 
 def over_seeds(comparisons: Comparisons) -> str:
-    """How many seeds there are, for a beginning such as "Median epochs": "over 10 seeds", "over 5 to 10 seeds", "of seed 7"."""
+    """How many seeds there are, for a beginning such as "Median epochs": "over 10 seeds", "over 5 to 10 seeds", "with seed 7"."""
     shown = list(comparisons)
     counts = sorted({len(comparison.seeds) for comparison in shown})
     if counts[-1] == 1:
-        return f"of {seeds_text(seed for comparison in shown for seed in comparison.seeds)}"
+        return f"with {seeds_text(seed for comparison in shown for seed in comparison.seeds)}"
     return f"over {' to '.join(map(str, dict.fromkeys([counts[0], counts[-1]])))} seeds"
 
 
@@ -46,7 +47,9 @@ def listed(texts: Mapping[str, str]) -> str:
 
 
 def epoch(epochs: Sequence[int | None], budget: int) -> str:
-    """The median of epochs over seeds: "21,000", or "later than 30,000"; None is later than the budget."""
+    """The median of epochs over seeds: "21,000", or "later than 30,000"; None is later than the budget. "none" of none."""
+    if not len(epochs):
+        return "none"
     median = median_time(epochs)
     return f"later than {budget:,}" if np.isinf(median) else f"{median:,.0f}"
 
@@ -69,12 +72,12 @@ def extremes(values: Mapping[str, float], form: str = ".2f") -> str:
 
 
 def times(comparisons: Comparisons, *arms: object) -> str:
-    """The median time to generalization of arms, setting by setting."""
+    """The median time to generalization of arms (or of one mapping, from names of their own), setting by setting."""
     shown = list(comparisons)
     return by_setting(
         _median("epochs to generalization", shown),
         shown,
-        lambda c: listed({named(one): epoch(c.t_gen(one), c.budget) for one in arms}),
+        lambda c: listed({name: epoch(c.t_gen(one), c.budget) for name, one in _called(arms).items()}),
     )
 
 
@@ -105,7 +108,7 @@ def gains(comparisons: Comparisons, slower: object = "base", faster: object = "t
     bounds = {c.label: found for c in shown if (found := _speed_ups(c, slower, faster)).size}
     lead = f"Median speed-up of {_quoted(faster)} over {_quoted(slower)}"
     if not bounds:
-        return f"{lead}: none is known, 0 seeds are cases"
+        return f"{lead}: not known, 0 bases had generalized when their tickets were cut"
     medians = {label: np.median(found, axis=1) for label, found in bounds.items()}
     texts = {label: f"{between(low, high)} times" for label, (low, high) in medians.items()}
     sooner = {label: f"sooner on {(found[0] > 1).sum()} of {found.shape[1]} seeds" for label, found in bounds.items()}
@@ -151,12 +154,12 @@ def generalizing(comparisons: Comparisons, *arms: object) -> str:
 
 
 def ends(comparisons: Comparisons, *arms: object) -> str:
-    """The median test accuracy of arms at the end, setting by setting."""
+    """The median test accuracy at the end of arms (or of one mapping, from names of their own), setting by setting."""
     shown = list(comparisons)
     return by_setting(
         _median("test accuracy at the end", shown),
         shown,
-        lambda c: listed({named(one): median([series(record)[-1] for record in c[one]]) for one in arms}),
+        lambda c: listed({name: median([final(record) for record in c[one]]) for name, one in _called(arms).items()}),
     )
 
 
@@ -182,15 +185,20 @@ def levels(outcomes: Mapping[tuple[str, str], pd.DataFrame]) -> str:
     changed = {key for key, found in outcomes.items() if found["outcome"].nunique() > 1}
     claims = sorted({claim for claim, _ in changed})
     which = f": {', '.join(claims)}" if claims else ""
-    verb = "changes" if len(changed) == 1 else "change"
+    verb = "changes" if 1 in (len(changed), len(outcomes)) else "change"
     noun = "verdict" if len(outcomes) == 1 else "verdicts"
-    return f"{len(changed)} of {len(outcomes)} {noun} {verb} with the level of what is judged{which}"
+    return f"{len(changed)} of {len(outcomes)} {noun} {verb} at other levels{which}"
 
 
 def _median(words: str, shown: Sequence[Comparison]) -> str:
     """The beginning of a sentence on medians; of a single seed there is none."""
     single = all(len(comparison.seeds) == 1 for comparison in shown)
     return words[0].upper() + words[1:] if single else f"Median {words}"
+
+
+def _called(arms: Sequence[Any]) -> dict[str, object]:
+    """Arms by what sentences call them: their own names, or those of the one mapping that is given."""
+    return dict(arms[0]) if isinstance(arms[0], Mapping) else {named(one): one for one in arms}
 
 
 def _quoted(where: object) -> str:
