@@ -29,7 +29,7 @@ device = "cpu"
 # %% tags=["hide-input"]
 import pandas as pd
 
-from lib.book import figures
+from lib.book import figures, findings
 from lib.book.chapter import Chapter
 from lib.experiments.settings import SETTINGS
 
@@ -70,7 +70,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy of the base and of its ticket, as in the paper's Fig. 15. Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4.", "name": "fig-architectures"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, of test accuracy over epochs for base and ticket, each with one thin line a seed and the median."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Test accuracy, as in the paper's Fig. 15. Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4.", "name": "fig-architectures"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, of test accuracy over epochs for base and ticket, each with one thin line a seed and the median."}} tags=["hide-input"]
 def curves(ax, comparison):
     figures.curves(ax, comparison, band=False)
     for line in ax.lines:
@@ -79,16 +79,19 @@ def curves(ax, comparison):
 
 
 chapter.panels(curves, legend=2)
+chapter.finding(findings.gains(chapter))
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, base and ticket joined by a line; hollow where a network never does. The axis of epochs is logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each line joins one seed's base and ticket; hollow marks never generalize. Epochs are logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=2.2, sharey=False, sharex=True)
+chapter.finding(findings.sooner(chapter, "base", "ticket"))
 
 # %% [markdown]
 # <details class="fold">
 # <summary>The share of seeds that have generalized, over epochs</summary>
 
-# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-architectures-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-architectures-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(figures.generalized, legend=2)
+chapter.finding(findings.generalizing(chapter, "base", "ticket"))
 
 # %% [markdown]
 # </details>
@@ -106,7 +109,7 @@ chapter.verdicts()
 # <details class="fold">
 # <summary>What the verdicts become at other levels of what counts as generalized</summary>
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-architectures-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-architectures-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]

@@ -72,7 +72,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.book import figures
+from lib.book import figures, findings
 from lib.book.chapter import Chapter
 from lib.claims.measures import speed_up
 from lib.claims.statistics import between, median_interval
@@ -106,7 +106,7 @@ def grid(draw, comparisons, height, legend=0, **options):
 # %% [markdown]
 # ## What a mask keeps of each matrix
 
-# %% mystnb={"figure": {"caption": "The share of each matrix that a mask keeps, a mark for each seed. The dashed line is the share of all weights that the ticket keeps. Settings whose masks are not stored are left out.", "name": "fig-attention-kept"}, "image": {"alt": "A panel for each setting with stored masks, with the weight matrices from left to right and the share kept from 0 to 1 upwards, one mark a seed and mask."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A mark for each seed; the dashed line is the share of all weights that the ticket keeps. Settings whose masks are not stored are left out.", "name": "fig-attention-kept"}, "image": {"alt": "A panel for each setting with stored masks, with the weight matrices from left to right and the share kept from 0 to 1 upwards, one mark a seed and mask."}} tags=["hide-input"]
 MASKED = ["ticket", "random-uniform", "ticket-attention"]
 kept = []
 for comparison in chapter:
@@ -133,6 +133,7 @@ def shares_kept(ax, comparison):
 
 
 grid(shares_kept, [c for c in chapter if c.name in set(kept["setting"])], height=3.4, legend=3, sharey=True)
+chapter.finding(findings.by_setting("Median share that the transformer's ticket keeps", [chapter["transformer"]], findings.scoring_kept))
 
 # %% [markdown]
 # <details class="fold">
@@ -153,20 +154,22 @@ chapter.table(frame.rename_axis(index="setting", columns=None).reset_index())
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy of base, ticket and the networks between them, with epochs on a logarithmic axis. Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4.", "name": "fig-attention-curves"}, "image": {"alt": "A panel for each setting of the transformer, of test accuracy over epochs on a logarithmic axis, with one curve for base, ticket and each network between them, one thin line a seed and the median."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4. Epochs are logarithmic.", "name": "fig-attention-curves"}, "image": {"alt": "A panel for each setting of the transformer, of test accuracy over epochs on a logarithmic axis, with one curve for base, ticket and each network between them, one thin line a seed and the median."}} tags=["hide-input"]
 grid(lambda ax, comparison: figures.curves(ax, comparison, band=False, logarithmic=True), list(chapter), height=3.4, legend=4, sharey=True)
+chapter.finding(findings.gains(chapter))
 
 
 # %% [markdown]
 # <details class="fold">
 # <summary>When each seed generalizes</summary>
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, its networks joined by a line. Hollow marks never do within the budget. The axis of epochs is logarithmic.", "name": "fig-attention-epochs"}, "image": {"alt": "A panel for each setting with the epoch of generalization of every seed for base, ticket and each network between them, on a logarithmic axis, one line a seed."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each line joins one seed's networks; hollow marks never generalize within the budget. Epochs are logarithmic.", "name": "fig-attention-epochs"}, "image": {"alt": "A panel for each setting with the epoch of generalization of every seed for base, ticket and each network between them, on a logarithmic axis, one line a seed."}} tags=["hide-input"]
 def epochs_of_chain(ax, comparison):
     figures.paired_epochs(ax, comparison, arms=[one for one in CHAIN + BESIDE if has(comparison, one)])
 
 
 grid(epochs_of_chain, list(chapter), height=3.6, sharex=True)
+chapter.finding(findings.sooner(chapter, "uniform", "ticket"))
 
 # %% [markdown]
 # </details>
@@ -177,7 +180,7 @@ chapter.summary()
 # %% [markdown]
 # ## From the base to the ticket
 
-# %% mystnb={"figure": {"caption": "The ticket's speed-up and the steps that it is made of, each the ratio of two times to generalization. Points are medians over seeds, bars their 95% intervals (none with fewer than five seeds), faint marks single seeds; where a run never generalizes, a mark stands at its bound and an open median has no point. The dashed line is no change. A step is drawn between networks that are recorded.", "name": "fig-attention-steps"}, "image": {"alt": "A panel for each setting with the steps from base to ticket from top to bottom and the factor of each on a logarithmic axis, a point with a bar for the median and its interval, and one faint mark a seed."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each step is the ratio of two times to generalization, drawn between networks that are recorded. Points are medians over seeds, bars their 95% intervals (none with fewer than five seeds), faint marks single seeds; where a run never generalizes, a mark stands at its bound and an open median has no point. The dashed line is no change.", "name": "fig-attention-steps"}, "image": {"alt": "A panel for each setting with the steps from base to ticket from top to bottom and the factor of each on a logarithmic axis, a point with a bar for the median and its interval, and one faint mark a seed."}} tags=["hide-input"]
 STEPS = {
     "uniform": "uniform attention",
     "shuffled": "pruned by matrix",
@@ -221,6 +224,7 @@ def steps(ax, comparison):
 
 pairs = [comparison for comparison in chapter if has(comparison, "base", "ticket")]
 grid(steps, pairs, height=2.9, sharex=True)
+chapter.finding(findings.gains(pairs, "uniform"))
 
 
 # %% [markdown]

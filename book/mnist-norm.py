@@ -65,7 +65,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.times import series
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.statistics import median_interval
 from lib.experiments.arms import ARMS, Arm
@@ -119,7 +119,7 @@ TINTS = {kind(one): one.colour for one in main.arms}
 # %% [markdown]
 # ## The law of decay
 
-# %% mystnb={"figure": {"caption": "L2 norm of all weights. Left, over epochs, on a logarithmic axis; dotted lines are what weight decay alone would leave of the median start. Right, the measured norm over the one that weight decay alone would leave, up to the epoch at which the seed generalizes, where a mark stands. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-clock-norm"}, "image": {"alt": "Two panels. Left, L2 norm over epochs of base, ticket and controls with dotted straight lines for pure decay. Right, the ratio of measured to predicted norm over epochs, one line a seed that ends at its time to generalization."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Left, dotted lines are what weight decay alone would leave of the median start. Right, the measured norm over that, up to the epoch at which the seed generalizes, where a mark stands. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-clock-norm"}, "image": {"alt": "Two panels. Left, L2 norm over epochs of base, ticket and controls with dotted straight lines for pure decay. Right, the ratio of measured to predicted norm over epochs, one line a seed that ends at its time to generalization."}} tags=["hide-input"]
 shown = [one for one in main.arms if one.value is None]
 pure = np.exp(-DECAY * main.epochs)
 figure, axes = figures.panels(1, 2, height=4.2)
@@ -143,6 +143,9 @@ right.axhline(1, color="0.4", linewidth=0.8, linestyle="--")
 figures.label(right, "", "L2 norm, over the law's")
 chapter.legend(figure, 4)
 chapter.sign(figure)
+own = clock[clock["arm"] == Arm("base")]
+above_law = own["at t_gen over N"] / own["start over N"] * np.exp(DECAY * own["t_gen"])
+chapter.finding(f"The base's norm when it generalizes, over what weight decay alone would leave: {findings.median(above_law)}, median over {len(own)} seeds")
 
 # %% [markdown]
 # <details class="fold">
@@ -169,7 +172,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## What the clock predicts
 
-# %% mystnb={"figure": {"caption": "Left, predicted and measured time to generalization of every seed; on the dashed diagonal the two are equal, above it a network generalizes later than its norm predicts. Hollow marks never generalize within the budget. Right, the L2 norm of each network at its time to generalization, over that of its seed's base; bars are medians.", "name": "fig-clock-predicted"}, "image": {"alt": "Left, a scatter of measured against predicted epochs of generalization with a dashed diagonal, one mark for each seed and network. Right, the norm at generalization relative to the base, a column of marks for each kind of network, with a dashed line at 1."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "On the dashed diagonal prediction and measurement are equal, above it a network generalizes later than its norm predicts. Hollow marks never generalize within the budget. Right, bars are medians.", "name": "fig-clock-predicted"}, "image": {"alt": "Left, a scatter of measured against predicted epochs of generalization with a dashed diagonal, one mark for each seed and network. Right, the norm at generalization relative to the base, a column of marks for each kind of network, with a dashed line at 1."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.8)
 left, right = axes[0]
 words = clock["arm"].map(kind)
@@ -194,6 +197,10 @@ right.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right")
 figures.label(right, main.label, "L2 norm at t_gen, over N", x="")
 chapter.legend(figure, 4)
 chapter.sign(figure)
+both = {Arm(name): clock[clock["arm"] == Arm(name)] for name in ("ticket", "l2-matrices")}
+measured = {one: findings.epoch([None if np.isnan(t) else t for t in found["t_gen"]], main.budget) for one, found in both.items()}
+texts = {one.label: f"{findings.median(found['predicted'], ',.0f')} and {measured[one]}" for one, found in both.items()}
+chapter.finding(f"Median epochs to generalization, predicted and measured, over {clock['seed'].nunique()} seeds: {findings.listed(texts)}")
 
 
 # %% [markdown]
@@ -293,7 +300,7 @@ chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["no network gen
 #
 # ## Pruning rates
 
-# %% mystnb={"figure": {"caption": "Time to generalization against the pruning rate, for tickets, random masks and dense networks with the tickets' norms. Marks are seeds, hollow where a network never generalizes, lines join medians; crosses and dotted lines are the predictions, medians too. Below, test accuracy at the end.", "name": "fig-clock-rates"}, "image": {"alt": "Two rows of four panels, one column each for tickets, random masks and dense networks of the tickets' L2 and L1 norm. Above, epoch of generalization against pruning rate with the prediction as a dotted line; below, test accuracy at the end against pruning rate."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Marks are seeds, hollow where a network never generalizes, lines join medians; crosses and dotted lines are the predictions, medians too. Below, test accuracy at the end.", "name": "fig-clock-rates"}, "image": {"alt": "Two rows of four panels, one column each for tickets, random masks and dense networks of the tickets' L2 and L1 norm. Above, epoch of generalization against pruning rate with the prediction as a dotted line; below, test accuracy at the end against pruning rate."}} tags=["hide-input"]
 figure, axes = figures.panels(2, len(FAMILIES), height=2.7, sharex=True, sharey="row")
 figure.set_size_inches(10, 5.4)
 for (top, bottom), name in zip(axes.T, FAMILIES, strict=True):
@@ -321,6 +328,7 @@ axes[0, 0].set_ylim(bottom=0)
 for ax in axes[:, 1:].flat:
     ax.set_ylabel("")
 chapter.sign(figure)
+chapter.finding(findings.first_and_last([main], *members("ticket").values()))
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -334,7 +342,7 @@ chapter.summary()
 # not rewound has been trained; none of these is shown. For comparison the same of the modular tasks, where the records of
 # {doc}`main-results` are at hand.
 
-# %% mystnb={"figure": {"caption": "Test accuracy before the first training step, a mark for each seed, bars are medians; the dashed line is chance, one over the number of classes.", "name": "fig-clock-untrained"}, "image": {"alt": "Test accuracy at epoch 0 from 0 to 1, a column of marks for each kind of network, with a dashed line at chance."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A mark for each seed, bars are medians; the dashed line is chance, one over the number of classes.", "name": "fig-clock-untrained"}, "image": {"alt": "Test accuracy at epoch 0 from 0 to 1, a column of marks for each kind of network, with a dashed line at chance."}} tags=["hide-input"]
 store = Store()
 modular = wanted(chapter.parameters, ["main-results"], store)
 settings = {main.name: main} | compare(modular.by_arm["main-results"], modular.complete(store.versions))
@@ -357,6 +365,10 @@ for ax, comparison in zip(axes[0], settings.values(), strict=True):
     ax.set_ylim(-0.03, 1.03)
     figures.label(ax, comparison.label, "test accuracy at epoch 0" if comparison is main else "", x="")
 chapter.sign(figure, settings.values())
+untrained = {c.label: findings.median([series(record)[0] for record in c["ticket"]]) for c in settings.values()}
+by_chance = {c.label: f"by chance {1 / c['base'][0].run.task.classes:.2f}" for c in settings.values()}
+said = lambda c: f"{untrained[c.label]}, {by_chance[c.label]}"
+chapter.finding(findings.by_setting("Median test accuracy of the untrained ticket", settings.values(), said))
 
 # %% [markdown]
 # <details class="fold">

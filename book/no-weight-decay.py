@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.times import final, generalization_epoch, generalization_epochs
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.experiments.arms import arm
 
@@ -66,7 +66,7 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy without weight decay, for tickets of several pruning rates (medians over seeds) and for the dense network (median, single seeds as thin lines, range as a band). Epochs are logarithmic.", "name": "fig-no-decay-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, without weight decay, one curve for each of seven pruning rates and one for the dense network."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Medians over seeds; of the dense network also single seeds as thin lines and the range as a band. Epochs are logarithmic.", "name": "fig-no-decay-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, without weight decay, one curve for each of seven pruning rates and one for the dense network."}} tags=["hide-input"]
 def curves(ax, comparison):
     figures.family(ax, comparison, "rate-no-decay", chosen=chosen)
     figures.curve(ax, comparison, "base-no-decay", style="--")
@@ -75,9 +75,10 @@ def curves(ax, comparison):
 
 
 chapter.panels(curves, height=3.8, legend=3)
+chapter.finding(findings.ends(chapter, {"dense": "base-no-decay"} | {f"rate {rate:g}": ("rate-no-decay", rate) for rate in (chosen[0], chosen[-1])}))
 
 
-# %% mystnb={"figure": {"caption": "Test accuracy at the end without weight decay, by pruning rate. Each point is a seed; thin lines join the points of one seed, the dark line is their median.", "name": "fig-no-decay-rates"}, "image": {"alt": "Two panels, MLP and Transformer, of the test accuracy at the end against the pruning rate on a fine grid, one point for each seed, with lines for a test accuracy of 0.99, for the dense network without weight decay and for chance."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each point is a seed; thin lines join the points of one seed, the dark line is their median.", "name": "fig-no-decay-rates"}, "image": {"alt": "Two panels, MLP and Transformer, of the test accuracy at the end against the pruning rate on a fine grid, one point for each seed, with lines for a test accuracy of 0.99, for the dense network without weight decay and for chance."}} tags=["hide-input"]
 def ends(ax, comparison):
     figures.ends_by_value(ax, comparison, "rate-no-decay", "pruning rate")
     dense, chance = arm("base-no-decay"), 1 / chapter.parameters.prime
@@ -87,6 +88,8 @@ def ends(ax, comparison):
 
 
 chapter.panels(ends, height=3.8, legend=4)
+middle = {c.name: {f"rate {rate:g}": np.median([final(record) for record in records]) for rate, records in c.family("rate-no-decay").items()} for c in chapter}
+chapter.finding(findings.by_setting("Lowest and highest median test accuracy at the end", chapter, lambda c: findings.extremes(middle[c.name])))
 
 # %% [markdown]
 # <details class="fold">
@@ -119,7 +122,7 @@ chapter.table(pd.DataFrame(rows), precision=3)
 # %% [markdown]
 # </details>
 
-# %% mystnb={"figure": {"caption": "Base and ticket with weight decay throughout and with weight decay switched off. Triangles mark where it ends on each seed, thick lines are medians over seeds, thin lines single seeds. Epochs are logarithmic.", "name": "fig-switched-off"}, "image": {"alt": "Four panels, MLP and Transformer side by side, test accuracy above and L2 norm below, over epochs on a logarithmic axis. Each has four curves, base and ticket with weight decay throughout and switched off, and a triangle for each seed where weight decay ends."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Triangles mark where weight decay ends on each seed; thick lines are medians over seeds, thin lines single seeds. Epochs are logarithmic.", "name": "fig-switched-off"}, "image": {"alt": "Four panels, MLP and Transformer side by side, test accuracy above and L2 norm below, over epochs on a logarithmic axis. Each has four curves, base and ticket with weight decay throughout and switched off, and a triangle for each seed where weight decay ends."}} tags=["hide-input"]
 shown = [*pairs, *pairs.values()]
 
 
@@ -143,6 +146,7 @@ def curves_of(metric):
 
 
 chapter.panels(curves_of("test_accuracy"), curves_of("l2"), height=3.3, legend=4)
+chapter.finding(findings.ends(chapter, *pairs))
 
 # %% [markdown]
 # The table has seven of the rates; all are in the files at the end.
@@ -160,7 +164,7 @@ chapter.verdicts()
 # <details class="fold">
 # <summary>What the verdicts become at other levels of what counts as generalized</summary>
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-no-weight-decay-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-no-weight-decay-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]

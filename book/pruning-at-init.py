@@ -31,9 +31,9 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.times import final
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
-from lib.claims.measures import speed_up
+from lib.claims.measures import kept_shares, speed_up
 from lib.experiments.arms import arm
 from lib.experiments.chapters import AFTER_TRAINING, BEFORE_TRAINING
 from lib.train import pruning
@@ -88,7 +88,7 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy of networks pruned by several scores, taken before training (top) or from the trained network (bottom), with base and ticket. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-init-curves"}, "image": {"alt": "Four panels of test accuracy over epochs, MLP and Transformer side by side, scores taken before training above and scores of the trained network below. One curve for base, ticket and each way of pruning, with one thin line a seed and the median."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Scores taken before training above, of the trained network below. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-init-curves"}, "image": {"alt": "Four panels of test accuracy over epochs, MLP and Transformer side by side, scores taken before training above and scores of the trained network below. One curve for base, ticket and each way of pruning, with one thin line a seed and the median."}} tags=["hide-input"]
 def curves_of(arms, suffix):
     def draw(ax, comparison):
         figures.curves(ax, comparison, arms=["base", "ticket", *arms], band=False)
@@ -98,16 +98,19 @@ def curves_of(arms, suffix):
 
 
 chapter.panels(curves_of(before, "scores before training"), curves_of(trained, "scores of the trained network"), height=3.8, legend=4)
+chapter.finding(findings.ends(chapter, "base", "ticket", "snip", "snip-trained"))
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, by kind of network; lines join one seed. Hollow marks never do within the budget. The axis of epochs is logarithmic.", "name": "fig-init-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and each way of pruning, on a logarithmic axis; hollow above the budget where a run never generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Lines join one seed. Hollow marks never generalize within the budget. Epochs are logarithmic.", "name": "fig-init-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and each way of pruning, on a logarithmic axis; hollow above the budget where a run never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=4.4, sharey=False, sharex=True)
+chapter.finding(findings.first_and_last(chapter, *before))
 
 # %% [markdown]
 # <details class="fold">
 # <summary>The share of seeds that have generalized, over epochs</summary>
 
-# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-pruning-at-init-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-pruning-at-init-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(lambda ax, comparison: figures.generalized(ax, comparison, arms=["base", "ticket", *before]), legend=4)
+chapter.finding(findings.generalizing(chapter, "base", "ticket", "random", "snip"))
 
 # %% [markdown]
 # </details>
@@ -166,8 +169,10 @@ def heat_maps(values, texts, rows, scheme, limits):
     chapter.sign(figure)
 
 
-# %% mystnb={"figure": {"caption": "The share of each matrix that a mask keeps, median over seeds. All masks keep the same share of all weights.", "name": "fig-init-kept"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for the ticket and each way of pruning, a column for each weight matrix and one for all, and in each cell the share of weights kept."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Medians over seeds. All masks keep the same share of all weights.", "name": "fig-init-kept"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for the ticket and each way of pruning, a column for each weight matrix and one for all, and in each cell the share of weights kept."}} tags=["hide-input"]
 heat_maps("kept", lambda cell: f"{cell['kept']:.2f}", ["ticket", *before, *trained], "Blues", (0, 1))
+least_to_most = lambda c: findings.extremes(kept_shares(c["ticket"]))
+chapter.finding(findings.by_setting("Median share that the ticket keeps of a matrix, least to most,", chapter, least_to_most))
 
 # %% [markdown]
 # <details class="fold">
@@ -188,10 +193,13 @@ chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["none"]}))
 #
 # ## What is shared with the ticket
 
-# %% mystnb={"figure": {"caption": "Jaccard index of each mask with the ticket's, median over seeds, and in brackets what independent masks with the same shares of each matrix would have. Red is above it, blue below; a dash where neither keeps anything. \"Initial magnitude\" keeps the largest initial weights and is not trained.", "name": "fig-init-overlap"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for each way of pruning, a column for each weight matrix and one for all, and in each cell the Jaccard index with the ticket's mask above the value of independent masks."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Medians over seeds, and in brackets what independent masks with the same shares of each matrix would have. Red is above it, blue below; a dash where neither keeps anything. \"Initial magnitude\" keeps the largest initial weights and is not trained.", "name": "fig-init-overlap"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for each way of pruning, a column for each weight matrix and one for all, and in each cell the Jaccard index with the ticket's mask above the value of independent masks."}} tags=["hide-input"]
 rows = [*before, *trained, LARGEST]
 reach = max(0.1, overlaps.loc[overlaps["arm"].isin(rows), "excess"].abs().max())
 heat_maps("excess", lambda cell: f"{cell['jaccard']:.2f}\n({cell['expected']:.2f})", rows, "RdBu_r", (-reach, reach))
+alike = overlaps[(overlaps["matrix"] == "all") & overlaps["arm"].isin(rows)].groupby(["setting", "arm"])["jaccard"].median()
+least_to_most = lambda c: findings.extremes(alike[c.label].rename(words).to_dict())
+chapter.finding(findings.by_setting("Median overlap with the ticket's mask, least to most,", chapter, least_to_most))
 
 # %% [markdown]
 # ## Verdict
@@ -203,7 +211,7 @@ chapter.verdicts()
 # <details class="fold">
 # <summary>What the verdicts become at other levels of what counts as generalized</summary>
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-pruning-at-init-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-pruning-at-init-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]

@@ -35,7 +35,7 @@ from sklearn.decomposition import PCA
 
 from lib.analysis import fourier
 from lib.analysis.times import ratio_bounds
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.experiments.arms import Arm
 
@@ -172,29 +172,46 @@ def waves(side, epoch):
             text = f"{frequency}" if live[i] else "–"
             ax.annotate(text, (i % 8 + 0.05, rows - i // 8 - 0.03), va="top", fontsize=9, color="0.25")
     chapter.sign(figure)
+    top = {findings.named(one): f"{fourier.median_share(at(record, side, epoch)):.2f}" for one, record in shown.items()}
+    chapter.finding(f"Share of a neuron's top frequency, {SIDES[side]}, epoch {epoch:,}, median over live neurons of seed {seed.seed}: {findings.listed(top)}")
+
+
+def first_to_last(words, side, measure, form=".2f"):
+    """The finding of a figure of one seed: a measure of its tables before training and at the end."""
+    ends = {
+        findings.named(one): " to ".join(f"{float(measure(at(record, side, epoch))):{form}}" for epoch in (0, budget))
+        for one, record in shown.items()
+    }
+    chapter.finding(f"{words}, {SIDES[side]}, before training to the end, seed {seed.seed}: {findings.listed(ends)}")
+
+
+def at_the_end(words, measure, form=".2f", settings=chapter):
+    """The finding of a figure over seeds: the median of a measure of records, at the end and on the input side."""
+    texts = {c.label: {findings.named(one): findings.median(list(map(measure, c[one])), form) for one in c.arms} for c in settings}
+    chapter.finding(findings.by_setting(f"Median {words}, input side, at the end", settings, lambda c: findings.listed(texts[c.label])))
 
 
 # %% [markdown]
 # <details class="fold">
 # <summary>Input-side weights of all neurons at the end of training</summary>
 
-# %% mystnb={"figure": {"caption": "Input-side weights of all 48 neurons at the end (after Fig. 17); in each panel the token runs from 0 to p \u2212 1 from left to right, and the weight is drawn upwards, on one scale for all panels of a network. The number is the neuron's top frequency on the input side at the end, a dash a neuron that is not live.", "name": "fig-waves-inputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens at the end of training."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "All 48 neurons (after Fig. 17); in each panel the token runs from 0 to p \u2212 1 from left to right, and the weight is drawn upwards, on one scale for all panels of a network. The number is the neuron's top frequency on the input side at the end, a dash a neuron that is not live.", "name": "fig-waves-inputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens at the end of training."}} tags=["hide-input"]
 waves("inputs", budget)
 
 # %% [markdown]
 # </details>
 
-# %% mystnb={"figure": {"caption": "The same neurons at a fifteenth of the budget (2,000 epochs at the paper's scale), where the paper finds waves in the ticket and none in the base. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-inputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens early in training."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same neurons at a fifteenth of the budget, where the paper finds waves in the ticket and none in the base. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-inputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens early in training."}} tags=["hide-input"]
 waves("inputs", early)
 
 # %% [markdown]
 # <details class="fold">
 # <summary>Output-side weights of the same neurons, at the end and early</summary>
 
-# %% mystnb={"figure": {"caption": "Output-side weights of the same neurons at the end (after Fig. 18); from left to right the answer. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-outputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers at the end of training."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same neurons (after Fig. 18); from left to right the answer. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-outputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers at the end of training."}} tags=["hide-input"]
 waves("outputs", budget)
 
-# %% mystnb={"figure": {"caption": "Output-side weights at a fifteenth of the budget (2,000 epochs at the paper's scale).", "name": "fig-waves-outputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers early in training."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Output-side weights at a fifteenth of the budget, as in {numref}`fig-waves-outputs-end`.", "name": "fig-waves-outputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers early in training."}} tags=["hide-input"]
 waves("outputs", early)
 
 # %% [markdown]
@@ -239,11 +256,13 @@ HTML("".join(players) + f"<p>Both animations together: {sum(map(len, players)) /
 # <details class="fold">
 # <summary>Heat maps of input-side and output-side weights</summary>
 
-# %% mystnb={"figure": {"caption": "Input-side weights as heat maps, neurons by tokens (after Fig. 17). Each panel has its own colour scale.", "name": "fig-heat-inputs"}, "image": {"alt": "Heat maps of input-side weights, neurons by tokens, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Neurons by tokens (after Fig. 17). Each panel has its own colour scale.", "name": "fig-heat-inputs"}, "image": {"alt": "Heat maps of input-side weights, neurons by tokens, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(weights("inputs"), "Input side", "input token")
+first_to_last("Live neurons", "inputs", lambda table: fourier.live(table).sum(), ".0f")
 
-# %% mystnb={"figure": {"caption": "Output-side weights as heat maps, neurons by answers (after Fig. 18).", "name": "fig-heat-outputs"}, "image": {"alt": "Heat maps of output-side weights, neurons by answers, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Neurons by answers (after Fig. 18). Each panel has its own colour scale.", "name": "fig-heat-outputs"}, "image": {"alt": "Heat maps of output-side weights, neurons by answers, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(weights("outputs"), "Output side", "answer")
+first_to_last("Live neurons", "outputs", lambda table: fourier.live(table).sum(), ".0f")
 
 # %% [markdown]
 # </details>
@@ -253,17 +272,19 @@ heat_maps(weights("outputs"), "Output side", "answer")
 # <details class="fold">
 # <summary>Amplitudes of all frequencies, neuron by neuron, on both sides</summary>
 
-# %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's input-side weights (after Fig. 19), without the constant.", "name": "fig-dft-inputs"}, "image": {"alt": "Heat maps of the amplitudes of input-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's weights (after Fig. 19), without the constant.", "name": "fig-dft-inputs"}, "image": {"alt": "Heat maps of the amplitudes of input-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(spectra("inputs"), "Input side, |F|", "frequency (periods over all tokens)")
+first_to_last("Frequency entropy in nats", "inputs", fourier.frequency_entropy)
 
-# %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's output-side weights (after Fig. 20).", "name": "fig-dft-outputs"}, "image": {"alt": "Heat maps of the amplitudes of output-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's weights (after Fig. 20), without the constant.", "name": "fig-dft-outputs"}, "image": {"alt": "Heat maps of the amplitudes of output-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(spectra("outputs"), "Output side, |F|", "frequency (periods over all answers)")
+first_to_last("Frequency entropy in nats", "outputs", fourier.frequency_entropy)
 
 
 # %% [markdown]
 # </details>
 
-# %% mystnb={"figure": {"caption": "Frequency entropy over epochs, MLP and Transformer, input and output side (after Fig. 21, which has the MLP). Thick lines are medians over seeds, thin lines single seeds, bands their range. Epochs are linear up to the first mark and logarithmic from there. Dotted, what white noise has.", "name": "fig-entropy"}, "image": {"alt": "Four panels of frequency entropy over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "After Fig. 21, which has the MLP. Thick lines are medians over seeds, thin lines single seeds, bands their range. Epochs are linear up to the first mark and logarithmic from there. Dotted, what white noise has.", "name": "fig-entropy"}, "image": {"alt": "Four panels of frequency entropy over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right."}} tags=["hide-input"]
 def over_epochs(measure, y, lines):
     """A measure of tables over epochs, systems by sides, with horizontal lines (height -> text)."""
     figure, axes = figures.panels(2, 2, height=3.2, sharey=True)
@@ -289,10 +310,12 @@ def over_epochs(measure, y, lines):
 
 
 over_epochs(fourier.frequency_entropy, "frequency entropy (nats)", {fourier.noise_entropy(half): "white noise"})
+at_the_end("frequency entropy in nats", lambda record: fourier.frequency_entropy(record.probes["inputs"][-1]))
 
-# %% mystnb={"figure": {"caption": "Share of the top frequency in a neuron's spectral power, median over live neurons, over epochs. Lines and bands as in {numref}`fig-entropy`; dotted, the thresholds of C23 (0.8 after, 0.4 before) and C24 (0.6), and what white noise has.", "name": "fig-share"}, "image": {"alt": "Four panels of the median top-frequency share over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right, with thresholds at 0.8, 0.6 and 0.4."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Share of the top frequency in a neuron's spectral power, median over live neurons. Lines and bands as in {numref}`fig-entropy`; dotted, the thresholds of C23 (0.8 after, 0.4 before) and C24 (0.6), and what white noise has.", "name": "fig-share"}, "image": {"alt": "Four panels of the median top-frequency share over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right, with thresholds at 0.8, 0.6 and 0.4."}} tags=["hide-input"]
 thresholds = {0.8: "0.8", 0.6: "0.6", 0.4: "0.4", fourier.noise_share(half): "white noise"}
 over_epochs(fourier.median_share, "share of the top frequency", thresholds)
+at_the_end("share of the top frequency", lambda record: fourier.median_share(record.probes["inputs"][-1]))
 
 # %% tags=["hide-input"]
 rows = []
@@ -403,7 +426,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # </details>
 
-# %% mystnb={"figure": {"caption": "The embedding, base to the left and ticket to the right, on cosine and sine of a frequency, before training (top row, a control, with the strongest frequency of the end), then at the end with its three strongest; and on the first two principal components at the end. Colours run with the token; the grey line joins tokens in the order of k\u00b7a modulo p, and every eighth point along it has its token (below, every eighth token).", "name": "fig-circles"}, "image": {"alt": "Ten scatter plots of the tokens of base and ticket, four each on the cosine and sine of a frequency, the first before training, and one on the first two principal components."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Top row, a control: the strongest frequency of the end, before training. Colours run with the token; the grey line joins tokens in the order of k\u00b7a modulo p, and every eighth point along it has its token (below, every eighth token).", "name": "fig-circles"}, "image": {"alt": "Ten scatter plots of the tokens of base and ticket, four each on the cosine and sine of a frequency, the first before training, and one on the first two principal components."}} tags=["hide-input"]
 tokens = np.arange(prime)
 
 
@@ -443,12 +466,15 @@ for column, (one, record) in zip(axes.T, shown.items(), strict=True):
         ax.set_title(f"{one.name}, {title}", color=one.colour, fontsize=11)
         ax.set(xlabel=axis[0], ylabel=axis[1])
 chapter.sign(figure)
+powers = {findings.named(one): (fourier.amplitudes(record.probes["embedding"][-1].astype(float).T) ** 2).sum(0) for one, record in shown.items()}
+strongest = {name: f"{power.max() / power.sum():.0%}" for name, power in powers.items()}
+chapter.finding(f"Share of the embedding's power in its strongest frequency at the end, seed {seed.seed}: {findings.listed(strongest)}")
 
 # %% [markdown]
 # <details class="fold">
 # <summary>Effective ranks over training, and singular values</summary>
 
-# %% mystnb={"figure": {"caption": "Effective rank of the embedding (left) and of the input-side table (right) over epochs, that is exp of the entropy of their singular values ({cite:t}`roy2007`). Lines, bands and axis of epochs as in {numref}`fig-entropy`.", "name": "fig-rank"}, "image": {"alt": "Four panels of effective rank over epochs for base and ticket, MLP above and Transformer below, embedding to the left and input-side table to the right."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Effective rank of the embedding (left) and of the input-side table (right), that is exp of the entropy of their singular values ({cite:t}`roy2007`). Lines, bands and axis of epochs as in {numref}`fig-entropy`.", "name": "fig-rank"}, "image": {"alt": "Four panels of effective rank over epochs for base and ticket, MLP above and Transformer below, embedding to the left and input-side table to the right."}} tags=["hide-input"]
 matrices = {"singular_embedding": "$W_E$", "singular_inputs": "$W_{in} W_E$"}
 figure, axes = figures.panels(2, 2, height=3.2, sharey="row")
 for row, comparison in zip(axes, chapter, strict=True):
@@ -466,8 +492,9 @@ for ax in axes[:, 1]:
     ax.set_ylabel("")
 chapter.legend(figure, 2)
 chapter.sign(figure)
+at_the_end("effective rank", lambda record: fourier.effective_rank(record.probes["singular_inputs"])[-1], ".1f")
 
-# %% mystnb={"figure": {"caption": "Singular values of the MLP's embedding (left) and input-side table (right), relative to the largest, at the start (dotted), at a fifteenth of the budget (dashed) and at the end (solid). Medians over seeds; the bands are the range at the end.", "name": "fig-singular"}, "image": {"alt": "Two panels of singular values in descending order for base and ticket at three epochs."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Relative to the largest, at the start (dotted), at a fifteenth of the budget (dashed) and at the end (solid). Medians over seeds; the bands are the range at the end.", "name": "fig-singular"}, "image": {"alt": "Two panels of singular values in descending order for base and ticket at three epochs."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=3.4, sharey=True)
 for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
     for one, records in mlp.arms.items():
@@ -484,6 +511,7 @@ for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
 axes[0, 1].set_ylabel("")
 chapter.legend(figure, 2)
 chapter.sign(figure)
+at_the_end("number of singular values above a tenth of the largest", lambda record: (record.probes["singular_inputs"][-1] > record.probes["singular_inputs"][-1].max() / 10).sum(), ".0f", [mlp])
 
 # %% [markdown]
 # </details>

@@ -33,7 +33,7 @@ import pandas as pd
 from scipy.stats import pearsonr
 
 from lib.analysis import structure
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import accuracy_at_cuts, correlation, distances
 from lib.claims.statistics import MIN_SEEDS, median_interval
@@ -113,7 +113,7 @@ chapter.table(pd.DataFrame(facts.items(), columns=["", "value"]))
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Jaccard distance between the masks of every two of 15 epochs, median over seeds, as in the paper's Fig. 22 (left). The line in the colour bar is the value of two independent masks of the same size.", "name": "fig-mask-distances"}, "image": {"alt": "Two heat maps, MLP and Transformer, with the epoch of one mask across and that of the other upwards; colour gives the Jaccard distance, which is zero on the diagonal."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median Jaccard distance over seeds, as in the paper's Fig. 22 (left). The line in the colour bar is the value of two independent masks of the same size.", "name": "fig-mask-distances"}, "image": {"alt": "Two heat maps, MLP and Transformer, with the epoch of one mask across and that of the other upwards; colour gives the Jaccard distance, which is zero on the diagonal."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.0, sharey=True)
 half = (grid[1] - grid[0]) / 2
 for ax, comparison in zip(axes[0], chapter, strict=True):
@@ -126,8 +126,10 @@ axes[0, 1].set_ylabel("")
 bar = figure.colorbar(image, ax=axes, shrink=0.8, label="Jaccard distance (line: independent)")
 bar.ax.axhline(independent, color="black", linewidth=2)
 chapter.sign(figure)
+lead = f"Distance of the first mask to the last, {independent:.2f} for independent masks, median"
+chapter.finding(findings.by_setting(lead, chapter, lambda c: findings.median(apart[c.name][:, 0, -1])))
 
-# %% mystnb={"figure": {"caption": "Jaccard distance to the final mask over the epoch of the cut, of all weights (top) and matrix by matrix (middle, medians), with test accuracy of the base (bottom), as in the paper's Fig. 22 (right). Thin lines are single seeds, bands their range. Dotted lines are independent masks; in the middle they keep as much of the matrix as the two masks do.", "name": "fig-distance-to-final"}, "image": {"alt": "Six panels, MLP and Transformer side by side. Above, the distance of each mask to the final one over the epoch of the cut; in the middle the same for each weight matrix; below, the test accuracy of the base over epochs."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Jaccard distance of all weights (top) and matrix by matrix (middle, medians), with test accuracy of the base (bottom), as in the paper's Fig. 22 (right). Thin lines are single seeds, bands their range. Dotted lines are independent masks; in the middle they keep as much of the matrix as the two masks do.", "name": "fig-distance-to-final"}, "image": {"alt": "Six panels, MLP and Transformer side by side. Above, the distance of each mask to the final one over the epoch of the cut; in the middle the same for each weight matrix; below, the test accuracy of the base over epochs."}} tags=["hide-input"]
 NAMES = ["W_E", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U"]
 TINTS = dict(zip(NAMES, plt.colormaps["tab10"].colors, strict=False))
 STYLES = {name: "--" if name in ("W_K", "W_O", "W_out", "W_U") else "-" for name in NAMES}  # pairs that lie close together
@@ -166,13 +168,16 @@ axes[0, 0].set_ylim(top=0.87)
 handles = {label: handle for ax in axes[1] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
 figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", ncols=8, fontsize=10, columnspacing=1.0, handlelength=1.8)
 chapter.sign(figure)
+with_accuracy = lambda seed: correlation(pearsonr, distances(seed)[-1][:-1], accuracy_at_cuts(seed)[:-1])
+lead = "Median correlation of the distance to the final mask with test accuracy"
+chapter.finding(findings.by_setting(lead, chapter, lambda c: findings.median(list(map(with_accuracy, c.one_by_one())))))
 
 
 # %% [markdown]
 # <details class="fold">
 # <summary>Share of each matrix that the mask keeps, by the epoch of the cut</summary>
 
-# %% mystnb={"figure": {"caption": "Share of each matrix that the mask keeps, by the epoch of the cut, median and range over seeds. At epoch 0, the mask that the same rule cuts from the initial weights; the dotted line is the share of all weights.", "name": "fig-kept"}, "image": {"alt": "Two panels, MLP and Transformer, with one line for each weight matrix; upwards the share of its weights that the mask keeps, across the epoch at which the mask was cut."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median and range over seeds. At epoch 0, the mask that the same rule cuts from the initial weights; the dotted line is the share of all weights.", "name": "fig-kept"}, "image": {"alt": "Two panels, MLP and Transformer, with one line for each weight matrix; upwards the share of its weights that the mask keeps, across the epoch at which the mask was cut."}} tags=["hide-input"]
 def initial_shares(run):
     """What magnitude pruning keeps of each matrix before any training."""
     mask = pruning.magnitude(run.initial_weights(), chapter.parameters.pruning_rate)
@@ -194,12 +199,14 @@ axes[0, 1].set_ylabel("")
 handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
 figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", ncols=8, fontsize=10, columnspacing=1.0, handlelength=1.8)
 chapter.sign(figure)
+last = {setting: {name: np.median(found[:, -1]) for name, found in matrices.items()} for setting, matrices in shares.items()}
+chapter.finding(findings.by_setting("Median share that the last mask keeps of a matrix, least to most,", chapter, lambda c: findings.extremes(last[c.name])))
 
 
 # %% [markdown]
 # </details>
 
-# %% mystnb={"figure": {"caption": "Graph measures of the MLP's masks, one point for each seed, a bar at the median. The paper claims longer paths and less clustering for grokked masks. C28 is judged by average path length and bipartite clustering; the other panels are further definitions.", "name": "fig-graph"}, "image": {"alt": "Six panels with one row of points for each kind of mask, from memorization, transition and grokked to three kinds of random masks. Panels show average path length, its harmonic mean, bipartite clustering, square clustering, and clustering among neurons with dead neurons left out or counted as zero."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "One point for each seed, a bar at the median. The paper claims longer paths and less clustering for grokked masks. C28 is judged by average path length and bipartite clustering; the other panels are further definitions.", "name": "fig-graph"}, "image": {"alt": "Six panels with one row of points for each kind of mask, from memorization, transition and grokked to three kinds of random masks. Panels show average path length, its harmonic mean, bipartite clustering, square clustering, and clustering among neurons with dead neurons left out or counted as zero."}} tags=["hide-input"]
 def measured(matrices):
     """All graph measures of a mask, as a chain of matrices."""
     lengths = structure.distances(matrices)
@@ -253,6 +260,9 @@ for ax, name in zip(axes.flat, columns, strict=True):
 axes[0, 0].set_yticks(range(len(MASKS)), MASKS)
 axes[0, 0].set_ylim(len(MASKS) - 0.5, -0.5)
 chapter.sign(figure)
+of_mask = graphs.groupby("mask")[["average path length", "bipartite clustering"]].median()
+texts = {mask: " and ".join(f"{x:.3f}" for x in of_mask.loc[mask]) for mask in ("grokked", "random")}
+chapter.finding(f"Median average path length and bipartite clustering of masks {findings.over_seeds([mlp])}: {findings.listed(texts)}")
 
 # %% tags=["hide-input"]
 epochs = range(len(grid))

@@ -32,7 +32,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from lib.analysis.times import final, fitting_epoch
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.experiments.settings import TASKS
 
@@ -86,7 +86,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Accuracy of base and ticket on each task, as in the paper's Fig. 16; a\u00b2 + ab + b\u00b2 is the authors' code's alone. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy. The dashed line is \u03c4, which differs by task; on random labels the dotted grey line is chance, 1/p.", "name": "fig-tasks"}, "image": {"alt": "Twelve panels of accuracy over epochs, a row for each of six tasks, MLP on the left and Transformer on the right, each with training and test accuracy of base and ticket."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the paper's Fig. 16; a\u00b2 + ab + b\u00b2 is the authors' code's alone. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy. The dashed line is \u03c4, which differs by task; on random labels the dotted grey line is chance, 1/p.", "name": "fig-tasks"}, "image": {"alt": "Twelve panels of accuracy over epochs, a row for each of six tasks, MLP on the left and Transformer on the right, each with training and test accuracy of base and ticket."}} tags=["hide-input"]
 figure, axes = figures.panels(len(TASKS), 2, height=2.3, sharex=True, sharey=True)
 usual = [comparison for comparison in chapter if not comparison.name.endswith("-long")]
 for ax, comparison in zip(axes.T.flat, usual, strict=True):  # settings come model by model
@@ -98,6 +98,7 @@ for ax, comparison in zip(axes.T.flat, usual, strict=True):  # settings come mod
     ax.set_ylabel("accuracy" if ax in axes[:, 0] else "")
 chapter.legend(figure, 4)
 chapter.sign(figure)
+chapter.finding(findings.gains(usual))
 
 # %% [markdown]
 # What counts as generalized differs by task, since $\tau$ is the highest of its three values that every base run of the task reaches
@@ -116,7 +117,7 @@ chapter.verdicts()
 # <details class="fold">
 # <summary>What the verdicts become at other levels of what counts as generalized</summary>
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-tasks-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-tasks-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]

@@ -30,7 +30,8 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.book import figures, tables
+from lib.analysis.times import fitting_epoch
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 
 chapter = Chapter.open("typical-grokking", globals())
@@ -54,6 +55,9 @@ def draw(name):
         for ax in axes.flat:
             ax.axvline(t, color="0.5", linewidth=0.7, zorder=0)
     chapter.sign(figure)
+    fitted = findings.epoch([fitting_epoch(record, comparison.tau) for record in comparison["base"]], comparison.budget)
+    generalized = findings.epoch(comparison.t_gen("base"), comparison.budget)
+    chapter.finding(f"Median epochs to accuracy τ {findings.over_seeds([comparison])}: {fitted} (training), {generalized} (test)")
 
 
 # %% tags=["remove-input"]
@@ -71,10 +75,10 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "The dense MLP, as in the paper's Fig. 8. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; grey vertical lines mark each seed's t_gen.", "name": "fig-typical-mlp"}, "image": {"alt": "Four panels over epochs for the dense MLP, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the paper's Fig. 8. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; grey vertical lines mark each seed's t_gen.", "name": "fig-typical-mlp"}, "image": {"alt": "Four panels over epochs for the dense MLP, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
 draw("mlp")
 
-# %% mystnb={"figure": {"caption": "The dense Transformer, as in the paper's Fig. 9; lines and bands as above.", "name": "fig-typical-transformer"}, "image": {"alt": "Four panels over epochs for the dense Transformer, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the paper's Fig. 9; lines and bands as in {numref}`fig-typical-mlp`.", "name": "fig-typical-transformer"}, "image": {"alt": "Four panels over epochs for the dense Transformer, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
 draw("transformer")
 
 # %% tags=["remove-input"]
@@ -90,7 +94,7 @@ chapter.verdicts()
 # <details class="fold">
 # <summary>What the verdicts become at other levels of what counts as generalized</summary>
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-typical-grokking-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-typical-grokking-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]

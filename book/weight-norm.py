@@ -33,7 +33,7 @@ import torch
 
 from lib.analysis import fourier
 from lib.analysis.times import final, later
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import kept_shares
 from lib.experiments.arms import SHUFFLED, arm
@@ -65,7 +65,7 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy and norms of the base, its ticket, and the dense networks that start with the ticket's norm, as in the paper's Figs 5 and 12; norms as in the authors' code, the mean over matrices. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-norm-curves"}, "image": {"alt": "Six panels, one row for the MLP and one for the Transformer. From left to right test accuracy, mean L2 norm of a matrix and mean L1 norm of a matrix over epochs, for the base, the ticket and the two norm-matched dense networks."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the paper's Figs 5 and 12; norms as in the authors' code, the mean over matrices. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-norm-curves"}, "image": {"alt": "Six panels, one row for the MLP and one for the Transformer. From left to right test accuracy, mean L2 norm of a matrix and mean L1 norm of a matrix over epochs, for the base, the ticket and the two norm-matched dense networks."}} tags=["hide-input"]
 shown = ["base", "ticket", "l2-matrices", "l1-matrices"]
 metrics = ("test_accuracy", "mean_l2", "mean_l1")
 figure, axes = figures.panels(2, 3, sharex=True)
@@ -75,16 +75,19 @@ for row, comparison in zip(axes, chapter, strict=True):
         figures.curves(ax, comparison, metric, arms=shown, band=False)
 chapter.legend(figure, 4)
 chapter.sign(figure)
+chapter.finding(findings.times(chapter, "base", "ticket", "l2-matrices"))
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, its networks joined by a line. The axis of epochs is logarithmic.", "name": "fig-norm-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for the base, the ticket and four dense networks of the ticket's norm on a logarithmic axis, hollow where a network never generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each line joins one seed's networks. Epochs are logarithmic.", "name": "fig-norm-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for the base, the ticket and four dense networks of the ticket's norm on a logarithmic axis, hollow where a network never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=5, sharey=False, sharex=True)
+chapter.finding(findings.gains(chapter, "l2-matrices", "ticket"))
 
 # %% [markdown]
 # <details class="fold">
 # <summary>The share of seeds that have generalized, over epochs</summary>
 
-# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-weight-norm-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-weight-norm-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(figures.generalized, legend=3)
+chapter.finding(findings.generalizing(chapter, "base", "ticket", "l2-matrices"))
 
 # %% [markdown]
 # </details>
@@ -131,7 +134,7 @@ chapter.verdicts()
 # <details class="fold">
 # <summary>What the verdicts become at other levels of what counts as generalized</summary>
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-weight-norm-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-weight-norm-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
@@ -272,7 +275,7 @@ for comparison in chapter:
             rows.append({"setting": comparison.label, "arm": one, "seed": seed.seed, **values})
 at_start = pd.DataFrame(rows)
 
-# %% mystnb={"figure": {"caption": "What sets networks apart at the start, before any training. Thin lines join the networks of one seed.", "name": "fig-norm-start"}, "image": {"alt": "Six panels, one row for the MLP and one for the Transformer. From left to right alignment of gradients, sharpness and frequency entropy at the start, one point a seed for the base, the two norm-matched dense networks, the ticket and a shuffled mask."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Before any training. Thin lines join the networks of one seed.", "name": "fig-norm-start"}, "image": {"alt": "Six panels, one row for the MLP and one for the Transformer. From left to right alignment of gradients, sharpness and frequency entropy at the start, one point a seed for the base, the two norm-matched dense networks, the ticket and a shuffled mask."}} tags=["hide-input"]
 LABELS = {one: arm(one).label for one in STARTS[:-1]} | {"shuffled": "ticket's mask, shuffled"}
 TINTS = {one: arm(one).colour for one in STARTS[:-1]} | {"shuffled": SHUFFLED}
 figure, axes = figures.panels(2, 3, sharex=True)
@@ -286,6 +289,9 @@ for row, comparison in zip(axes, chapter, strict=True):
         ax.set_xticks(range(len(STARTS)), LABELS.values(), rotation=40, ha="right", fontsize=10)
         figures.label(ax, comparison.label, name, x="")
 chapter.sign(figure)
+middle = at_start.groupby(["setting", "arm"])["alignment (cosine)"].median()
+texts = {c.label: {findings.named(one): f"{middle[c.label, one]:.3f}" for one in ("base", "ticket")} for c in chapter}
+chapter.finding(findings.by_setting("Median alignment of gradients before training", chapter, lambda c: findings.listed(texts[c.label])))
 
 
 # %% [markdown]

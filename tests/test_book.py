@@ -85,6 +85,17 @@ def test_images_load_and_have_alt_text(visits: dict[str, Visit], name: str) -> N
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_captions_begin_with_a_finding_larger_than_the_rest(visits: dict[str, Visit], name: str) -> None:
+    wrong = visits[name].page.evaluate(
+        """() => [...document.querySelectorAll("figcaption .caption-text")].filter(text => {
+            const size = element => parseFloat(getComputedStyle(element).fontSize), first = text.firstChild;
+            return first.nodeName !== "STRONG" || !/\\d/.test(first.textContent) || size(first) <= size(text);
+        }).map(text => text.textContent)"""
+    )
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_equations_are_typeset(visits: dict[str, Visit], name: str) -> None:
     page = visits[name].page
     assert page.locator(".math").count() == page.locator(".math:has(mjx-container)").count()

@@ -1,6 +1,7 @@
 """Every chapter runs at the smoke profile and keeps the rules of the house."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,18 @@ def test_every_figure_is_there_and_has_alt_text(executed: Executed, chapter: str
         if any(kind.startswith("image/") for kind in kinds):
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             assert alt.strip(), f"no alt text (mystnb: image: alt) for the figure of the cell:\n{cell.source}"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_caption_begins_with_what_the_figure_shows(executed: Executed, chapter: str) -> None:
+    for cell in nbformat.read(executed.notebook(chapter), as_version=4).cells:
+        if figure := cell.metadata.get("mystnb", {}).get("figure"):
+            found = cell.metadata.get("finding", "")
+            assert re.search(r"\d", found), f"no finding with a number ends the cell:\n{cell.source}"
+            # At smoke hardly any network generalizes, and each that does not takes two words more.
+            assert len(found.replace("later than", "").split()) <= 30, found
+            assert figure["caption"].startswith(f"**{found}.** ")
+            assert not any("finding" in output.get("metadata", {}) for output in cell.outputs)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

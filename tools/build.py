@@ -99,7 +99,10 @@ def code(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def renew_words(path: Path, chapter: NotebookNode) -> None:
-    """Give an executed notebook the prose, captions and tags that its chapter has now; the code of both is the same."""
+    """Give an executed notebook the prose, captions and tags that its chapter has now; the code of both is the same.
+
+    What a figure's cell found (`Chapter.finding`) goes from the cell's outputs to the front of the figure's caption.
+    """
     executed = nbformat.read(path, as_version=4)
     old, cells = nbformat.from_dict(executed), []
     done = dict(zip(map(id, code(chapter)), code(executed), strict=True))
@@ -107,13 +110,25 @@ def renew_words(path: Path, chapter: NotebookNode) -> None:
     for cell in chapter.cells:
         cells.append(done.get(id(cell), cell))
         if cell.cell_type == "code":
+            figure = cell.metadata.get("mystnb", {}).get("figure")
+            found = take_finding(cells[-1]) if figure else ""
             cells[-1].metadata = cell.metadata
+            if found:
+                cell.metadata["finding"] = found
+                figure["caption"] = f"**{found}.** {figure['caption']}"
         if "parameters" in cell.metadata.get("tags", []):
             cells += injected
     executed.cells = cells
     copy_tags(executed)
     if executed != old:
         nbformat.write(executed, path)
+
+
+def take_finding(cell: NotebookNode) -> str:
+    """What a cell found, out of its outputs; of a cell that was asked before, what it said then. "" where there is nothing."""
+    found = [output.metadata["finding"] for output in cell.outputs if "finding" in output.get("metadata", {})]
+    cell.outputs = [output for output in cell.outputs if "finding" not in output.get("metadata", {})]
+    return " ".join(found) or cell.metadata.get("finding", "")
 
 
 def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[str, str]:
@@ -129,11 +144,15 @@ def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[s
     """
     digests = fingerprints(names, parameters)
     todo = [name for name in names if not is_current(source / f"{name}.ipynb", digests[name])]
-    for name in set(names) - set(todo):
+    failures = _execute(todo, source, parameters, digests) if todo else {}
+    for name in set(names) - set(failures):
         renew_words(source / f"{name}.ipynb", read(name))
+    return failures
+
+
+def _execute(todo: list[str], source: Path, parameters: dict, digests: dict[str, str]) -> dict[str, str]:
+    """Execute chapters anew; returns what went wrong."""
     failures: dict[str, str] = {}
-    if not todo:
-        return failures
     # papermill changes the working directory while it runs, which only one chapter in a process can do.
     with ProcessPoolExecutor(KERNELS, mp_context=get_context("spawn")) as pool:
         jobs = {}

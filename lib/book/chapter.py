@@ -11,7 +11,7 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.claims.judging import Judgement, judgements, result_text, sensitivity
 from lib.experiments import parameters as parameter_sets
 from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, until_known, wanted
@@ -97,6 +97,11 @@ class Chapter:
     def sign(self, figure: Figure, shown: Iterable[Comparison] | None = None) -> None:
         """Writes profile, data and the seeds of the comparisons that are shown, all unless told, at the figure's foot."""
         figures.sign(figure, self.parameters, tables.seeds_of(self if shown is None else shown), self.data)
+
+    @staticmethod
+    def finding(text: str) -> None:
+        """Ends a figure's cell with what the figure shows, in a sentence; in the book it begins the figure's caption."""
+        display(Markdown(f"**{text}.**"), metadata={"finding": text})
 
     def recorded_seeds(self) -> pd.DataFrame:
         """How many confirmatory seeds of every chapter and setting are recorded, and how many are to be."""
@@ -204,6 +209,7 @@ class Chapter:
             ax.set_axis_off()
         self.legend(figure, 3)
         self.sign(figure)
+        self.finding(findings.levels(self._by_level))
 
     def close(self, metrics: Sequence[str] = ("test_accuracy",), every: int = 5, **frames: pd.DataFrame) -> HTML:
         """The command that runs the chapter anew; folded, the data as files and where the records come from.

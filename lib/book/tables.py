@@ -81,8 +81,7 @@ def seeds_of(comparisons: Iterable[Comparison]) -> str:
 def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
     """Median and range of epochs over seeds; None is later than the budget."""
     values = np.array([np.inf if epoch is None else epoch for epoch in epochs])
-    # The upper median: with an even number of seeds no mean of a number and a bound is taken.
-    numbers = np.quantile(values, 0.5, method="inverted_cdf"), values.min(), values.max()
+    numbers = times.median_time(epochs), values.min(), values.max()
     median, low, high = (f"> {budget:,}" if np.isinf(value) else f"{value:,.0f}" for value in numbers)
     return f"{median} ({low} – {high})"
 
