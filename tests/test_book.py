@@ -275,7 +275,8 @@ def test_the_keyboard_filters_and_unfolds_the_scorecard(browser: Browser, addres
     tab_to(page, ".filters select[data-filter=chapter]")
     page.keyboard.type("weight")
     shown = page.locator("table.scorecard tbody:visible")
-    assert {claim.get_attribute("data-chapter") for claim in shown.all()} == {"weight-norm"}
+    assert 0 < shown.count() < page.locator("table.scorecard tbody").count()
+    assert all("weight-norm" in claim.get_attribute("data-chapter").split("|") for claim in shown.all())
     variants = page.locator("#c09 tr.variant")
     assert variants.first.is_hidden()
     tab_to(page, "#c09 button")

@@ -30,7 +30,7 @@ from tools.notebooks import ROOT, ChapterError, is_chapter, parse
 EXPLORER = "book/explorer"  # the page that shows what tools/explorer.py writes
 KERNELS = 2  # at a time: a kernel takes a core and up to a gigabyte
 # Everything besides its own code and parameters that a chapter's outputs can depend on.
-INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock")
+INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock", "CITATION.cff")
 
 
 def pages() -> list[str]:
