@@ -22,13 +22,15 @@ import yaml
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from tools import report, site
+from tools.browser import find_chromium
 from tools.execute import copy_tags, execute
 from tools.notebooks import ROOT, ChapterError, is_chapter, parse
 
 EXPLORER = "book/explorer"  # the page that shows what tools/explorer.py writes
 KERNELS = 2  # at a time: a kernel takes a core and up to a gigabyte
 # Everything besides its own code and parameters that a chapter's outputs can depend on.
-INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock")
+INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock", "CITATION.cff")
 
 
 def pages() -> list[str]:
@@ -172,8 +174,11 @@ def _execute(todo: list[str], source: Path, parameters: dict, digests: dict[str,
 def lay_out(source: Path) -> None:
     """Put everything but the executed chapters where Jupyter Book reads: configuration, references, pages of prose."""
     (source / "book").mkdir(parents=True, exist_ok=True)
-    for name in ("_config.yml", "_toc.yml", "book/references.bib"):
+    for name in ("_toc.yml", "book/references.bib"):
         shutil.copy2(ROOT / name, source / name)
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config = site.configured(config, site.address(config, ROOT), card=EXPLORER in pages())
+    (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     for name in set(pages()) - set(chapters()):
         shutil.copy2(ROOT / f"{name}.md", source / f"{name}.md")
     shutil.copytree(ROOT / "book" / "_static", source / "_static", dirs_exist_ok=True)
@@ -210,7 +215,8 @@ def render(source: Path, html: Path) -> None:
     work = html.with_name("jupyter-book")
     jupyter_book(source, work, "--all")
     for page in (work / "_build" / "html").rglob("*.html"):
-        page.write_text(lighter(page.read_text()))
+        page.write_text(site.to_sources(lighter(page.read_text())))
+    report.print_pdf(work / "_build" / "html", find_chromium())
     shutil.rmtree(html, ignore_errors=True)
     os.replace(work / "_build" / "html", html)
 
