@@ -130,7 +130,7 @@ def heat_maps(draw, title, x):
     for ax in axes[:, 0]:
         ax.set_ylabel("neuron")
     figure.suptitle(f"{title}, MLP, seed {seed.seed}", fontsize=11)
-    chapter.sign(figure)
+    chapter.sign(figure, [mlp.of_seeds([seed.seed])])
 
 
 def weights(side):
@@ -153,9 +153,8 @@ def spectra(side):
 
 def waves(side, epoch):
     """All neurons of base and ticket as lines, with the frequency that each has at the end."""
-    plt.rcParams.update(figures.STYLE)
-    figure, axes = plt.subplots(2, 1, figsize=(6.4, 9), layout="constrained")
-    for ax, (one, record) in zip(axes, shown.items(), strict=True):
+    figure, axes = figures.panels(2, 1, height=4.5, width=6.4)
+    for ax, (one, record) in zip(axes[:, 0], shown.items(), strict=True):
         table = at(record, side, epoch)[order[one]]
         figures.small_multiples(ax, table, one, f"{one.label}, seed {record.seed}, epoch {epoch:,}")
         rows = ax.get_ylim()[1]
@@ -163,7 +162,7 @@ def waves(side, epoch):
         for i, frequency in enumerate(tops[one]):
             text = f"{frequency}" if live[i] else "–"
             ax.annotate(text, (i % 8 + 0.05, rows - i // 8 - 0.03), va="top", fontsize=9, color="0.25")
-    chapter.sign(figure)
+    chapter.sign(figure, [mlp.of_seeds([seed.seed])])
 
 
 # %% mystnb={"figure": {"caption": "Input-side weights of all 48 neurons at the end (after Fig. 17); in each panel the token runs from 0 to p \u2212 1 from left to right, and the weight is drawn upwards, on one scale for all panels of a network. The number is the neuron's top frequency on the input side at the end, a dash a neuron that is not live.", "name": "fig-waves-inputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens at the end of training."}} tags=["hide-input"]
@@ -396,7 +395,7 @@ for column, (one, record) in zip(axes.T, shown.items(), strict=True):
         ax.set_aspect("equal", adjustable="datalim")
         ax.set_title(f"{one.name}, {title}", color=one.colour, fontsize=11)
         ax.set(xlabel=axis[0], ylabel=axis[1])
-chapter.sign(figure)
+chapter.sign(figure, [mlp.of_seeds([seed.seed])])
 
 # %% mystnb={"figure": {"caption": "Effective rank of the embedding (left) and of the input-side table (right) over epochs, that is exp of the entropy of their singular values ({cite:t}`roy2007`). Lines, bands and axis of epochs as in {numref}`fig-entropy`.", "name": "fig-rank"}, "image": {"alt": "Four panels of effective rank over epochs for base and ticket, MLP above and Transformer below, embedding to the left and input-side table to the right."}} tags=["hide-input"]
 matrices = {"singular_embedding": "$W_E$", "singular_inputs": "$W_{in} W_E$"}
@@ -433,7 +432,7 @@ for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
     figures.label(ax, f"MLP, {words}", "relative to the largest", x="singular value")
 axes[0, 1].set_ylabel("")
 chapter.legend(figure, 2)
-chapter.sign(figure)
+chapter.sign(figure, [mlp])
 
 # %% [markdown]
 # Median and range over seeds; effective ranks and live neurons (on the input side) at the start and at the end:

@@ -65,6 +65,7 @@ shown = list(found.values()) or [[chapter[name]] for name in MODELS]  # the runs
 figure, axes = figures.panels(1, len(shown), height=3.6)
 for ax, comparisons in zip(axes[0], shown, strict=True):
     figures.replicas(ax, comparisons, ("base", "ticket"))
+chapter.legend(figure, 2)
 chapter.sign(figure, [comparisons[0] for comparisons in shown])
 
 # %% [markdown]

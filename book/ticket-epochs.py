@@ -77,12 +77,9 @@ chapter.panels(curves, height=3.8, legend=3)
 def ends(ax, comparison):
     figures.curve(ax, comparison, "base", label="base at the cut")
     figures.ends_by_value(ax, comparison, "epoch", "epoch at which the mask was cut")
-    ax.get_lines()[-1].set_label("tickets, median")
-    if comparison.name == "mlp":
-        ax.legend(loc="lower right", fontsize=10)
 
 
-chapter.panels(lambda ax, comparison: figures.epochs_by_value(ax, comparison, "epoch", "epoch"), ends, height=3.3)
+chapter.panels(lambda ax, comparison: figures.epochs_by_value(ax, comparison, "epoch", "epoch"), ends, height=3.3, legend=2)
 
 # %% [markdown]
 # Median and range over seeds:
