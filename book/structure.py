@@ -27,7 +27,6 @@ pruning_rate = 0.6
 device = "cpu"
 
 # %% tags=["hide-input"]
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.stats import pearsonr

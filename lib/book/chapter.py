@@ -72,8 +72,8 @@ class Chapter:
         the horizontal one.
         """
         shown = [self[name] for name in settings or self.comparisons]
-        options = {"sharey": "row", "sharex": True} | options
-        figure, axes = figures.panels(len(draw), len(shown), height=height, **options)
+        how: dict[str, Any] = {"sharey": "row", "sharex": True} | options
+        figure, axes = figures.panels(len(draw), len(shown), height=height, **how)
         for i, (row, one_way) in enumerate(zip(axes, draw, strict=True)):
             for ax, comparison in zip(row, shown, strict=True):
                 one_way(ax, comparison)
