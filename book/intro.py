@@ -81,11 +81,10 @@ HTML(
 # %% mystnb={"figure": {"caption": "Dotted lines are training accuracy, solid lines test accuracy; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of one MLP. The dense network's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
 comparison = chapter["mlp"]
 one_seed = Comparison("mlp", {arm: records[:1] for arm, records in comparison.arms.items()})
-figure, axes = figures.panels(1, 1, height=3.4)
-figure.set_figwidth(8)
+figure, axes = figures.panels(1, 1, height=3.4, width=8)
 figures.accuracies(axes[0, 0], one_seed, arms=["base", "ticket"])
 axes[0, 0].set_title(f"MLP on a + b mod {chapter.parameters.prime}, seed {comparison.seeds[0]}")
-axes[0, 0].legend(loc="center right")
+chapter.legend(figure, 4)
 figures.sign(figure, chapter.parameters, tables.seeds_text(comparison.seeds[:1]))
 chapter.finding(findings.times([one_seed], "base", "ticket"))
 

@@ -142,7 +142,7 @@ valid = {name: f"{[coefficients_of(record, name).status[i] for i in chosen].coun
 chapter.finding(f"Valid estimates at the checkpoints shown, {tables.seeds_text([record.seed])}: {findings.listed(valid)}")
 
 # %% mystnb={"figure": {"caption": "Settings of SGLD, one mark a seed; the bar is the median. Hollow marks drift or are negative.", "name": "fig-llc-settings"}, "image": {"alt": "One panel with the learning coefficient of each seed's trained base for each of twelve settings of the sampler."}} tags=["hide-input"]
-figure, axes = figures.panels(1, 1, height=4)
+figure, axes = figures.panels(1, 1, height=4.4, width=6)
 ax, rows = axes[0, 0], []
 for place, variant in enumerate(llc.VARIANTS):
     for record in nanda["base"]:
@@ -150,10 +150,10 @@ for place, variant in enumerate(llc.VARIANTS):
         rows.append({"settings": variant, "seed": record.seed, "coefficient": llc.coefficients(trace, sampling)[0], "status": llc.status(trace, sampling)})
     values = [row["coefficient"] for row in rows if row["settings"] == variant]
     filled = np.array([row["status"] == "valid" for row in rows if row["settings"] == variant])
-    ax.scatter(np.full(len(values), place), values, s=22, facecolor=np.where(filled, "#0072B2", "white").tolist(), edgecolor="#0072B2")
-    ax.hlines(np.median(values), place - 0.25, place + 0.25, color="0.2")
-ax.set_xticks(range(len(llc.VARIANTS)), llc.VARIANTS, rotation=35, ha="right")
-figures.label(ax, nanda.label, "learning coefficient", x="")
+    ax.scatter(values, np.full(len(values), place), s=22, facecolor=np.where(filled, "#0072B2", "white").tolist(), edgecolor="#0072B2")
+    ax.vlines(np.median(values), place - 0.25, place + 0.25, color="0.2")
+figures.rows_of_labels(ax, list(llc.VARIANTS))
+figures.label(ax, nanda.label, "", x="learning coefficient")
 settings = pd.DataFrame(rows)
 chapter.sign(figure, [nanda])
 middle = settings.groupby("settings")["coefficient"].median().to_dict()

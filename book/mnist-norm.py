@@ -172,7 +172,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## What the clock predicts
 
-# %% mystnb={"figure": {"caption": "On the dashed diagonal prediction and measurement are equal, above it a network generalizes later than its norm predicts. Hollow marks never generalize within the budget. Right, bars are medians.", "name": "fig-clock-predicted"}, "image": {"alt": "Left, a scatter of measured against predicted epochs of generalization with a dashed diagonal, one mark for each seed and network. Right, the norm at generalization relative to the base, a column of marks for each kind of network, with a dashed line at 1."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "On the dashed diagonal prediction and measurement are equal, above it a network generalizes later than its norm predicts. Hollow marks never generalize within the budget. Right, bars are medians.", "name": "fig-clock-predicted"}, "image": {"alt": "Left, a scatter of measured against predicted epochs of generalization with a dashed diagonal, one mark for each seed and network. Right, the norm at generalization relative to the base, a row of marks for each kind of network, with a dashed line at 1."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.8)
 left, right = axes[0]
 words = clock["arm"].map(kind)
@@ -187,14 +187,14 @@ figures.label(left, main.label, "t_gen (epochs)")
 left.set_xlabel("predicted t_gen (epochs)")
 left.yaxis.set_major_formatter(left.xaxis.get_major_formatter())
 kinds = list(dict.fromkeys(words))
-for x, name in enumerate(kinds):
+for y, name in enumerate(kinds):
     values = clock.loc[(words == name) & ~never, "at t_gen over N"]
-    right.scatter(np.full(len(values), x), values, s=16, alpha=0.6, color=[TINTS[name]])
+    right.scatter(values, np.full(len(values), y), s=16, alpha=0.6, color=[TINTS[name]])
     if len(values):
-        right.hlines(values.median(), x - 0.3, x + 0.3, color=TINTS[name], linewidth=2)
-right.axhline(1, color="0.4", linewidth=0.8, linestyle="--")
-right.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right")
-figures.label(right, main.label, "L2 norm at t_gen, over N", x="")
+        right.vlines(values.median(), y - 0.3, y + 0.3, color=TINTS[name], linewidth=2)
+right.axvline(1, color="0.4", linewidth=0.8, linestyle="--")
+figures.rows_of_labels(right, kinds)
+figures.label(right, main.label, "", x="L2 norm at t_gen, over N")
 chapter.legend(figure, 4)
 chapter.sign(figure)
 both = {Arm(name): clock[clock["arm"] == Arm(name)] for name in ("ticket", "l2-matrices")}
@@ -302,7 +302,6 @@ chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["no network gen
 
 # %% mystnb={"figure": {"caption": "Marks are seeds, hollow where a network never generalizes, lines join medians; crosses and dotted lines are the predictions, medians too. Below, test accuracy at the end.", "name": "fig-clock-rates"}, "image": {"alt": "Two rows of four panels, one column each for tickets, random masks and dense networks of the tickets' L2 and L1 norm. Above, epoch of generalization against pruning rate with the prediction as a dotted line; below, test accuracy at the end against pruning rate."}} tags=["hide-input"]
 figure, axes = figures.panels(2, len(FAMILIES), height=2.7, sharex=True, sharey="row")
-figure.set_size_inches(10, 5.4)
 for (top, bottom), name in zip(axes.T, FAMILIES, strict=True):
     family, tint = members(name), ARMS[name].colour
     for rate, one in family.items():
@@ -342,28 +341,26 @@ chapter.summary()
 # not rewound has been trained; none of these is shown. For comparison the same of the modular tasks, where the records of
 # {doc}`main-results` are at hand.
 
-# %% mystnb={"figure": {"caption": "A mark for each seed, bars are medians; the dashed line is chance, one over the number of classes.", "name": "fig-clock-untrained"}, "image": {"alt": "Test accuracy at epoch 0 from 0 to 1, a column of marks for each kind of network, with a dashed line at chance."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A mark for each seed, bars are medians; the dashed line is chance, one over the number of classes.", "name": "fig-clock-untrained"}, "image": {"alt": "Test accuracy at epoch 0 from 0 to 1, a row of marks for each kind of network, with a dashed line at chance."}} tags=["hide-input"]
 store = Store()
 modular = wanted(chapter.parameters, ["main-results"], store)
 settings = {main.name: main} | compare(modular.by_arm["main-results"], modular.complete(store.versions))
 UNTRAINED = ["base", "ticket", "rate", "random", "random-rate", "new-weights"]
 starts = {name: [one for kind_of in UNTRAINED for one in c.arms if one.name == kind_of] for name, c in settings.items()}
-figure, axes = figures.panels(1, len(settings), sharey=True, width_ratios=[max(len(arms), 3) for arms in starts.values()])
-figure.set_size_inches(10, 4.2)
+figure, axes = figures.panels(len(settings), 1, height=1.9, width=6, sharex=True)
 rows = []
-for ax, comparison in zip(axes[0], settings.values(), strict=True):
+for ax, comparison in zip(axes[:, 0], settings.values(), strict=True):
     chance = 1 / comparison["base"][0].run.task.classes
-    for x, one in enumerate(starts[comparison.name]):
+    for y, one in enumerate(starts[comparison.name]):
         first = np.array([series(record)[0] for record in comparison[one]])
-        ax.scatter(np.full(len(first), x), first, s=16, alpha=0.6, color=[one.colour])
-        ax.hlines(np.median(first), x - 0.3, x + 0.3, color=one.colour, linewidth=2)
+        ax.scatter(first, np.full(len(first), y), s=16, alpha=0.6, color=[one.colour])
+        ax.vlines(np.median(first), y - 0.3, y + 0.3, color=one.colour, linewidth=2)
         row = {"setting": comparison.label, "arm": one.label, "test accuracy at epoch 0": median(first, form=".3f")}
         rows.append(row | {"lowest": f"{first.min():.3f}", "highest": f"{first.max():.3f}", "chance": f"{chance:.3f}", "seeds": len(first)})
-    ax.axhline(chance, color="0.4", linewidth=0.8, linestyle="--")
-    labels = [one.label for one in starts[comparison.name]]
-    ax.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=9)
-    ax.set_ylim(-0.03, 1.03)
-    figures.label(ax, comparison.label, "test accuracy at epoch 0" if comparison is main else "", x="")
+    ax.axvline(chance, color="0.4", linewidth=0.8, linestyle="--")
+    figures.rows_of_labels(ax, [one.label for one in starts[comparison.name]])
+    ax.set_xlim(-0.03, 1.03)
+    figures.label(ax, comparison.label, "", x="test accuracy at epoch 0" if ax is axes[-1, 0] else "")
 chapter.sign(figure, settings.values())
 untrained = {c.label: findings.median([series(record)[0] for record in c["ticket"]]) for c in settings.values()}
 by_chance = {c.label: f"by chance {1 / c['base'][0].run.task.classes:.2f}" for c in settings.values()}

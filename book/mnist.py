@@ -86,7 +86,7 @@ for one in pair.arms:
 right.set_yscale("log")
 figures.label(right, main.label, "squared error")
 chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, [main])
 chapter.finding(findings.times([main], "base", "ticket"))
 
 # %% mystnb={"figure": {"caption": "Left, medians over seeds, thin lines single seeds; right, each line joins one seed's networks, on a logarithmic axis.", "name": "fig-mnist-controls"}, "image": {"alt": "Left, test accuracy over epochs of base, ticket and six controls. Right, the epoch of generalization of every seed for the same networks, hollow where a network never generalizes."}} tags=["hide-input"]
@@ -95,7 +95,7 @@ left, right = axes[0]
 figures.curves(left, main, band=False)
 figures.paired_epochs(right, main)
 chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, [main])
 chapter.finding(findings.first_and_last([main]))
 
 # %% [markdown]
@@ -107,7 +107,7 @@ figure, axes = figures.panels(1, 2, height=3.8)
 for ax, metric in zip(axes[0], ("mean_l2", "mean_l1"), strict=True):
     figures.curves(ax, main, metric, band=False)
 chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, [main])
 chapter.finding(findings.changes([main], "mean_l2", "mean L2 norm of a matrix", "base", "ticket"))
 
 # %% [markdown]
@@ -200,8 +200,7 @@ late = settled(table)
 turning = np.flatnonzero((late > before) & (late < len(table["epochs"])) & ~right_answers(table)[before])
 away = np.abs(table["epochs"][late[turning]] - goal)
 chosen = turning[np.argsort(away, kind="stable")][:12]
-figure, axes = figures.panels(2, 6, height=2.0)
-figure.set_size_inches(9, 3.9)
+figure, axes = figures.panels(2, 6, height=2.0, narrow=3)
 side = int(table["images"].shape[1] ** 0.5)
 for ax in axes.flat:
     ax.set_axis_off()
@@ -250,8 +249,7 @@ def mosaic(neurons, columns=4):
 
 
 chosen = np.unique(np.linspace(0, len(probes[Arm("base")]["weight_epochs"]) - 1, 4).astype(int))
-figure, axes = figures.panels(2, len(chosen))
-figure.set_size_inches(10, 5.9)
+figure, axes = figures.panels(2, len(chosen), height=2.9, narrow=2)
 for row, (one, table) in zip(axes, probes.items(), strict=True):
     for ax, i in zip(row, chosen, strict=True):
         picture = mosaic(table["weights"][i].astype(float))
@@ -280,7 +278,7 @@ for ax, (one, share) in zip(axes[0], by_pixel.items(), strict=True):
     ax.set_title(one.label, color=one.colour)
     ax.set_axis_off()
 figure.colorbar(shown, ax=axes, label="share of weights kept", shrink=0.8)
-chapter.sign(figure)
+chapter.sign(figure, [main])
 spans = {one.label: f"{share.min():.0%} to {share.max():.0%}" for one, share in by_pixel.items()}
 chapter.finding(f"Share of a pixel's weights that a mask keeps, least to most, mean {findings.over_seeds([main])}: {findings.listed(spans)}")
 
@@ -309,7 +307,7 @@ for ax in axes[0, 1:]:
     ax.set_ylabel("")
 chapter.legend(figure, min(4, 2 * len(others)))
 shown = "; ".join(dict.fromkeys(image_sets.title(comparison["base"][0].run.task.images) for comparison in others))
-figures.sign(figure, chapter.parameters, tables.seeds_of(chapter), shown)
+figures.sign(figure, chapter.parameters, tables.seeds_of(others), shown)
 chapter.finding(findings.gains(others))
 
 # %% [markdown]

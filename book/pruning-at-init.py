@@ -92,7 +92,7 @@ chapter.in_short()
 def curves_of(arms, suffix):
     def draw(ax, comparison):
         figures.curves(ax, comparison, arms=["base", "ticket", *arms], band=False)
-        ax.text(0.5, 0.02, suffix, transform=ax.transAxes, ha="center", fontsize=9, color="0.35")
+        figures.label(ax, comparison.label, f"test accuracy,\n{suffix}")
 
     return draw
 
@@ -162,15 +162,15 @@ def heat_maps(values, texts, rows, scheme, limits):
             dark = np.dot(image.cmap(image.norm(value))[:3], [0.3, 0.59, 0.11]) < 0.5 and text != "–"
             ax.text(j, i, text, ha="center", va="center", fontsize=9, color="white" if dark else "black", linespacing=0.95)
         ax.set_xticks(range(len(columns)), [f"$W_{{{name[2:]}}}$" if name != "all" else "all" for name in columns])
-        ax.set_yticks(range(len(rows)), [words[one] for one in rows])
+        figures.rows_of_labels(ax, [words[one] for one in rows])
         ax.tick_params(length=0)
         ax.grid(False)
         ax.set_title(setting)
     chapter.sign(figure)
 
 
-# %% mystnb={"figure": {"caption": "Medians over seeds. All masks keep the same share of all weights.", "name": "fig-init-kept"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for the ticket and each way of pruning, a column for each weight matrix and one for all, and in each cell the share of weights kept."}} tags=["hide-input"]
-heat_maps("kept", lambda cell: f"{cell['kept']:.2f}", ["ticket", *before, *trained], "Blues", (0, 1))
+# %% mystnb={"figure": {"caption": "In percent, medians over seeds. All masks keep the same share of all weights.", "name": "fig-init-kept"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for the ticket and each way of pruning, a column for each weight matrix and one for all, and in each cell the share of weights kept."}} tags=["hide-input"]
+heat_maps("kept", lambda cell: f"{100 * cell['kept']:.0f}", ["ticket", *before, *trained], "Blues", (0, 1))
 least_to_most = lambda c: findings.extremes(kept_shares(c["ticket"]))
 chapter.finding(findings.by_setting("Median share that the ticket keeps of a matrix, least to most,", chapter, least_to_most))
 
@@ -193,10 +193,10 @@ chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["none"]}))
 #
 # ## What is shared with the ticket
 
-# %% mystnb={"figure": {"caption": "Medians over seeds, and in brackets what independent masks with the same shares of each matrix would have. Red is above it, blue below; a dash where neither keeps anything. \"Initial magnitude\" keeps the largest initial weights and is not trained.", "name": "fig-init-overlap"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for each way of pruning, a column for each weight matrix and one for all, and in each cell the Jaccard index with the ticket's mask above the value of independent masks."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "In percent, medians over seeds, and in brackets what independent masks with the same shares of each matrix would have. Red is above it, blue below; a dash where neither keeps anything. \"Initial magnitude\" keeps the largest initial weights and is not trained.", "name": "fig-init-overlap"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for each way of pruning, a column for each weight matrix and one for all, and in each cell the Jaccard index with the ticket's mask above the value of independent masks."}} tags=["hide-input"]
 rows = [*before, *trained, LARGEST]
 reach = max(0.1, overlaps.loc[overlaps["arm"].isin(rows), "excess"].abs().max())
-heat_maps("excess", lambda cell: f"{cell['jaccard']:.2f}\n({cell['expected']:.2f})", rows, "RdBu_r", (-reach, reach))
+heat_maps("excess", lambda cell: f"{100 * cell['jaccard']:.0f}\n({100 * cell['expected']:.0f})", rows, "RdBu_r", (-reach, reach))
 alike = overlaps[(overlaps["matrix"] == "all") & overlaps["arm"].isin(rows)].groupby(["setting", "arm"])["jaccard"].median()
 least_to_most = lambda c: findings.extremes(alike[c.label].rename(words).to_dict())
 chapter.finding(findings.by_setting("Median overlap with the ticket's mask, least to most,", chapter, least_to_most))

@@ -75,7 +75,7 @@ def ends_by_rate(ax, comparison):
     figures.reference(ax, np.median([final(record) for record in comparison["base"]]), "base")
 
 
-chapter.panels(epochs_by_rate, ends_by_rate, height=3.2)
+chapter.panels(epochs_by_rate, ends_by_rate, height=3.2, legend=2)
 chapter.finding(findings.first_and_last(chapter, *(("rate", rate) for rate in chapter["mlp"].family("rate"))))
 
 # %% tags=["remove-input"]

@@ -138,7 +138,7 @@ def heat_maps(draw, title, x):
     for ax in axes[:, 0]:
         ax.set_ylabel("neuron")
     figure.suptitle(f"{title}, MLP, seed {seed.seed}", fontsize=11)
-    chapter.sign(figure)
+    chapter.sign(figure, [mlp.of_seeds([seed.seed])])
 
 
 def weights(side):
@@ -161,9 +161,8 @@ def spectra(side):
 
 def waves(side, epoch):
     """All neurons of base and ticket as lines, with the frequency that each has at the end."""
-    plt.rcParams.update(figures.STYLE)
-    figure, axes = plt.subplots(2, 1, figsize=(6.4, 9), layout="constrained")
-    for ax, (one, record) in zip(axes, shown.items(), strict=True):
+    figure, axes = figures.panels(2, 1, height=4.5, width=6.4)
+    for ax, (one, record) in zip(axes[:, 0], shown.items(), strict=True):
         table = at(record, side, epoch)[order[one]]
         figures.small_multiples(ax, table, one, f"{one.label}, seed {record.seed}, epoch {epoch:,}")
         rows = ax.get_ylim()[1]
@@ -171,7 +170,7 @@ def waves(side, epoch):
         for i, frequency in enumerate(tops[one]):
             text = f"{frequency}" if live[i] else "–"
             ax.annotate(text, (i % 8 + 0.05, rows - i // 8 - 0.03), va="top", fontsize=9, color="0.25")
-    chapter.sign(figure)
+    chapter.sign(figure, [mlp.of_seeds([seed.seed])])
     top = {findings.named(one): f"{fourier.median_share(at(record, side, epoch)):.2f}" for one, record in shown.items()}
     chapter.finding(f"Share of a neuron's top frequency, {SIDES[side]}, epoch {epoch:,}, median over live neurons of seed {seed.seed}: {findings.listed(top)}")
 
@@ -465,7 +464,7 @@ for column, (one, record) in zip(axes.T, shown.items(), strict=True):
         ax.set_aspect("equal", adjustable="datalim")
         ax.set_title(f"{one.name}, {title}", color=one.colour, fontsize=11)
         ax.set(xlabel=axis[0], ylabel=axis[1])
-chapter.sign(figure)
+chapter.sign(figure, [mlp.of_seeds([seed.seed])])
 powers = {findings.named(one): (fourier.amplitudes(record.probes["embedding"][-1].astype(float).T) ** 2).sum(0) for one, record in shown.items()}
 strongest = {name: f"{power.max() / power.sum():.0%}" for name, power in powers.items()}
 chapter.finding(f"Share of the embedding's power in its strongest frequency at the end, seed {seed.seed}: {findings.listed(strongest)}")
@@ -510,7 +509,7 @@ for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
     figures.label(ax, f"MLP, {words}", "relative to the largest", x="singular value")
 axes[0, 1].set_ylabel("")
 chapter.legend(figure, 2)
-chapter.sign(figure)
+chapter.sign(figure, [mlp])
 at_the_end("number of singular values above a tenth of the largest", lambda record: (record.probes["singular_inputs"][-1] > record.probes["singular_inputs"][-1].max() / 10).sum(), ".0f", [mlp])
 
 # %% [markdown]

@@ -77,6 +77,7 @@ shown = list(found.values()) or [[chapter[name]] for name in MODELS]  # the runs
 figure, axes = figures.panels(1, len(shown), height=3.6)
 for ax, comparisons in zip(axes[0], shown, strict=True):
     figures.replicas(ax, comparisons, ("base", "ticket"))
+chapter.legend(figure, 2)
 chapter.sign(figure, [comparisons[0] for comparisons in shown])
 factors = {of[0].name: {findings.named(one): findings.median([apart(times_of(of, one))]) for one in ("base", "ticket")} for of in shown}
 lead = "Latest over earliest time to generalization of a seed's trainings, median"

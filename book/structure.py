@@ -27,7 +27,6 @@ pruning_rate = 0.6
 device = "cpu"
 
 # %% tags=["hide-input"]
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.stats import pearsonr
@@ -129,10 +128,29 @@ chapter.sign(figure)
 lead = f"Distance of the first mask to the last, {independent:.2f} for independent masks, median"
 chapter.finding(findings.by_setting(lead, chapter, lambda c: findings.median(apart[c.name][:, 0, -1])))
 
-# %% mystnb={"figure": {"caption": "Jaccard distance of all weights (top) and matrix by matrix (middle, medians), with test accuracy of the base (bottom), as in the paper's Fig. 22 (right). Thin lines are single seeds, bands their range. Dotted lines are independent masks; in the middle they keep as much of the matrix as the two masks do.", "name": "fig-distance-to-final"}, "image": {"alt": "Six panels, MLP and Transformer side by side. Above, the distance of each mask to the final one over the epoch of the cut; in the middle the same for each weight matrix; below, the test accuracy of the base over epochs."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Distance of all weights to the final mask (top), with test accuracy of the base (bottom), as in the paper's Fig. 22 (right). Thin lines are single seeds, bands their range. The dotted line is that of independent masks.", "name": "fig-distance-to-final"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the distance of each mask to the final one over the epoch of the cut; below, the test accuracy of the base over epochs."}} tags=["hide-input"]
+figure, axes = figures.panels(2, 2, height=2.6, sharex=True, sharey="row")
+for (above, below), comparison in zip(axes.T, chapter, strict=True):
+    to_final = apart[comparison.name][:, -1]
+    above.plot(grid, to_final.T, color="0.2", linewidth=0.6, alpha=0.4)
+    above.fill_between(grid, to_final.min(0), to_final.max(0), color="0.2", alpha=0.12, linewidth=0)
+    above.plot(grid, np.median(to_final, 0), color="0.2", marker="o", markersize=3)
+    above.axhline(independent, color="0.35", linewidth=1.2, linestyle=":")
+    above.annotate("independent masks", (0.99, independent), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
+    above.set_ylim(-0.02, 0.87)
+    figures.curve(below, comparison, "base")
+    figures.label(above, comparison.label, "distance to final mask", x="")
+    figures.label(below, "", "test accuracy of base")
+for ax in axes[:, 1]:
+    ax.set_ylabel("")
+chapter.sign(figure)
+with_accuracy = lambda seed: correlation(pearsonr, distances(seed)[-1][:-1], accuracy_at_cuts(seed)[:-1])
+lead = "Median correlation of the distance to the final mask with test accuracy"
+chapter.finding(findings.by_setting(lead, chapter, lambda c: findings.median(list(map(with_accuracy, c.one_by_one())))))
+
+# %% mystnb={"figure": {"caption": "Jaccard distance to the final mask matrix by matrix, over the epoch of the cut, median and range over seeds. Dotted lines are independent masks that keep as much of the matrix as the two masks do.", "name": "fig-distance-by-matrix"}, "image": {"alt": "Eight small panels, one for each weight matrix, of the distance of each mask to the final one over the epoch of the cut, one line for the MLP where it has the matrix and one for the Transformer."}} tags=["hide-input"]
 NAMES = ["W_E", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U"]
-TINTS = dict(zip(NAMES, plt.colormaps["tab10"].colors, strict=False))
-STYLES = {name: "--" if name in ("W_K", "W_O", "W_out", "W_U") else "-" for name in NAMES}  # pairs that lie close together
+TINTS = dict(zip(chapter.comparisons, ("0.2", "#CC79A7"), strict=True))
 shared = {  # distance to the final mask by matrix, and what independent masks of the same shares would have: [S, T]
     setting: {name: np.stack([structure.jaccard_distances(one)[-1] for one in found]) for name, found in matrices.items()}
     for setting, matrices in parts.items()
@@ -145,60 +163,51 @@ chance = {
     }
     for setting, matrices in shares.items()
 }
-figure, axes = figures.panels(3, 2, height=2.6, sharex=True, sharey="row")
-for column, comparison in zip(axes.T, chapter, strict=True):
-    setting = comparison.name
-    to_final = apart[setting][:, -1]
-    column[0].plot(grid, to_final.T, color="0.2", linewidth=0.6, alpha=0.4)
-    column[0].fill_between(grid, to_final.min(0), to_final.max(0), color="0.2", alpha=0.12, linewidth=0)
-    column[0].plot(grid, np.median(to_final, 0), color="0.2", marker="o", markersize=3)
-    column[0].axhline(independent, color="0.35", linewidth=1.2, linestyle=":")
-    column[0].annotate("independent masks", (0.99, independent), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
-    for name, found in shared[setting].items():
-        column[1].plot(grid, np.median(found, 0), STYLES[name], color=TINTS[name], label=name)
-        column[1].plot(grid, np.median(chance[setting][name], 0), ":", color=TINTS[name], linewidth=0.9)
-    figures.curve(column[2], comparison, "base")
-    figures.label(column[0], comparison.label, "distance to final mask", x="")
-    figures.label(column[1], "", "by matrix", x="")
-    figures.label(column[2], "", "test accuracy of base")
-for row in axes:
-    row[0].set_ylim(bottom=-0.02)
-    row[1].set_ylabel("")
-axes[0, 0].set_ylim(top=0.87)
-handles = {label: handle for ax in axes[1] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", ncols=8, fontsize=10, columnspacing=1.0, handlelength=1.8)
-chapter.sign(figure)
-with_accuracy = lambda seed: correlation(pearsonr, distances(seed)[-1][:-1], accuracy_at_cuts(seed)[:-1])
-lead = "Median correlation of the distance to the final mask with test accuracy"
-chapter.finding(findings.by_setting(lead, chapter, lambda c: findings.median(list(map(with_accuracy, c.one_by_one())))))
+
+
+def by_matrix(epochs, values, y):
+    """A small panel for each matrix with the values [S, T] of each setting that has it, median and range."""
+    figure, axes = figures.panels(2, 4, height=2.3, narrow=2, sharex=True, sharey=True)
+    for ax, name in zip(axes.flat, NAMES, strict=True):
+        for setting, found in values.items():
+            if name in found:
+                tint = TINTS[setting]
+                ax.fill_between(epochs, found[name].min(0), found[name].max(0), color=tint, alpha=0.15, linewidth=0)
+                ax.plot(epochs, np.median(found[name], 0), color=tint, label=chapter[setting].label)
+        figures.label(ax, f"${name[0]}_{{{name[2:]}}}$", y if ax in axes[:, 0] else "")
+        ax.set_xlabel("epoch of the cut" if ax in axes[-1] else "")
+        ax.set_ylim(-0.03, 1.03)
+    chapter.legend(figure, 2)
+    chapter.sign(figure)
+    return dict(zip(NAMES, axes.flat, strict=True))
+
+
+for name, ax in by_matrix(grid, shared, "distance").items():
+    for setting in chance:
+        if name in chance[setting]:
+            ax.plot(grid, np.median(chance[setting][name], 0), ":", color=TINTS[setting], linewidth=0.9)
+first = {setting: {name: np.median(found[:, 0]) for name, found in matrices.items()} for setting, matrices in shared.items()}
+chapter.finding(findings.by_setting("Median distance of a matrix's first mask to its last, least to most,", chapter, lambda c: findings.extremes(first[c.name])))
 
 
 # %% [markdown]
 # <details class="fold">
 # <summary>Share of each matrix that the mask keeps, by the epoch of the cut</summary>
 
-# %% mystnb={"figure": {"caption": "Median and range over seeds. At epoch 0, the mask that the same rule cuts from the initial weights; the dotted line is the share of all weights.", "name": "fig-kept"}, "image": {"alt": "Two panels, MLP and Transformer, with one line for each weight matrix; upwards the share of its weights that the mask keeps, across the epoch at which the mask was cut."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median and range over seeds. At epoch 0, the mask that the same rule cuts from the initial weights; the dotted line is the share of all weights.", "name": "fig-kept"}, "image": {"alt": "Eight small panels, one for each weight matrix; upwards the share of its weights that the mask keeps, across the epoch at which the mask was cut, one line for the MLP where it has the matrix and one for the Transformer."}} tags=["hide-input"]
 def initial_shares(run):
     """What magnitude pruning keeps of each matrix before any training."""
     mask = pruning.magnitude(run.initial_weights(), chapter.parameters.pruning_rate)
     return {name: matrix.mean() for name, matrix in run.split(mask).items()}
 
 
-figure, axes = figures.panels(1, 2, height=3.6, sharey=True)
 starts = {c.name: pd.DataFrame([initial_shares(record.run) for record in c["base"]]) for c in chapter}  # rows are seeds
-for ax, comparison in zip(axes[0], chapter, strict=True):
-    for name, found in shares[comparison.name].items():
-        values = np.column_stack([starts[comparison.name][name], found])
-        ax.fill_between([0, *grid], values.min(0), values.max(0), color=TINTS[name], alpha=0.15, linewidth=0)
-        ax.plot([0, *grid], np.median(values, 0), STYLES[name], color=TINTS[name], label=name)
+kept = {
+    setting: {name: np.column_stack([starts[setting][name], values]) for name, values in found.items()}
+    for setting, found in shares.items()
+}
+for ax in by_matrix([0, *grid], kept, "share kept").values():
     ax.axhline(kept_share, color="0.35", linewidth=1.2, linestyle=":")
-    figures.label(ax, comparison.label, "share of weights kept", x="epoch")
-    ax.set_xlabel("epoch at which the mask was cut")
-    ax.set_ylim(-0.03, 1.03)
-axes[0, 1].set_ylabel("")
-handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", ncols=8, fontsize=10, columnspacing=1.0, handlelength=1.8)
-chapter.sign(figure)
 last = {setting: {name: np.median(found[:, -1]) for name, found in matrices.items()} for setting, matrices in shares.items()}
 chapter.finding(findings.by_setting("Median share that the last mask keeps of a matrix, least to most,", chapter, lambda c: findings.extremes(last[c.name])))
 
@@ -255,11 +264,10 @@ for ax, name in zip(axes.flat, columns, strict=True):
         if len(values):
             ax.scatter(np.median(values), y, color="0.2", marker="|", s=180, zorder=3)
     ax.ticklabel_format(useOffset=False)
-    ax.locator_params(axis="x", nbins=5)
+    ax.locator_params(axis="x", nbins=3)
     figures.label(ax, "", "", x=name)
-axes[0, 0].set_yticks(range(len(MASKS)), MASKS)
-axes[0, 0].set_ylim(len(MASKS) - 0.5, -0.5)
-chapter.sign(figure)
+figures.rows_of_labels(axes[0, 0], MASKS)
+chapter.sign(figure, [mlp])
 of_mask = graphs.groupby("mask")[["average path length", "bipartite clustering"]].median()
 texts = {mask: " and ".join(f"{x:.3f}" for x in of_mask.loc[mask]) for mask in ("grokked", "random")}
 chapter.finding(f"Median average path length and bipartite clustering of masks {findings.over_seeds([mlp])}: {findings.listed(texts)}")

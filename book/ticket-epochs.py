@@ -78,12 +78,9 @@ chapter.finding(findings.times(chapter, ("epoch", shown[0]), ("epoch", shown[-1]
 def ends(ax, comparison):
     figures.curve(ax, comparison, "base", label="base at the cut")
     figures.ends_by_value(ax, comparison, "epoch", "epoch at which the mask was cut")
-    ax.get_lines()[-1].set_label("tickets, median")
-    if comparison.name == "mlp":
-        ax.legend(loc="lower right", fontsize=10)
 
 
-chapter.panels(lambda ax, comparison: figures.epochs_by_value(ax, comparison, "epoch", "epoch"), ends, height=3.3)
+chapter.panels(lambda ax, comparison: figures.epochs_by_value(ax, comparison, "epoch", "epoch"), ends, height=3.3, legend=2)
 chapter.finding(findings.ends(chapter, ("epoch", grid[0]), ("epoch", grid[-1])))
 
 # %% tags=["remove-input"]

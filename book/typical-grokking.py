@@ -42,11 +42,9 @@ def draw(name):
     comparison = chapter[name]
     figure, axes = figures.panels(2, 2)
     figures.accuracies(axes[0, 0], comparison)
-    axes[0, 0].legend(loc="lower right")
     for metric, style in (("train_loss", ":"), ("test_loss", "-")):
-        figures.curve(axes[0, 1], comparison, "base", metric, style=style, label=figures.AXES[metric].split()[0])
+        figures.curve(axes[0, 1], comparison, "base", metric, style=style)
     axes[0, 1].set_yscale("log")
-    axes[0, 1].legend()
     figures.label(axes[0, 1], "loss", "cross-entropy (nats)")
     for ax, metric in ((axes[1, 0], "l1"), (axes[1, 1], "l2")):
         figures.curves(ax, comparison, metric)
@@ -54,7 +52,8 @@ def draw(name):
     for t in filter(None, comparison.t_gen("base")):
         for ax in axes.flat:
             ax.axvline(t, color="0.5", linewidth=0.7, zorder=0)
-    chapter.sign(figure)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=10)
+    chapter.sign(figure, [comparison])
     fitted = findings.epoch([fitting_epoch(record, comparison.tau) for record in comparison["base"]], comparison.budget)
     generalized = findings.epoch(comparison.t_gen("base"), comparison.budget)
     chapter.finding(f"Median epochs to accuracy τ {findings.over_seeds([comparison])}: {fitted} (training), {generalized} (test)")

@@ -69,7 +69,6 @@ chapter.in_short()
 shown = ["base", "ticket", "l2-matrices", "l1-matrices"]
 metrics = ("test_accuracy", "mean_l2", "mean_l1")
 figure, axes = figures.panels(2, 3, sharex=True)
-figure.set_size_inches(10, 6.6)
 for row, comparison in zip(axes, chapter, strict=True):
     for ax, metric in zip(row, metrics, strict=True):
         figures.curves(ax, comparison, metric, arms=shown, band=False)
@@ -275,19 +274,18 @@ for comparison in chapter:
             rows.append({"setting": comparison.label, "arm": one, "seed": seed.seed, **values})
 at_start = pd.DataFrame(rows)
 
-# %% mystnb={"figure": {"caption": "Before any training. Thin lines join the networks of one seed.", "name": "fig-norm-start"}, "image": {"alt": "Six panels, one row for the MLP and one for the Transformer. From left to right alignment of gradients, sharpness and frequency entropy at the start, one point a seed for the base, the two norm-matched dense networks, the ticket and a shuffled mask."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Before any training. Thin lines join the networks of one seed.", "name": "fig-norm-start"}, "image": {"alt": "Six panels, MLP to the left and Transformer to the right. From the top down alignment of gradients, sharpness and frequency entropy at the start, one point a seed in a row each for the base, the two norm-matched dense networks, the ticket and a shuffled mask."}} tags=["hide-input"]
 LABELS = {one: arm(one).label for one in STARTS[:-1]} | {"shuffled": "ticket's mask, shuffled"}
 TINTS = {one: arm(one).colour for one in STARTS[:-1]} | {"shuffled": SHUFFLED}
-figure, axes = figures.panels(2, 3, sharex=True)
-figure.set_size_inches(10, 6.6)
-for row, comparison in zip(axes, chapter, strict=True):
-    for ax, name in zip(row, MEASURED, strict=True):
+figure, axes = figures.panels(len(MEASURED), 2, height=2.6, sharey=True)
+for column, comparison in zip(axes.T, chapter, strict=True):
+    for ax, name in zip(column, MEASURED, strict=True):
         table = at_start[at_start["setting"] == comparison.label].pivot(index="arm", columns="seed", values=name).loc[STARTS]
-        ax.plot(range(len(STARTS)), table, color="0.7", linewidth=0.8, zorder=1)
-        for x, one in enumerate(STARTS):
-            ax.scatter(np.full(table.shape[1], x), table.loc[one], color=TINTS[one], s=22, zorder=2)
-        ax.set_xticks(range(len(STARTS)), LABELS.values(), rotation=40, ha="right", fontsize=10)
-        figures.label(ax, comparison.label, name, x="")
+        ax.plot(table, range(len(STARTS)), color="0.7", linewidth=0.8, zorder=1)
+        for y, one in enumerate(STARTS):
+            ax.scatter(table.loc[one], np.full(table.shape[1], y), color=TINTS[one], s=22, zorder=2)
+        figures.rows_of_labels(ax, list(LABELS.values()))
+        figures.label(ax, comparison.label if ax in axes[0] else "", "", x=name)
 chapter.sign(figure)
 middle = at_start.groupby(["setting", "arm"])["alignment (cosine)"].median()
 texts = {c.label: {findings.named(one): f"{middle[c.label, one]:.3f}" for one in ("base", "ticket")} for c in chapter}

@@ -36,6 +36,11 @@ def jumping(
     )
 
 
+def comparison(name: str, seeds: Sequence[int], tops: Sequence[int | None] = (), **options: object) -> Comparison:
+    """Base and ticket that generalize alike, at 200 unless told; options of `jumping`."""
+    return jumping(name, dict.fromkeys(("base", "ticket"), tops or [200] * len(seeds)), seeds, **options)
+
+
 def judge(
     claim: str | Claim, groups: Mapping[object, Sequence], system: str | None = None, profile: str = "paper"
 ) -> judging.Judgement:

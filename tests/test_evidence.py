@@ -5,11 +5,10 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from made_up import BY_ID, jumping
+from made_up import BY_ID, comparison
 
 from lib.book import figures, tables
 from lib.claims.criteria import load_edition
-from lib.experiments.comparison import Comparison
 
 
 @pytest.mark.parametrize(
@@ -18,11 +17,6 @@ from lib.experiments.comparison import Comparison
 )
 def test_seeds_in_short(seeds, text):
     assert tables.seeds_text(seeds) == text
-
-
-def comparison(name: str, seeds, tops=None) -> Comparison:
-    """Base and ticket that generalize alike."""
-    return jumping(name, dict.fromkeys(("base", "ticket"), tops or [200] * len(seeds)), seeds)
 
 
 def test_seeds_that_differ_are_named_by_setting():

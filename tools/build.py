@@ -216,9 +216,17 @@ def render(source: Path, html: Path) -> None:
     jupyter_book(source, work, "--all")
     for page in (work / "_build" / "html").rglob("*.html"):
         page.write_text(site.to_sources(lighter(page.read_text())))
+    place_pictures(work / "_build" / "html")
     report.print_pdf(work / "_build" / "html", find_chromium())
     shutil.rmtree(html, ignore_errors=True)
     os.replace(work / "_build" / "html", html)
+
+
+def place_pictures(html: Path) -> None:
+    """Give the figures of a rendered book the forms that phones show."""
+    from tools import pictures  # here, so that the processes which execute chapters do not load torch for it
+
+    pictures.place(html)
 
 
 def lighter(page: str) -> str:

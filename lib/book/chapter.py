@@ -68,11 +68,12 @@ class Chapter:
     ) -> None:
         """A figure with a column for each setting and a row for each way to draw it, signed at its foot.
 
-        legend: columns of a legend above all panels, 0 for none. options: of plt.subplots; rows share the vertical axis.
+        legend: columns of a legend above all panels, 0 for none. options: of plt.subplots; rows share the vertical axis, all
+        the horizontal one.
         """
         shown = [self[name] for name in settings or self.comparisons]
-        options = {"sharey": "row", "sharex": "col" if len(draw) > 1 else False} | options
-        figure, axes = figures.panels(len(draw), len(shown), height=height, **options)
+        how: dict[str, Any] = {"sharey": "row", "sharex": True} | options
+        figure, axes = figures.panels(len(draw), len(shown), height=height, **how)
         for i, (row, one_way) in enumerate(zip(axes, draw, strict=True)):
             for ax, comparison in zip(row, shown, strict=True):
                 one_way(ax, comparison)
@@ -201,14 +202,14 @@ class Chapter:
         """A figure of every verdict that could depend on its level: estimate, interval and outcome at each."""
         found = [(one, self._levels(one)) for one in self.judgements]
         shown = [(one, levels) for one, levels in found if len(levels) > 1] or found
-        columns = min(len(shown), 3)
-        figure, axes = figures.panels(-(-len(shown) // columns), columns, height=2.9)
+        columns = min(len(shown), 2)
+        figure, axes = figures.panels(-(-len(shown) // columns), columns, height=2.6)
         for ax, (judgement, levels) in zip(axes.flat, shown, strict=False):
             figures.levels(ax, judgement, levels)
         for ax in axes.flat[len(shown) :]:
             ax.set_axis_off()
         self.legend(figure, 3)
-        self.sign(figure)
+        self.sign(figure, [self[name] for name in dict.fromkeys(one.judged.setting for one, _ in shown)])
         self.finding(findings.levels(self._by_level))
 
     def close(self, metrics: Sequence[str] = ("test_accuracy",), every: int = 5, **frames: pd.DataFrame) -> HTML:
