@@ -283,7 +283,7 @@ def box(claim: Claim, verdicts: Iterable[str], notes: Iterable[str] = ()) -> str
 def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
     """The verdict on one system with its result; folded, the numbers of its parts and seeds and the notes."""
     found, key = judgement.verdict, anchor(judgement.claim.id, judgement.judged.system)
-    text = f'<a class="anchor" href="#{key}">{html.escape(judgement.judged.label)}</a>: {badge(found.verdict)} '
+    text = f"{html.escape(judgement.judged.label)}: {badge(found.verdict)} "
     if not judgement.parts:
         return f'<p id="{key}">{text}Not run: there are no records.</p>'
     text += f"{html.escape(result_text(found))} <small>on {evidence_text(found)}</small>"
@@ -293,7 +293,8 @@ def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
     by_seed = "".join(f"<p>{html.escape(one.words)}</p>{table(one.table)}" for one in judgement.parts)
     content = (
         f"{table(part_rows(judgement))}<p>Generalized: test accuracy {generalized}. Profile: "
-        f"{html.escape(found.profile)}; {seeds_text(found.seeds)}.{few}</p>"
+        f"{html.escape(found.profile)}; {seeds_text(found.seeds)}.{few} "
+        f'<a class="anchor" href="#{key}">Link to this verdict</a>.</p>'
         f"{''.join(f'<p>{html.escape(note)}</p>' for note in notes if note)}{folded('Seed by seed', by_seed)}"
     )
     return folded(text, content, key)
