@@ -81,6 +81,7 @@ from lib.experiments.arms import arm
 chapter = Chapter.open("attention", globals())
 CHAIN = ["base", "uniform", "shuffled", "shuffled-degrees", "ticket"]  # each has one more property of the ticket
 BESIDE = ["random-uniform", "ticket-attention"]
+beside = "uniform" if any(arm("uniform") in comparison.arms for comparison in chapter) else "base"
 
 
 def has(comparison, *arms):
@@ -156,7 +157,7 @@ chapter.table(frame.rename_axis(index="setting", columns=None).reset_index())
 
 # %% mystnb={"figure": {"caption": "Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4. Epochs are logarithmic.", "name": "fig-attention-curves"}, "image": {"alt": "A panel for each setting of the transformer, of test accuracy over epochs on a logarithmic axis, with one curve for base, ticket and each network between them, one thin line a seed and the median."}} tags=["hide-input"]
 grid(lambda ax, comparison: figures.curves(ax, comparison, band=False, logarithmic=True), list(chapter), height=3.4, legend=4, sharey=True)
-chapter.finding(findings.gains(chapter))
+chapter.finding(findings.generalizing(chapter, "base", "ticket"))
 
 
 # %% [markdown]
@@ -169,7 +170,7 @@ def epochs_of_chain(ax, comparison):
 
 
 grid(epochs_of_chain, list(chapter), height=3.6, sharex=True)
-chapter.finding(findings.sooner(chapter, "uniform", "ticket"))
+chapter.finding(findings.sooner(chapter, beside, "ticket"))
 
 # %% [markdown]
 # </details>
@@ -224,7 +225,7 @@ def steps(ax, comparison):
 
 pairs = [comparison for comparison in chapter if has(comparison, "base", "ticket")]
 grid(steps, pairs, height=2.9, sharex=True)
-chapter.finding(findings.gains(pairs, "uniform"))
+chapter.finding(findings.gains(pairs, beside))
 
 
 # %% [markdown]

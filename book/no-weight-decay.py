@@ -146,7 +146,7 @@ def curves_of(metric):
 
 
 chapter.panels(curves_of("test_accuracy"), curves_of("l2"), height=3.3, legend=4)
-chapter.finding(findings.ends(chapter, *pairs))
+chapter.finding(findings.ends(chapter, {f"{plain}, switched off": one for one, plain in pairs.items()}))
 
 # %% [markdown]
 # The table has seven of the rates; all are in the files at the end.

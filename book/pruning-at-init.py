@@ -98,7 +98,7 @@ def curves_of(arms, suffix):
 
 
 chapter.panels(curves_of(before, "scores before training"), curves_of(trained, "scores of the trained network"), height=3.8, legend=4)
-chapter.finding(findings.ends(chapter, "base", "ticket", "snip", "snip-trained"))
+chapter.finding(findings.ends(chapter, "ticket", "snip", "snip-trained"))
 
 # %% mystnb={"figure": {"caption": "Lines join one seed. Hollow marks never generalize within the budget. Epochs are logarithmic.", "name": "fig-init-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and each way of pruning, on a logarithmic axis; hollow above the budget where a run never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=4.4, sharey=False, sharex=True)
@@ -198,8 +198,8 @@ rows = [*before, *trained, LARGEST]
 reach = max(0.1, overlaps.loc[overlaps["arm"].isin(rows), "excess"].abs().max())
 heat_maps("excess", lambda cell: f"{100 * cell['jaccard']:.0f}\n({100 * cell['expected']:.0f})", rows, "RdBu_r", (-reach, reach))
 alike = overlaps[(overlaps["matrix"] == "all") & overlaps["arm"].isin(rows)].groupby(["setting", "arm"])["jaccard"].median()
-least_to_most = lambda c: findings.extremes(alike[c.label].rename(words).to_dict())
-chapter.finding(findings.by_setting("Median overlap with the ticket's mask, least to most,", chapter, least_to_most))
+highest = lambda c: findings.listed({words[alike[c.label].idxmax()]: f"{alike[c.label].max():.2f}"})
+chapter.finding(findings.by_setting("Highest median overlap with the ticket's mask", chapter, highest))
 
 # %% [markdown]
 # ## Verdict

@@ -79,9 +79,10 @@ for ax, comparisons in zip(axes[0], shown, strict=True):
     figures.replicas(ax, comparisons, ("base", "ticket"))
 chapter.legend(figure, 2)
 chapter.sign(figure, [comparisons[0] for comparisons in shown])
+runs, lead = [of[0] for of in shown], "Latest over earliest time to generalization of a seed's trainings, median"
 factors = {of[0].name: {findings.named(one): findings.median([apart(times_of(of, one))]) for one in ("base", "ticket")} for of in shown}
-lead = "Latest over earliest time to generalization of a seed's trainings, median"
-chapter.finding(findings.by_setting(lead, [of[0] for of in shown], lambda c: findings.listed(factors[c.name])))
+said = findings.by_setting(lead, runs, lambda c: findings.listed(factors[c.name]))
+chapter.finding(said if found else findings.times(runs, "base", "ticket"))
 
 # %% [markdown]
 # The share of the variance of $\log t_{gen}$ that rounding alone makes, and how far the replicas of one seed lie apart:

@@ -71,7 +71,7 @@ def curves(ax, comparison):
 
 
 chapter.panels(curves, height=3.8, legend=3)
-chapter.finding(findings.times(chapter, ("epoch", shown[0]), ("epoch", shown[-1])))
+chapter.finding(findings.times(chapter, {f"cut at {t:,}": ("epoch", t) for t in (shown[0], shown[-1])}))
 
 
 # %% mystnb={"figure": {"caption": "As in the right panels of the paper's Figs 3 and 10; epochs above are logarithmic, hollow marks never generalize. Thin grey lines join the tickets of one seed, the dark line is their median. Below, in blue, the base's own test accuracy at the epoch of the cut, median, range and single seeds.", "name": "fig-epoch"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the epoch of generalization against the epoch of the cut, one point a seed, hollow where the ticket never generalizes. Below, the ticket's test accuracy at the end against the epoch of the cut, beside the base's test accuracy at that epoch."}} tags=["hide-input"]
@@ -81,7 +81,7 @@ def ends(ax, comparison):
 
 
 chapter.panels(lambda ax, comparison: figures.epochs_by_value(ax, comparison, "epoch", "epoch"), ends, height=3.3, legend=2)
-chapter.finding(findings.ends(chapter, ("epoch", grid[0]), ("epoch", grid[-1])))
+chapter.finding(findings.ends(chapter, {f"cut at {t:,}": ("epoch", t) for t in (grid[0], grid[-1])}))
 
 # %% tags=["remove-input"]
 chapter.summary()

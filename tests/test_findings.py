@@ -54,6 +54,7 @@ def test_first_and_last_do_not_choose_among_those_that_never_generalize():
     lead = "Median epochs to generalization over 3 seeds"
     assert findings.first_and_last([MLP]) == f"{lead}: 100 (ticket) to later than 300 (random)"
     assert findings.first_and_last([MLP], "ticket", "base") == f"{lead}: 100 (ticket) to 300 (base)"
+    assert findings.first_and_last([MLP], "ticket") == f"{lead}: 100 (ticket)"
     assert findings.first_and_last([OTHER]) == f"{lead}: 200 (ticket) to later than 300 (2 of 3 networks)"
     assert findings.first_and_last([OTHER], "base", "random") == f"{lead}: all later than 300"
 
@@ -61,15 +62,15 @@ def test_first_and_last_do_not_choose_among_those_that_never_generalize():
 def test_gains_leave_out_seeds_whose_base_had_not_generalized_at_the_cut():
     """Of MLP's seeds the factors are 3, 2 and 1.5; of the other's only the first is a case."""
     lead = "Median speed-up of the ticket over the base"
-    assert findings.gains([MLP]) == f"{lead}: 2.00 times, sooner on 3 of 3 seeds"
-    both = f"{lead}, MLP: 2.00 times, sooner on 3 of 3 seeds; Transformer: 3.00 times, sooner on 1 of 1 seeds"
+    assert findings.gains([MLP]) == f"{lead}: 2.00 times (3 of 3 seeds sooner)"
+    both = f"{lead}, MLP: 2.00 times (3 of 3 seeds sooner); Transformer: 3.00 times (1 of 1 seeds sooner)"
     assert findings.gains([MLP, OTHER]) == both
 
 
 def test_gains_with_censored_times_are_bounds():
     never = jumping("mlp", {"base": [100, 100, 100], "ticket": [None, 200, None]})
     assert findings.gain(never) == "at most 0.33 times"
-    assert findings.gains([never]).endswith("at most 0.33 times, sooner on 0 of 3 seeds")
+    assert findings.gains([never]).endswith("at most 0.33 times (0 of 3 seeds sooner)")
     assert findings.gain(MLP, "random", "base") == "at least 1.00 times"  # 1, 1.5 and 1 at least
 
 
@@ -78,8 +79,9 @@ def test_gains_of_many_settings_are_the_least_and_the_most():
     slow = jumping("mlp-deep", {"base": [100] * 3, "ticket": [200] * 3})
     text = "in 3 settings, from 0.50 times (Deeper MLP) to 3.00 times (Transformer)"
     assert findings.gains([MLP, OTHER, late, slow]).endswith(text)
-    assert findings.gains([late]).endswith("not known, 0 bases had generalized when their tickets were cut")
+    assert findings.gains([late]).endswith("not known, 0 seeds to compare")
     assert findings.gain(late) == "no case"
+    assert findings.gains([MLP, late]).endswith("over the base, MLP: 2.00 times (3 of 3 seeds sooner)")
 
 
 def test_an_arm_with_a_comma_in_its_name_is_quoted():
@@ -91,7 +93,7 @@ def test_an_arm_with_a_comma_in_its_name_is_quoted():
 
 def test_sooner_counts_a_run_that_never_generalizes_as_later_and_two_as_neither():
     assert findings.sooner([MLP, OTHER], "base", "ticket") == (
-        "The ticket generalizes before the base on 5 of 6 seeds in 2 settings"
+        "The ticket generalizes before the base on 5 of 6 seeds, 2 settings together"
     )
     assert findings.sooner([MLP], "base", "random") == "Random generalizes before the base on 0 of 3 seeds"
     assert findings.sooner([MLP, ONE], "base", "random").endswith(

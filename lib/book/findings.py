@@ -91,6 +91,8 @@ def first_and_last(comparisons: Comparisons, *arms: object) -> str:
             return f"all later than {comparison.budget:,}"
         never = [name for name in order if np.isinf(median_time(of[name]))]
         first = listed({order[0]: epoch(of[order[0]], comparison.budget)})
+        if len(order) == 1:
+            return first
         if len(never) > 1:
             return f"{first} to later than {comparison.budget:,} ({len(never)} of {len(of)} networks)"
         return f"{first} to {listed({order[-1]: epoch(of[order[-1]], comparison.budget)})}"
@@ -108,15 +110,15 @@ def gains(comparisons: Comparisons, slower: object = "base", faster: object = "t
     bounds = {c.label: found for c in shown if (found := _speed_ups(c, slower, faster)).size}
     lead = f"Median speed-up of {_quoted(faster)} over {_quoted(slower)}"
     if not bounds:
-        return f"{lead}: not known, 0 bases had generalized when their tickets were cut"
+        return f"{lead}: not known, 0 seeds to compare"
     medians = {label: np.median(found, axis=1) for label, found in bounds.items()}
     texts = {label: f"{between(low, high)} times" for label, (low, high) in medians.items()}
-    sooner = {label: f"sooner on {(found[0] > 1).sum()} of {found.shape[1]} seeds" for label, found in bounds.items()}
-    if len(texts) == 1:
-        (label,) = texts
-        return f"{lead}: {texts[label]}, {sooner[label]}" + (f" ({label})" if len(shown) > 1 else "")
-    if len(texts) == 2:
-        return f"{lead}, " + "; ".join(f"{label}: {text}, {sooner[label]}" for label, text in texts.items())
+    if len(texts) < 3:
+        won = {label: f"{(found[0] > 1).sum()} of {found.shape[1]} seeds sooner" for label, found in bounds.items()}
+        each = {label: f"{text} ({won[label]})" for label, text in texts.items()}
+        if len(shown) == 1:
+            return f"{lead}: {each[shown[0].label]}"
+        return f"{lead}, " + "; ".join(f"{label}: {text}" for label, text in each.items())
     order = sorted(medians, key=lambda label: tuple(medians[label]))
     return f"{lead} in {len(texts)} settings, from {texts[order[0]]} ({order[0]}) to {texts[order[-1]]} ({order[-1]})"
 
@@ -132,7 +134,7 @@ def sooner(comparisons: Comparisons, slower: object, faster: object) -> str:
     shown = [c for c in comparisons if {arm(slower), arm(faster)} <= c.arms.keys()]
     pairs = [pair for c in shown for pair in zip(c.t_gen(slower), c.t_gen(faster), strict=True)]
     won = sum(later(*pair) is True for pair in pairs)
-    where = f" in {len(shown)} settings" if len(shown) > 1 else ""
+    where = f", {len(shown)} settings together" if len(shown) > 1 else ""
     text = f"{_quoted(faster)} generalizes before {_quoted(slower)} on {won} of {len(pairs)} seeds{where}"
     return text[0].upper() + text[1:]
 
