@@ -68,7 +68,7 @@ def test_on_a_phone_each_panel_stands_below_the_last_with_labels_of_its_own(figu
     # Both measures of a system follow its title.
     tops = {title: texts(narrow).index(title) for title in ("MLP", "Transformer")}
     assert texts(narrow).count("1.0") > texts(wide).count("1.0") and tops["MLP"] < tops["Transformer"]
-    assert [text for text in texts(wide) if text.startswith("a foot")][0] not in texts(narrow)  # it is wrapped
+    assert next(text for text in texts(wide) if text.startswith("a foot")) not in texts(narrow)  # it is wrapped
 
 
 def test_the_figure_itself_stays_as_it_was(figure: figures.Panels) -> None:
