@@ -159,6 +159,24 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(visits: dict[str, Vis
     assert visits[name].complaints == []
 
 
+@pytest.mark.parametrize("name", build.chapters())
+def test_a_phone_gets_figures_that_are_as_wide_as_itself(browser: Browser, address: str, name: str) -> None:
+    """Letters are nearly as large as they were drawn, 9 points at least, which are 12 pixels."""
+    visit = Visit(browser, address, name, viewport=PHONE)
+    shown = visit.page.evaluate(
+        """() => Promise.all([...document.querySelectorAll("img[src*='_images/']")].map(async image => {
+            image.loading = "eager";
+            await image.decode();
+            const drawn = new Image();
+            drawn.src = image.currentSrc;
+            await drawn.decode();
+            return {source: image.currentSrc, scale: image.getBoundingClientRect().width / drawn.naturalWidth};
+        }))"""
+    )
+    visit.context.close()
+    assert [one for one in shown if one["scale"] < 0.75] == []
+
+
 def test_the_front_page_leads_to_the_introduction(browser: Browser, address: str) -> None:
     visit = Visit(browser, address, "index")
     visit.page.wait_for_url(f"{address}{PAGES[0]}.html")

@@ -22,7 +22,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import FixedFormatter, Formatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, Formatter, LogLocator, NullFormatter
 from PIL import Image
 
 from lib.analysis.survival import kaplan_meier
@@ -45,8 +45,8 @@ AXES = {
 
 STYLE = {
     "figure.facecolor": "white",  # in Jupyter, dark or not; book/_static/custom.css turns it dark on the book's dark pages
-    "figure.dpi": 144,  # of what is drawn as pixels inside an SVG: `rasterized` lines, images
-    "savefig.dpi": 144,
+    "figure.dpi": 120,  # of what is drawn as pixels inside an SVG: `rasterized` lines, images
+    "savefig.dpi": 120,
     "svg.hashsalt": "grokking-tickets",  # the same figure gives the same bytes
     "font.size": 11,
     "axes.spines.top": False,
@@ -134,9 +134,9 @@ class Panels(Figure):
                 ax.set_xlabel("")
                 ax.tick_params(labelbottom=False)
             ax.set_title(_filled(ax.get_title(), 36 // self.narrow))
-            if isinstance(ax.yaxis.get_major_formatter(), FixedFormatter):
+            if isinstance(ax.yaxis.get_major_locator(), FixedLocator):  # its labels are words
                 ax.set_yticks(ax.get_yticks(), [_filled(one.get_text(), 16) for one in ax.get_yticklabels()])
-                ax.tick_params(axis="y", labelsize=9)
+                ax.tick_params(labelsize=9)
             ax.set_subplotspec(grid[divmod(i, self.narrow)])
             for bar in [image.colorbar.ax for image in ax.images if image.colorbar]:
                 bar.set_position(ax.get_position())  # the layout moves it from there, but takes it to be that long
@@ -302,8 +302,8 @@ class _LogEpochs(Formatter):
 def tau_line(axes: Axes, tau: float) -> None:
     """The test accuracy that counts as generalized."""
     axes.axhline(tau, color="0.4", linewidth=0.8, linestyle="--")
-    place = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "top"}
-    axes.annotate(f"τ = {tau:.2f}", (0.07, tau - 0.01), fontsize=9, color="0.35", **place)
+    place = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "center"}
+    axes.annotate(f"τ\n{tau:.2f}", (1.01, tau), fontsize=9, color="0.35", **place)
 
 
 def accuracies(axes: Axes, comparison: Comparison, *, arms: Sequence[object] | None = None) -> None:
