@@ -58,8 +58,6 @@ tags: [hide-input]
 chapter.panels(figures.curves, legend=3)
 ```
 
-Median and range over seeds:
-
 ```{{code-cell}} ipython3
 :tags: [remove-input]
 
