@@ -59,8 +59,6 @@ chapter.panels(figures.curves, legend=3)
 chapter.finding(findings.times(chapter, "base", "ticket"))
 ```
 
-Median and range over seeds:
-
 ```{{code-cell}} ipython3
 :tags: [remove-input]
 
