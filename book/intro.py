@@ -62,7 +62,7 @@ _, on_images, over_uniform = said(("C03", "mnist-mlp"), ("C02", "transformer/uni
 new_weights = {one.label: one.t_gen("new-weights") for one in chapter}
 others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" for label, ts in new_weights.items())
 attended = findings.scoring_kept(chapter["transformer"])
-pruned = f"the transformer's ticket keeps {attended}, which attention scores with (medians), and " if attended else ""
+pruned = f"the transformer's ticket keeps {attended}, the weights of attention's scores (medians), and " if attended else ""
 by_claim = Counter(outcome_of_claim(v for v in found if v.id == claim.id) for claim in claims if isinstance(claim, Claim))
 order = ("replicated", "mixed", "inconclusive", "refuted", "not run")
 counts = ", ".join(f"{by_claim[word]} {tables.badge(word)}" for word in order if by_claim[word])

@@ -108,7 +108,7 @@ for ax, metric in zip(axes[0], ("mean_l2", "mean_l1"), strict=True):
     figures.curves(ax, main, metric, band=False)
 chapter.legend(figure, 4)
 chapter.sign(figure, [main])
-chapter.finding(findings.changes([main], "mean_l2", "mean L2 norm of a matrix", "base", "ticket"))
+chapter.finding(findings.changes([main], "mean_l2", "L2 norm, mean over matrices", "base", "ticket"))
 
 # %% [markdown]
 # </details>

@@ -205,7 +205,7 @@ def _called(arms: Sequence[Any]) -> dict[str, object]:
 
 def _quoted(where: object) -> str:
     name = named(where)
-    return f"“{name}”" if "," in name else f"the {name}" if name in ("base", "ticket") else name
+    return f"“{name}”" if "," in name else name
 
 
 def _speed_ups(comparison: Comparison, slower: object, faster: object) -> np.ndarray:
