@@ -61,7 +61,8 @@ class Visit:
         self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
         self.page.goto(f"{address}{name}.html")
         self.page.wait_for_load_state("networkidle")
-        self.page.add_style_tag(content="* { transition: none !important }")  # colours are there at once
+        if options.get("java_script_enabled", True):
+            self.page.add_style_tag(content="* { transition: none !important }")  # colours are there at once
 
     def show(self, width: str, scheme: str) -> Page:
         """The same page, without loading it again, as a reader has it whose screen and system are of this kind."""
