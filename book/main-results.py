@@ -58,7 +58,7 @@ chapter.in_short()
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Accuracy of the base and of its ticket. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy.", "name": "fig-main"}, "image": {"alt": "Two panels, MLP and Transformer, of accuracy over epochs. Training accuracy of base and ticket, and their test accuracy, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
-chapter.panels(figures.accuracies, legend=4)
+chapter.panels(figures.accuracies, legend=2)
 
 # %% mystnb={"figure": {"caption": "When each seed generalizes, base and ticket joined by a line. The axis of epochs is logarithmic.", "name": "fig-main-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=3, sharey=False, sharex=True)

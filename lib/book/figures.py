@@ -66,7 +66,7 @@ def shade(number: float, top: float) -> tuple:
 NARROW = (
     "narrow_svg"  # in an output's metadata, which nobody shows; tools/pictures.py takes it from there onto the page
 )
-WIDEST = 9.4  # inches that letters of 9 points can still be read at, on a page of 700 pixels
+WIDEST = 9.2  # inches that letters of 9 points can still be read at, on a page of 700 pixels
 NARROW_WIDTH = 3.7  # inches: a phone's page
 
 
@@ -473,7 +473,7 @@ def levels(axes: Axes, judgement: Judgement, found: pd.DataFrame) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     label(
         axes,
-        f"{judgement.claim.id}, {judgement.judged.label}",
+        textwrap.fill(f"{judgement.claim.id}, {judgement.judged.label}", 36),
         "",
         x=" or ".join(str(unit or "value") for unit in units),
     )
