@@ -53,7 +53,7 @@ chapter.in_short()
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy.", "name": "fig-main"}, "image": {"alt": "Two panels, MLP and Transformer, of accuracy over epochs. Training accuracy of base and ticket, and their test accuracy, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
-chapter.panels(figures.accuracies, legend=4)
+chapter.panels(figures.accuracies, legend=2)
 chapter.finding(findings.times(chapter, "base", "ticket"))
 
 # %% mystnb={"figure": {"caption": "Each line joins one seed's networks. Epochs are logarithmic.", "name": "fig-main-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line."}} tags=["hide-input"]

@@ -456,7 +456,7 @@ for column, (one, record) in zip(axes.T, shown.items(), strict=True):
     for ax, (title, points, axis, path) in zip(column, views, strict=True):
         if path is not None:
             ax.plot(*points[[*path, path[0]]].T, color="0.75", linewidth=0.8, zorder=1)
-        ax.scatter(*points.T, c=tokens, cmap="viridis", s=16, zorder=2)
+        ax.scatter(*points.T, c=tokens, cmap="viridis", s=16, zorder=2, rasterized=True)
         for a in (tokens if path is None else path)[::8]:
             away = 9 * points[a] / max(np.linalg.norm(points[a]), 1e-12)
             ax.annotate(str(a), points[a], xytext=away, textcoords="offset points", fontsize=9, ha="center", va="center")

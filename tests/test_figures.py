@@ -118,14 +118,14 @@ def test_a_notebook_shows_one_image_of_a_figure(figure: figures.Panels) -> None:
         shell.user_ns["figure"] = figure
         shell.run_cell("display(figure)")
     (output,) = captured.outputs
-    assert set(output.data) == {"text/plain", "image/svg+xml", figures.NARROW}
-    assert len(frames(output.data["image/svg+xml"])) == len(frames(output.data[figures.NARROW])) == 4
+    assert set(output.data) == {"text/plain", "image/svg+xml"}
+    assert len(frames(output.data["image/svg+xml"])) == len(frames(output.metadata[figures.NARROW])) == 4
     InteractiveShell.clear_instance()
 
 
 def test_pages_take_the_narrow_forms_and_downloads_lose_them(tmp_path: Path, figure: figures.Panels) -> None:
     wide, narrow = figure.svg(), figure.narrow_svg()
-    output = nbformat.v4.new_output("display_data", {"image/svg+xml": wide, figures.NARROW: narrow})
+    output = nbformat.v4.new_output("display_data", {"image/svg+xml": wide}, metadata={figures.NARROW: narrow})
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[output])])
     for folder in ("_images", "_sources/book", "book"):
         (tmp_path / folder).mkdir(parents=True)
@@ -142,7 +142,7 @@ def test_pages_take_the_narrow_forms_and_downloads_lose_them(tmp_path: Path, fig
     )
     assert (tmp_path / "_images" / "abc-narrow.svg").read_text() == narrow
     (cell,) = nbformat.read(tmp_path / "_sources" / "book" / "x.ipynb", as_version=4).cells
-    assert set(cell.outputs[0].data) == {"image/svg+xml"}
+    assert set(cell.outputs[0].data) == {"image/svg+xml"} and not cell.outputs[0].metadata
 
 
 @pytest.mark.parametrize(("t_gen", "scale"), [(1_000, "log"), (2_000, "linear"), (None, "linear")])
@@ -183,11 +183,11 @@ def test_epochs_along_a_logarithmic_axis_are_whole_and_few(low: int, high: int, 
 # --- every figure of the book ----------------------------------------------------------------------------------------
 
 
-def figures_of(executed: Executed, chapter: str) -> list[dict[str, str]]:
-    """What an executed chapter shows as images, by kind."""
+def figures_of(executed: Executed, chapter: str) -> list[nbformat.NotebookNode]:
+    """The outputs of an executed chapter that show an image."""
     notebook = nbformat.read(executed.notebook(chapter), as_version=4)
-    data = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [one for one in data if any(kind.startswith("image/") for kind in one)]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [one for one in outputs if any(kind.startswith("image/") for kind in one.get("data", {}))]
 
 
 CHAPTERS = [*build.chapters(), *(f"book/{name}" for name in TO_COME)]
@@ -197,8 +197,8 @@ CHAPTERS = [*build.chapters(), *(f"book/{name}" for name in TO_COME)]
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_figure_fits(executed: Executed, chapter: str) -> None:
     for one in figures_of(executed, chapter):
-        assert set(one) <= {"text/plain", "image/svg+xml", figures.NARROW}
-        wide, narrow = one["image/svg+xml"], one.get(figures.NARROW)
+        assert set(one.data) == {"text/plain", "image/svg+xml"}
+        wide, narrow = one.data["image/svg+xml"], one.metadata.get(figures.NARROW)
         columns = len({round(x) for x, _ in frames(wide)})
         assert narrow or (columns == 1 and width(wide) < 4.6)
         for svg in filter(None, (wide, narrow)):

@@ -21,7 +21,7 @@ def taken_out(notebook: Path) -> dict[str, str]:
     content, found = nbformat.read(notebook, as_version=4), {}
     for cell in content.cells:
         for output in cell.get("outputs", []):
-            if narrow := output.get("data", {}).pop(NARROW, None):
+            if narrow := output.get("metadata", {}).pop(NARROW, None):
                 found[_lines(output.data["image/svg+xml"])] = narrow
     if found:
         nbformat.write(content, notebook)

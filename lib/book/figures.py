@@ -64,9 +64,9 @@ def shade(number: float, top: float) -> tuple:
 
 
 NARROW = (
-    "application/vnd.grokking-tickets.narrow+svg"  # tools/pictures.py takes it out of the notebook and onto the page
+    "narrow_svg"  # in an output's metadata, which nobody shows; tools/pictures.py takes it from there onto the page
 )
-WIDEST = 9.4  # inches that letters of 9 points can still be read at, on a page of 700 pixels
+WIDEST = 9.2  # inches that letters of 9 points can still be read at, on a page of 700 pixels
 NARROW_WIDTH = 3.7  # inches: a phone's page
 
 
@@ -81,15 +81,16 @@ class Panels(Figure):
         self.narrow = narrow
 
     def _ipython_display_(self) -> None:
-        wide, narrow = self.svg(), self.narrow_svg()
-        text = {"text/plain": repr(self), "image/svg+xml": wide}
-        display(text | ({NARROW: narrow} if narrow else {}), raw=True)
+        shown = {"text/plain": repr(self), "image/svg+xml": self.svg()}
+        narrow = self.narrow_svg()
+        display(shown, metadata={NARROW: narrow} if narrow else {}, raw=True)
 
     def svg(self) -> str:
         """The figure as SVG, its letters as paths, coordinates to a hundredth of a point, what is pixels of 256 colours."""
         buffer = io.StringIO()
         self.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-        short = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), buffer.getvalue())
+        places = r' d="[^"]*| [xy]="[^"]*|translate\([^)]*'
+        short = re.sub(places, lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), buffer.getvalue())
         return re.sub(r"(?<=;base64,)[^\"]*", _of_few_colours, short)
 
     def narrow_svg(self) -> str | None:
@@ -281,6 +282,7 @@ def logarithmic_epochs(axes: Axes, epochs: np.ndarray) -> None:
     """Makes the axis of epochs logarithmic, from the first evaluation after the start."""
     axes.set_xscale("log")
     axes.set_xlim(left=epochs[1])
+    axes.xaxis.set_minor_locator(LogLocator(subs=(3,)))
     epoch_ticks(axes.xaxis)
 
 
@@ -471,7 +473,7 @@ def levels(axes: Axes, judgement: Judgement, found: pd.DataFrame) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     label(
         axes,
-        f"{judgement.claim.id}, {judgement.judged.label}",
+        textwrap.fill(f"{judgement.claim.id}, {judgement.judged.label}", 36),
         "",
         x=" or ".join(str(unit or "value") for unit in units),
     )
