@@ -29,20 +29,14 @@ device = "cpu"
 # %% tags=["hide-input"]
 import pandas as pd
 
-from lib.book import figures
+from lib.book import figures, findings
 from lib.book.chapter import Chapter
 from lib.experiments.settings import SETTINGS
 
 chapter = Chapter.open("architectures", globals())
-runs = {name: SETTINGS[name].base(0, chapter.parameters) for name in ("mlp", "transformer", *chapter.comparisons)}
-rows = [
-    {"setting": SETTINGS[name].label, "weights": run.length, "matrices": ", ".join(run.parts())} for name, run in runs.items()
-]
-chapter.table(pd.DataFrame(rows))
 
 # %% tags=["remove-input"]
 chapter.in_short()
-
 
 # %% [markdown]
 # **Claims C19 and C20.** Tickets also speed up a Transformer with four attention heads (C19) and an MLP with one more hidden layer
@@ -60,9 +54,23 @@ chapter.in_short()
 # with $h$ hidden neurons in each layer. The four-head Transformer splits the width of the one head into four, each with a softmax of
 # its own, so that it has as many weights as before.
 #
+# <details class="fold">
+# <summary>Weights and matrices of each network</summary>
+
+# %% tags=["hide-input"]
+runs = {name: SETTINGS[name].base(0, chapter.parameters) for name in ("mlp", "transformer", *chapter.comparisons)}
+rows = [
+    {"setting": SETTINGS[name].label, "weights": run.length, "matrices": ", ".join(run.parts())} for name, run in runs.items()
+]
+chapter.table(pd.DataFrame(rows))
+
+
+# %% [markdown]
+# </details>
+#
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy of the base and of its ticket, as in the paper's Fig. 15. Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4.", "name": "fig-architectures"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, of test accuracy over epochs for base and ticket, each with one thin line a seed and the median."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Test accuracy, as in the paper's Fig. 15. Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4.", "name": "fig-architectures"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, of test accuracy over epochs for base and ticket, each with one thin line a seed and the median."}} tags=["hide-input"]
 def curves(ax, comparison):
     figures.curves(ax, comparison, band=False)
     for line in ax.lines:
@@ -71,15 +79,22 @@ def curves(ax, comparison):
 
 
 chapter.panels(curves, legend=2)
+chapter.finding(findings.gains(chapter))
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, base and ticket joined by a line; hollow where a network never does. The axis of epochs is logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each line joins one seed's base and ticket; hollow marks never generalize. Epochs are logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=2.2, sharey=False, sharex=True)
-
-# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-architectures-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
-chapter.panels(figures.generalized, legend=2)
+chapter.finding(findings.sooner(chapter, "base", "ticket"))
 
 # %% [markdown]
-# Median and range over seeds:
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-architectures-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+chapter.panels(figures.generalized, legend=2)
+chapter.finding(findings.generalizing(chapter, "base", "ticket"))
+
+# %% [markdown]
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -90,10 +105,19 @@ chapter.summary()
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-architectures-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-architectures-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>What each base had reached when its ticket was cut, seed by seed</summary>
+#
 # Where a base does not generalize within the budget, the speed-up is a bound or not known at all. The accuracy that each base has
 # at the epoch at which its mask is cut:
 
@@ -110,6 +134,8 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows).astype({"t_gen, base": "Int64", "t_gen, ticket": "Int64"}), precision=3)
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run of each network, this chapter one a seed.

@@ -25,17 +25,10 @@
 #
 # ## Method
 #
-# The answer is read at the last position. With embeddings $x_a$ and $x_b$ the residual stream there is, for one head,
-#
-# $$
-# r = x_b + W_O W_V \left( \alpha\, x_a + (1 - \alpha)\, x_b \right), \qquad
-# \alpha = \frac{e^{z_a}}{e^{z_a} + e^{z_b}}, \qquad
-# z_i = \frac{(W_Q\, x_b) \cdot (W_K\, x_i)}{\sqrt{d_{head}}} .
-# $$
-#
-# With $W_Q = W_K = 0$ all scores are zero and $\alpha = 1/2$, for every pair and every head. It stays so while training: the gradient of
-# each of the two matrices has the other one as a factor. Such a network is not blind to the order of $a$ and $b$, as $x_b$ enters $r$ once
-# more.
+# The answer is read at the last position, where attention mixes $x_a$ and $x_b$ by the softmax of their scores ({doc}`setup`). With
+# $W_Q = W_K = 0$ all scores are zero and both get one half, for every pair and every head. It stays so while training: the gradient of
+# each of the two matrices has the other one as a factor. Such a network is not blind to the order of $a$ and $b$, as $x_b$ enters once
+# more beside attention.
 #
 # Besides base and ticket there are five networks. All share a seed's initial weights and its training pairs:
 #
@@ -47,7 +40,13 @@
 #   column of a matrix keeps its number {cite:p}`strona2014`.
 #
 # From the base to the ticket they make a chain: take the scores away, prune each matrix as much as the ticket does, then each neuron, then
-# the right edges. Speed-ups multiply along it,
+# the right edges. As in the claims, a seed whose base had not generalized
+# when its ticket was cut is left out of all ratios.
+#
+# <details class="fold">
+# <summary>How the ticket's gain is divided along the chain</summary>
+#
+# Speed-ups multiply along it,
 #
 # $$
 # s^{\text{ticket}} = \frac{t_{gen}^{\text{base}}}{t_{gen}^{\text{uniform}}} \cdot \frac{t_{gen}^{\text{uniform}}}{t_{gen}^{\text{by matrix}}}
@@ -55,8 +54,9 @@
 # $$
 #
 # so that $\log s / \log s^{\text{ticket}}$ is the share of the ticket's gain that a network has, on the scale on which factors add up. It is
-# known where the ticket is faster than the base. As in the claims, a seed whose base had not generalized when its ticket was cut is left
-# out of all ratios.
+# known where the ticket is faster than the base.
+#
+# </details>
 
 # %% tags=["parameters", "remove-input"]
 profile = "paper"
@@ -72,7 +72,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.book import figures
+from lib.book import figures, findings
 from lib.book.chapter import Chapter
 from lib.claims.measures import speed_up
 from lib.claims.statistics import between, median_interval
@@ -81,6 +81,7 @@ from lib.experiments.arms import arm
 chapter = Chapter.open("attention", globals())
 CHAIN = ["base", "uniform", "shuffled", "shuffled-degrees", "ticket"]  # each has one more property of the ticket
 BESIDE = ["random-uniform", "ticket-attention"]
+beside = "uniform" if any(arm("uniform") in comparison.arms for comparison in chapter) else "base"
 
 
 def has(comparison, *arms):
@@ -106,7 +107,7 @@ def grid(draw, comparisons, height, legend=0, **options):
 # %% [markdown]
 # ## What a mask keeps of each matrix
 
-# %% mystnb={"figure": {"caption": "The share of each matrix that a mask keeps, a mark for each seed. The dashed line is the share of all weights that the ticket keeps. Settings whose masks are not stored are left out.", "name": "fig-attention-kept"}, "image": {"alt": "A panel for each setting with stored masks, with the weight matrices from left to right and the share kept from 0 to 1 upwards, one mark a seed and mask."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A mark for each seed; the dashed line is the share of all weights that the ticket keeps. Settings whose masks are not stored are left out.", "name": "fig-attention-kept"}, "image": {"alt": "A panel for each setting with stored masks, with the weight matrices from left to right and the share kept from 0 to 1 upwards, one mark a seed and mask."}} tags=["hide-input"]
 MASKED = ["ticket", "random-uniform", "ticket-attention"]
 kept = []
 for comparison in chapter:
@@ -133,8 +134,12 @@ def shares_kept(ax, comparison):
 
 
 grid(shares_kept, [c for c in chapter if c.name in set(kept["setting"])], height=3.4, legend=3, sharey=True)
+chapter.finding(findings.by_setting("Median share that the transformer's ticket keeps", [chapter["transformer"]], findings.scoring_kept))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How many of the ticket’s masks keep nothing of a matrix</summary>
+#
 # Of the ticket's masks, how many keep nothing at all of a matrix:
 
 # %% tags=["hide-input"]
@@ -146,21 +151,29 @@ frame.index = [chapter[name].label for name in frame.index]
 chapter.table(frame.rename_axis(index="setting", columns=None).reset_index())
 
 # %% [markdown]
+# </details>
+#
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy of base, ticket and the networks between them, with epochs on a logarithmic axis. Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4.", "name": "fig-attention-curves"}, "image": {"alt": "A panel for each setting of the transformer, of test accuracy over epochs on a logarithmic axis, with one curve for base, ticket and each network between them, one thin line a seed and the median."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4. Epochs are logarithmic.", "name": "fig-attention-curves"}, "image": {"alt": "A panel for each setting of the transformer, of test accuracy over epochs on a logarithmic axis, with one curve for base, ticket and each network between them, one thin line a seed and the median."}} tags=["hide-input"]
 grid(lambda ax, comparison: figures.curves(ax, comparison, band=False, logarithmic=True), list(chapter), height=3.4, legend=4, sharey=True)
+chapter.finding(findings.generalizing(chapter, "base", "ticket"))
 
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, its networks joined by a line. Hollow marks never do within the budget. The axis of epochs is logarithmic.", "name": "fig-attention-epochs"}, "image": {"alt": "A panel for each setting with the epoch of generalization of every seed for base, ticket and each network between them, on a logarithmic axis, one line a seed."}} tags=["hide-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>When each seed generalizes</summary>
+
+# %% mystnb={"figure": {"caption": "Each line joins one seed's networks; hollow marks never generalize within the budget. Epochs are logarithmic.", "name": "fig-attention-epochs"}, "image": {"alt": "A panel for each setting with the epoch of generalization of every seed for base, ticket and each network between them, on a logarithmic axis, one line a seed."}} tags=["hide-input"]
 def epochs_of_chain(ax, comparison):
     figures.paired_epochs(ax, comparison, arms=[one for one in CHAIN + BESIDE if has(comparison, one)])
 
 
 grid(epochs_of_chain, list(chapter), height=3.6, sharex=True)
+chapter.finding(findings.sooner(chapter, beside, "ticket"))
 
 # %% [markdown]
-# Median and range over seeds:
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -168,7 +181,7 @@ chapter.summary()
 # %% [markdown]
 # ## From the base to the ticket
 
-# %% mystnb={"figure": {"caption": "The ticket's speed-up and the steps that it is made of, each the ratio of two times to generalization. Points are medians over seeds, bars their 95% intervals (none with fewer than five seeds), faint marks single seeds; where a run never generalizes, a mark stands at its bound and an open median has no point. The dashed line is no change. A step is drawn between networks that are recorded.", "name": "fig-attention-steps"}, "image": {"alt": "A panel for each setting with the steps from base to ticket from top to bottom and the factor of each on a logarithmic axis, a point with a bar for the median and its interval, and one faint mark a seed."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each step is the ratio of two times to generalization, drawn between networks that are recorded. Points are medians over seeds, bars their 95% intervals (none with fewer than five seeds), faint marks single seeds; where a run never generalizes, a mark stands at its bound and an open median has no point. The dashed line is no change.", "name": "fig-attention-steps"}, "image": {"alt": "A panel for each setting with the steps from base to ticket from top to bottom and the factor of each on a logarithmic axis, a point with a bar for the median and its interval, and one faint mark a seed."}} tags=["hide-input"]
 STEPS = {
     "uniform": "uniform attention",
     "shuffled": "pruned by matrix",
@@ -212,9 +225,13 @@ def steps(ax, comparison):
 
 pairs = [comparison for comparison in chapter if has(comparison, "base", "ticket")]
 grid(steps, pairs, height=2.9, sharex=True)
+chapter.finding(findings.gains(pairs, beside))
 
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Every network against the base and against uniform attention, in numbers</summary>
+#
 # Every network against the base and against the dense network with uniform attention: medians over seeds with their 95% intervals, and the
 # network's share of the ticket's logarithmic speed-up, which is 1 for the ticket and 0 for the base. In the row of the ticket, the column
 # over uniform attention is what is left of its gain; in the row of uniform attention, the share is what that property gives alone.
@@ -253,6 +270,11 @@ for comparison in pairs:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Three comparisons outside the chain: a random mask, attention given back, and what the mask adds</summary>
+#
 # Three comparisons outside the chain. A random mask without attention's scores says what sparsity gives by itself once attention is uniform. The
 # ticket with attention given back says whether the scores would be in the way. The ticket beside the dense network of uniform attention
 # says what the mask adds.
@@ -273,7 +295,12 @@ for comparison in pairs:
 chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["these networks are not recorded yet"]}))
 
 # %% [markdown]
+# </details>
+#
 # ## How to read it
+#
+# <details class="fold">
+# <summary>What each outcome would mean, and what the chain cannot say</summary>
 #
 # * If uniform attention alone had the ticket's speed-up, the factor of the ticket over it would be 1 and the share 1: the ticket would be
 #   fast for the lack of attention's scores. If attention played no part, the share would be 0 and the first step of the chain a factor of 1.
@@ -284,6 +311,8 @@ chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["these networks
 # * A shuffled mask does not keep what is shared between matrices: which neurons have edges on both sides. The mask with degrees kept does,
 #   as a neuron's edges in each matrix keep their number.
 # * How the embedding of the base comes to make its scores superfluous is not seen here: records hold no weights but the mask.
+#
+# </details>
 #
 # ## What differs from the paper
 #

@@ -30,7 +30,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import killed, speed_up
 from lib.claims.statistics import between
@@ -68,7 +68,7 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy of the base and of the network that lost its dead neurons only (left), and of the ticket and of the ticket that got their edges back (right), at the main threshold, as in the paper's Fig. 24 but with epochs on a logarithmic axis. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-dead-neurons"}, "image": {"alt": "Two panels of test accuracy over epochs on a logarithmic axis, base and kill-only network on the left, ticket and revived ticket on the right, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Test accuracy at the main threshold, as in the paper's Fig. 24 but with epochs on a logarithmic axis. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-dead-neurons"}, "image": {"alt": "Two panels of test accuracy over epochs on a logarithmic axis, base and kill-only network on the left, ticket and revived ticket on the right, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=2.6, sharex=True)
 for ax, (title, (whole, changed)) in zip(axes[0], sides.items(), strict=True):
     figures.curves(ax, comparison, arms=[whole, (changed, MAIN)], logarithmic=True)
@@ -76,8 +76,9 @@ for ax, (title, (whole, changed)) in zip(axes[0], sides.items(), strict=True):
 axes[0, 1].set_ylabel("")
 chapter.legend(figure, 4)
 chapter.sign(figure)
+chapter.finding(findings.times([comparison], "base", ("kill", MAIN), "ticket", ("revive", MAIN)))
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, by threshold. Lines join the networks of one seed; the axis of epochs is logarithmic and the same in both panels.", "name": "fig-dead-neurons-epochs"}, "image": {"alt": "Two panels with the epoch of generalization of every seed on a logarithmic axis, base and kill-only networks of three thresholds on the left, ticket and revived tickets of three thresholds on the right, one line a seed."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Lines join the networks of one seed; epochs are logarithmic and the same in both panels.", "name": "fig-dead-neurons-epochs"}, "image": {"alt": "Two panels with the epoch of generalization of every seed on a logarithmic axis, base and kill-only networks of three thresholds on the left, ticket and revived tickets of three thresholds on the right, one line a seed."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=2.6, sharex=True)
 for ax, (title, (whole, changed)) in zip(axes[0], sides.items(), strict=True):
     figures.paired_epochs(ax, comparison, arms=[whole, *((changed, threshold) for threshold in THRESHOLDS)])
@@ -85,14 +86,16 @@ for ax, (title, (whole, changed)) in zip(axes[0], sides.items(), strict=True):
     ax.set(title=title, ylabel="threshold")
 axes[0, 1].set_ylabel("")
 chapter.sign(figure)
-
-# %% [markdown]
-# Median and range over seeds:
+slowed = {f"threshold {t:g}": findings.gain(comparison, "base", ("kill", t)) for t in THRESHOLDS}
+chapter.finding(f"Median speed-up by killing dead neurons {findings.over_seeds([comparison])}: {findings.listed(slowed)}")
 
 # %% tags=["remove-input"]
 chapter.summary()
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How many neurons are dead, by threshold and seed</summary>
+#
 # How many neurons are dead, by threshold and seed. "Of the hidden layer" is the share of neurons, and so also of the edges into and
 # out of the hidden layer; "of all weights" counts $W_E$ and $W_U$ too; "kept by the ticket" is the share of the dead neurons' edges
 # that the ticket's own mask leaves, so that the rest is what reviving adds.
@@ -116,6 +119,9 @@ for threshold in THRESHOLDS:
 neurons = pd.DataFrame(rows)
 chapter.table(neurons)
 
+# %% [markdown]
+# </details>
+
 # %% tags=["hide-input"]
 run, paper = comparison["base"][0].run, 0.1875  # App. J
 of_all = sum(matrix.size for name, matrix in run.split(run.initial_weights()).items() if name in ("W_in", "W_out")) / run.length
@@ -132,10 +138,19 @@ chapter.table(pd.DataFrame(facts.items(), columns=["", "neurons"]))
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-dead-neurons-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-dead-neurons-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>What the verdicts rest on, by threshold and seed</summary>
+#
 # Whether the verdicts hang on the threshold shows in the boxes. What each rests on, seed by seed: where no neuron is dead, a changed
 # network is its original, and its curve the same.
 
@@ -156,6 +171,8 @@ for threshold in THRESHOLDS:
 chapter.table(pd.DataFrame(rows).astype({"evaluations by which the revived is later": "Int64"}))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run; whether it has dead neurons, and how many, differs by seed.

@@ -43,7 +43,7 @@ device = "cpu"
 # %% tags=["hide-input"]
 import pandas as pd
 
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import load_claims
 from lib.claims.measures import speed_up
@@ -70,7 +70,7 @@ def judged(comparison, faster):
 # %% [markdown]
 # ## Sensitivity runs
 
-# %% mystnb={"figure": {"caption": "Test accuracy of base and ticket in each variant; the first row is the book's own setting, with the ticket's mask on new weights beside it. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds.", "name": "fig-deviations"}, "image": {"alt": "Panels of test accuracy over epochs, one for each variant, with base and ticket; in the panels of the two main systems also the ticket's mask on new random weights."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The first row is the book's own setting, with the ticket's mask on new weights beside it. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds.", "name": "fig-deviations"}, "image": {"alt": "Panels of test accuracy over epochs, one for each variant, with base and ticket; in the panels of the two main systems also the ticket's mask on new random weights."}} tags=["hide-input"]
 figure, axes = figures.panels(4, 2, height=2.7, sharex=True, sharey=True)
 for ax, comparison in zip(axes.flat, chapter, strict=False):
     figures.curves(ax, comparison)
@@ -80,6 +80,7 @@ for ax in axes.flat[len(chapter.comparisons) :]:
 axes[-2, 1].tick_params(labelbottom=True)
 chapter.legend(figure, 3)
 chapter.sign(figure)
+chapter.finding(findings.gains(chapter))
 
 # %% [markdown]
 # The speed-up of each variant over its base, and what the criterion of C01 says of it:
@@ -97,6 +98,9 @@ chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # ## All deviations
+#
+# <details class="fold">
+# <summary>All deviations: the text, the authors’ code, this book, and the effect</summary>
 
 # %% tags=["hide-input"]
 def effect(*variants):
@@ -131,6 +135,8 @@ deviations = [
 chapter.table(pd.DataFrame(deviations, columns=["what", "the text", "the authors' code", "this book", "effect on the ticket's speed-up (criterion of C01)"]))
 
 # %% [markdown]
+# </details>
+#
 # ## The same seeds on other machines
 #
 # On one processor a record is the same, bit for bit, each time that it is made. On another processor, with another library or on

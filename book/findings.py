@@ -37,7 +37,7 @@ from scipy.stats import binom
 from lib.analysis import fourier
 from lib.analysis.structure import jaccard_distances
 from lib.analysis.times import final, series
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.statistics import median_interval, share_interval
 from lib.experiments.arms import Arm
@@ -60,7 +60,7 @@ def spread(values):
 # A ticket can be good although its base is not. The base below has not generalized at the epoch at which the mask is cut, and the ticket of this
 # mask generalizes all the same: the largest weights already mark the sparse network that the dense one has not settled on.
 
-# %% mystnb={"figure": {"caption": "Test accuracy of the base at the epoch at which the mask is cut, and the best test accuracy that the ticket of this mask reaches, one mark a seed. Marks in the upper left are tickets that generalize and whose base had not.", "name": "fig-findings-masks"}, "image": {"alt": "A scatter plot for each architecture with the base's test accuracy at the cut on the horizontal axis and the best test accuracy of its ticket on the vertical axis."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Marks in the upper left are tickets that generalize and whose base had not; dashed lines are \u03c4, a mark is a seed.", "name": "fig-findings-masks"}, "image": {"alt": "A scatter plot for each architecture with the base's test accuracy at the cut on the horizontal axis and the best test accuracy of its ticket on the vertical axis."}} tags=["hide-input"]
 cuts = []
 for comparison in architectures:
     for base, ticket in zip(comparison["base"], comparison["ticket"], strict=True):
@@ -77,6 +77,8 @@ for ax, name in zip(axes[0], names, strict=True):
     ax.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.05))
     figures.label(ax, name, "ticket, best test accuracy" if ax is axes[0, 0] else "", x="base, test accuracy at the cut")
 architectures.sign(figure)
+early = cuts[cuts["base at the cut"] < cuts["τ"]]
+architectures.finding(f"{(early['ticket at its best'] >= early['τ']).sum()} of {len(early)} tickets generalize whose base had not at the cut, of {len(cuts)} in all")
 
 # %% tags=["hide-input"]
 rows = []
@@ -115,7 +117,7 @@ representations.table(pd.DataFrame(rows))
 # scores, taken of the trained weights in place of the initial ones, give nearly the ticket's own mask. What they lack is not a better formula but
 # the training.
 
-# %% mystnb={"figure": {"caption": "Jaccard similarity of each score's mask with the ticket's (1 if they are the same), one mark a seed; scores of the initial weights to the left, of the trained weights to the right. The dashed line is what independent masks of this size share.", "name": "fig-findings-scores"}, "image": {"alt": "A panel for each setting with the Jaccard similarity to the ticket's mask for masks from scores at initialisation and from scores of the trained network."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Jaccard similarity with the ticket's mask, 1 if they are the same, one mark a seed. The dashed line is what independent masks of this size share.", "name": "fig-findings-scores"}, "image": {"alt": "A panel for each setting with the Jaccard similarity to the ticket's mask for masks from scores at initialisation and from scores of the trained network."}} tags=["hide-input"]
 overlap = []
 for comparison in scores:
     for one in [*BEFORE_TRAINING, *AFTER_TRAINING]:
@@ -135,12 +137,20 @@ for ax, (name, found) in zip(axes[0], overlap.groupby("setting", sort=False), st
     figures.label(ax, name, "", x="Jaccard similarity to the ticket's mask")
 axes[0, 0].invert_yaxis()
 scores.sign(figure)
+best = [overlap[overlap["arm"].isin(group)].groupby(["setting", "arm"])["similarity"].median().max() for group in (BEFORE_TRAINING, AFTER_TRAINING)]
+scores.finding(f"Highest median similarity to the ticket's mask {findings.over_seeds(scores)}: {best[0]:.2f} from initial weights, {best[1]:.2f} from trained weights")
+
+# %% [markdown]
+# <details class="fold">
+# <summary>The same in numbers</summary>
 
 # %% tags=["hide-input"]
 rows = [{"setting": setting, "arm": Arm(one).label, **spread(found["similarity"])} for (setting, one), found in overlap.groupby(["setting", "arm"], sort=False)]
 scores.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## The mask alone is not enough
 #
 # The mask of a ticket on *other* initial weights does not make it fast: {doc}`main-results` shows it beside base and ticket. Mask and initial weights

@@ -31,7 +31,7 @@ from collections import Counter
 
 from IPython.display import HTML
 
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.book.scorecard import scorecard
 from lib.claims.claims import Claim, load_claims
@@ -61,6 +61,8 @@ norm = said(("C09", "mlp"), ("C10", "transformer"))
 _, on_images, over_uniform = said(("C03", "mnist-mlp"), ("C02", "transformer/uniform"))
 new_weights = {one.label: one.t_gen("new-weights") for one in chapter}
 others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" for label, ts in new_weights.items())
+attended = findings.scoring_kept(chapter["transformer"])
+pruned = f"the transformer's ticket keeps {attended}, the weights of attention's scores (medians), and " if attended else ""
 by_claim = Counter(outcome_of_claim(v for v in found if v.id == claim.id) for claim in claims if isinstance(claim, Claim))
 order = ("replicated", "mixed", "inconclusive", "refuted", "not run")
 counts = ", ".join(f"{by_claim[word]} {tables.badge(word)}" for word in order if by_claim[word])
@@ -72,20 +74,19 @@ HTML(
     <li>Is it because the ticket begins with small weights? <strong>{({"Yes.": "No.", "No.": "Yes."}).get(norm[0], norm[0])}</strong> Time of a
     dense network scaled to the ticket's norm over the ticket's: MLP {norm[1]}; transformer {norm[2]}.</li>
     <li>Surprises: on MNIST the gain is {on_images}; with the ticket's mask on other initial weights {others} generalize;
-    and the transformer's ticket prunes attention away, but over a dense network with uniform attention the gain is still
-    {over_uniform}.</li></ul>
+    {pruned}over a dense network with uniform attention the transformer's gain is {over_uniform}.</li></ul>
     <p>{sum(by_claim.values())} claims: {counts}</p><p>Profile {chapter.parameters.label}; in brackets 95% intervals over seeds.</p></div>"""
 )
 
-# %% mystnb={"figure": {"caption": "Grokking in one network, and in the ticket taken from it. Dotted lines are training accuracy, solid lines test accuracy; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of one MLP. The dense network's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Dotted lines are training accuracy, solid lines test accuracy; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of one MLP. The dense network's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
 comparison = chapter["mlp"]
 one_seed = Comparison("mlp", {arm: records[:1] for arm, records in comparison.arms.items()})
-figure, axes = figures.panels(1, 1, height=3.4)
-figure.set_figwidth(8)
+figure, axes = figures.panels(1, 1, height=3.4, width=8)
 figures.accuracies(axes[0, 0], one_seed, arms=["base", "ticket"])
 axes[0, 0].set_title(f"MLP on a + b mod {chapter.parameters.prime}, seed {comparison.seeds[0]}")
-axes[0, 0].legend(loc="center right")
+chapter.legend(figure, 4)
 figures.sign(figure, chapter.parameters, tables.seeds_text(comparison.seeds[:1]))
+chapter.finding(findings.times([one_seed], "base", "ticket"))
 
 # %% [markdown]
 # <link rel="stylesheet" href="../explorer/uPlot.min.css">
@@ -143,5 +144,10 @@ HTML(
 chapter.close(every=20)
 
 # %% [markdown]
+# <details class="fold">
+# <summary>References</summary>
+#
 # ```{bibliography}
 # ```
+#
+# </details>

@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import llc, progress
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import coefficients_of, label, probes_of
 from lib.experiments.arms import arm
@@ -74,7 +74,7 @@ chapter.in_short()
 #
 # ## Over training
 
-# %% mystnb={"figure": {"caption": "The learning coefficient with the follow-up's settings, and below it the test loss, over epochs. Points are checkpoints, one colour a seed, with the range of the chains; filled where the estimate is valid, hollow where it drifts, and crosses at zero where it is negative. The line is the median over seeds. Of the test loss, medians and ranges over seeds. Dashed lines are the medians of the ends of the base's phases.", "name": "fig-llc"}, "image": {"alt": "Eight panels, for the base and each of three tickets the learning coefficient of each checkpoint above and the test loss below, over epochs."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Points are checkpoints, one colour a seed, with the range of the chains; filled where the estimate is valid, hollow where it drifts, and crosses at zero where it is negative. The line is the median over seeds. Of the test loss, medians and ranges over seeds. Dashed lines are the medians of the ends of the base's phases.", "name": "fig-llc"}, "image": {"alt": "Eight panels, for the base and each of three tickets the learning coefficient of each checkpoint above and the test loss below, over epochs."}} tags=["hide-input"]
 def over_training(sampling):
     figure, axes = figures.panels(4, 2, height=2.8, sharex=True)
     places = [axes[2 * (i // 2) : 2 * (i // 2) + 2, i % 2] for i in range(4)]
@@ -98,11 +98,13 @@ def over_training(sampling):
         figures.label(column[0], label(one), "coefficient", x="")
         figures.label(column[1], "", "test loss (nats)")
     chapter.sign(figure, [nanda])
+    states = [state for one in tickets for record in nanda[one] for state in coefficients_of(record, sampling).status]
+    chapter.finding(f"{states.count('valid')} of {len(states)} estimates are valid under the {sampling} settings {findings.over_seeds([nanda])}")
 
 
 over_training("follow-up")
 
-# %% mystnb={"figure": {"caption": "The same with chains that settle.", "name": "fig-llc-settled"}, "image": {"alt": "Eight panels as before, with the learning coefficient of chains that settle."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As {numref}`fig-llc`, with chains that settle.", "name": "fig-llc-settled"}, "image": {"alt": "Eight panels as before, with the learning coefficient of chains that settle."}} tags=["hide-input"]
 over_training("settled")
 
 # %% [markdown]
@@ -122,7 +124,7 @@ chapter.table(validity)
 # %% [markdown]
 # ## Do the chains settle?
 
-# %% mystnb={"figure": {"caption": "Burn-in: the estimate along the chains, mean over chains, at five checkpoints of the first seed's base, with both settings. The dotted line ends burn-in. A curve that still climbs after it gives an estimate that depends on the length of the chains.", "name": "fig-llc-burn-in"}, "image": {"alt": "Two panels, the follow-up's settings and chains that settle, of the running estimate over SGLD steps at five checkpoints."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Burn-in: the estimate along the chains, mean over chains. The dotted line ends burn-in. A curve that still climbs after it gives an estimate that depends on the length of the chains.", "name": "fig-llc-burn-in"}, "image": {"alt": "Two panels, the follow-up's settings and chains that settle, of the running estimate over SGLD steps at five checkpoints."}} tags=["hide-input"]
 record = nanda["base"][0]
 probes = probes_of(record)
 chosen = np.linspace(0, len(probes["llc_epochs"]) - 1, 5).astype(int)
@@ -136,9 +138,11 @@ for ax, traces, name in zip(axes.flat, probes["llc"], llc.SAMPLINGS, strict=True
     figures.label(ax, name, "n β (L − L*)", x="SGLD step")
     ax.legend(fontsize=9)
 chapter.sign(figure, [nanda.of_seeds(nanda.seeds[:1])])
+valid = {name: f"{[coefficients_of(record, name).status[i] for i in chosen].count('valid')} of {len(chosen)}" for name in llc.SAMPLINGS}
+chapter.finding(f"Valid estimates at the checkpoints shown, {tables.seeds_text([record.seed])}: {findings.listed(valid)}")
 
-# %% mystnb={"figure": {"caption": "The coefficient of the base at the end of training under other settings of SGLD, one mark a seed; the bar is the median. Hollow marks drift or are negative.", "name": "fig-llc-settings"}, "image": {"alt": "One panel with the learning coefficient of each seed's trained base for each of twelve settings of the sampler."}} tags=["hide-input"]
-figure, axes = figures.panels(1, 1, height=4)
+# %% mystnb={"figure": {"caption": "Settings of SGLD, one mark a seed; the bar is the median. Hollow marks drift or are negative.", "name": "fig-llc-settings"}, "image": {"alt": "One panel with the learning coefficient of each seed's trained base for each of twelve settings of the sampler."}} tags=["hide-input"]
+figure, axes = figures.panels(1, 1, height=4.4, width=6)
 ax, rows = axes[0, 0], []
 for place, variant in enumerate(llc.VARIANTS):
     for record in nanda["base"]:
@@ -146,12 +150,14 @@ for place, variant in enumerate(llc.VARIANTS):
         rows.append({"settings": variant, "seed": record.seed, "coefficient": llc.coefficients(trace, sampling)[0], "status": llc.status(trace, sampling)})
     values = [row["coefficient"] for row in rows if row["settings"] == variant]
     filled = np.array([row["status"] == "valid" for row in rows if row["settings"] == variant])
-    ax.scatter(np.full(len(values), place), values, s=22, facecolor=np.where(filled, "#0072B2", "white").tolist(), edgecolor="#0072B2")
-    ax.hlines(np.median(values), place - 0.25, place + 0.25, color="0.2")
-ax.set_xticks(range(len(llc.VARIANTS)), llc.VARIANTS, rotation=35, ha="right")
-figures.label(ax, nanda.label, "learning coefficient", x="")
+    ax.scatter(values, np.full(len(values), place), s=22, facecolor=np.where(filled, "#0072B2", "white").tolist(), edgecolor="#0072B2")
+    ax.vlines(np.median(values), place - 0.25, place + 0.25, color="0.2")
+figures.rows_of_labels(ax, list(llc.VARIANTS))
+figures.label(ax, nanda.label, "", x="learning coefficient")
 settings = pd.DataFrame(rows)
 chapter.sign(figure, [nanda])
+middle = settings.groupby("settings")["coefficient"].median().to_dict()
+chapter.finding(f"Median coefficient of the trained base in {len(middle)} settings {findings.over_seeds([nanda])}: {findings.extremes(middle, '.1f')}")
 
 # %% [markdown]
 # ## The coefficient of trained networks
@@ -186,10 +192,16 @@ chapter.table(last)
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become at other levels of what the rules name; estimates and 95% intervals over seeds.", "name": "fig-llc-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Estimates and 95% intervals over seeds at other levels of what the rules name.", "name": "fig-llc-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the follow-up
 #
 # * The follow-up used the package devinterp, one chain of 1,000 draws a checkpoint and one network; the estimator here is our own, with three

@@ -62,6 +62,9 @@ display(chapter.table(pd.DataFrame(facts.items(), columns=["edition", ""])))
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How many confirmatory seeds each setting of each chapter has so far</summary>
+#
 # How many confirmatory seeds each setting of each chapter has so far, all of its arms recorded:
 
 # %% tags=["hide-input"]
@@ -69,6 +72,8 @@ counts = chapter.recorded_seeds()
 chapter.table(counts)
 
 # %% [markdown]
+# </details>
+#
 # ## How often the rules err
 #
 # A rule sees one number, or one yes or no, of each seed. An interval of a median is made of order statistics and holds for every
@@ -83,6 +88,9 @@ chapter.table(pd.DataFrame([{"seeds": n, "coverage (%)": 100 * coverage(n)} for 
 # column a fifth of the seeds are left open by the budget. No rule says “replicated” wrongly more than 5% of the time. A claim of several
 # parts is wrongly replicated at most as often as its most lenient part. It is wrongly refuted at most as often as all its parts together,
 # which for the claims with five and six parts is more than for one.
+#
+# <details class="fold">
+# <summary>Error rates and power of each rule</summary>
 
 # %% tags=["hide-input"]
 found = power.table(claims)
@@ -95,6 +103,8 @@ display(chapter.table(summary, precision=3))
 HTML(tables.folded("Every rule under every assumption, for 20, 10 and 5 seeds", tables.table(shown, 3)))
 
 # %% [markdown]
+# </details>
+#
 # The rows where “replicated” is right are the power. With ten seeds and a fifth of them open, a median that lies one and a half standard
 # deviations beyond its threshold is found less often than not: “inconclusive” then says little. Shares are worse off than medians: of ten
 # seeds nine must agree before a claim about most seeds is taken as shown, and of ten all before one about nearly every seed.

@@ -27,7 +27,7 @@ pruning_rate = 0.6
 device = "cpu"
 
 # %% tags=["hide-input"]
-from lib.book import figures
+from lib.book import figures, findings
 from lib.book.chapter import Chapter
 
 chapter = Chapter.open("main-results", globals())
@@ -42,14 +42,9 @@ chapter.in_short()
 #
 # ## Method
 #
-# Train the dense base, $\theta_0 \to \theta_T$. Let $\kappa$ be the magnitude below which the share $\rho$ (the pruning rate)
-# of all weights of $\theta_t$ lies, $t$ being an epoch after generalization, and train once more from
-#
-# $$
-# \theta_0 \odot m, \qquad m_i = \begin{cases} 1 & |\theta_{t,i}| > \kappa \\ 0 & \text{otherwise,} \end{cases}
-# $$
-#
-# with $m$ held. The speed-up is $t_{gen}$ of the base over $t_{gen}$ of its ticket, seed by seed ({doc}`setup` has the details).
+# Train the dense base, cut the mask $m$ of its largest weights at an epoch after generalization, and train once more from
+# $\theta_0 \odot m$ with $m$ held; {doc}`setup` has the details. The speed-up is $t_{gen}$ of the base over $t_{gen}$ of its ticket, seed
+# by seed.
 #
 # Two controls stand beside them. The same mask on *other* initial weights asks whether the mask alone makes the ticket. The
 # Transformer's ticket keeps nothing of $W_Q$ and $W_K$, so that it is also a network whose attention is the same everywhere; a dense
@@ -57,17 +52,24 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Accuracy of the base and of its ticket. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy.", "name": "fig-main"}, "image": {"alt": "Two panels, MLP and Transformer, of accuracy over epochs. Training accuracy of base and ticket, and their test accuracy, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
-chapter.panels(figures.accuracies, legend=4)
+# %% mystnb={"figure": {"caption": "Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy.", "name": "fig-main"}, "image": {"alt": "Two panels, MLP and Transformer, of accuracy over epochs. Training accuracy of base and ticket, and their test accuracy, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
+chapter.panels(figures.accuracies, legend=2)
+chapter.finding(findings.times(chapter, "base", "ticket"))
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, base and ticket joined by a line. The axis of epochs is logarithmic.", "name": "fig-main-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each line joins one seed's networks. Epochs are logarithmic.", "name": "fig-main-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=3, sharey=False, sharex=True)
-
-# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-main-results-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
-chapter.panels(figures.generalized, legend=4)
+chapter.finding(findings.gains(chapter))
 
 # %% [markdown]
-# Median and range over seeds:
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-main-results-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+chapter.panels(figures.generalized, legend=4)
+chapter.finding(findings.generalizing(chapter, "base", "ticket", "new-weights"))
+
+# %% [markdown]
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -78,10 +80,19 @@ chapter.summary()
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-main-results-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-main-results-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How many bases had generalized when their ticket was cut</summary>
+#
 # A ticket is “found after generalization” only where the base has generalized by the epoch of the mask. How often it has:
 
 # %% tags=["hide-input"]
@@ -96,6 +107,8 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run a system, this chapter one a seed, each with its own split and initial weights.

@@ -65,7 +65,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.times import series
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.statistics import median_interval
 from lib.experiments.arms import ARMS, Arm
@@ -119,7 +119,7 @@ TINTS = {kind(one): one.colour for one in main.arms}
 # %% [markdown]
 # ## The law of decay
 
-# %% mystnb={"figure": {"caption": "L2 norm of all weights. Left, over epochs, on a logarithmic axis; dotted lines are what weight decay alone would leave of the median start. Right, the measured norm over the one that weight decay alone would leave, up to the epoch at which the seed generalizes, where a mark stands. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-clock-norm"}, "image": {"alt": "Two panels. Left, L2 norm over epochs of base, ticket and controls with dotted straight lines for pure decay. Right, the ratio of measured to predicted norm over epochs, one line a seed that ends at its time to generalization."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Left, dotted lines are what weight decay alone would leave of the median start. Right, the measured norm over that, up to the epoch at which the seed generalizes, where a mark stands. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-clock-norm"}, "image": {"alt": "Two panels. Left, L2 norm over epochs of base, ticket and controls with dotted straight lines for pure decay. Right, the ratio of measured to predicted norm over epochs, one line a seed that ends at its time to generalization."}} tags=["hide-input"]
 shown = [one for one in main.arms if one.value is None]
 pure = np.exp(-DECAY * main.epochs)
 figure, axes = figures.panels(1, 2, height=4.2)
@@ -143,8 +143,14 @@ right.axhline(1, color="0.4", linewidth=0.8, linestyle="--")
 figures.label(right, "", "L2 norm, over the law's")
 chapter.legend(figure, 4)
 chapter.sign(figure)
+own = clock[clock["arm"] == Arm("base")]
+above_law = own["at t_gen over N"] / own["start over N"] * np.exp(DECAY * own["t_gen"])
+chapter.finding(f"The base's norm when it generalizes, over what weight decay alone would leave: {findings.median(above_law)}, median over {len(own)} seeds")
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How far the law holds, in numbers</summary>
+#
 # How far the law holds: the measured norm over the predicted one at several shares of the network's own time to generalization, median
 # and range over seeds.
 
@@ -162,9 +168,11 @@ for one in shown:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What the clock predicts
 
-# %% mystnb={"figure": {"caption": "Left, predicted and measured time to generalization of every seed; on the dashed diagonal the two are equal, above it a network generalizes later than its norm predicts. Hollow marks never generalize within the budget. Right, the L2 norm of each network at its time to generalization, over that of its seed's base; bars are medians.", "name": "fig-clock-predicted"}, "image": {"alt": "Left, a scatter of measured against predicted epochs of generalization with a dashed diagonal, one mark for each seed and network. Right, the norm at generalization relative to the base, a column of marks for each kind of network, with a dashed line at 1."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "On the dashed diagonal prediction and measurement are equal, above it a network generalizes later than its norm predicts. Hollow marks never generalize within the budget. Right, bars are medians.", "name": "fig-clock-predicted"}, "image": {"alt": "Left, a scatter of measured against predicted epochs of generalization with a dashed diagonal, one mark for each seed and network. Right, the norm at generalization relative to the base, a row of marks for each kind of network, with a dashed line at 1."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.8)
 left, right = axes[0]
 words = clock["arm"].map(kind)
@@ -179,19 +187,26 @@ figures.label(left, main.label, "t_gen (epochs)")
 left.set_xlabel("predicted t_gen (epochs)")
 left.yaxis.set_major_formatter(left.xaxis.get_major_formatter())
 kinds = list(dict.fromkeys(words))
-for x, name in enumerate(kinds):
+for y, name in enumerate(kinds):
     values = clock.loc[(words == name) & ~never, "at t_gen over N"]
-    right.scatter(np.full(len(values), x), values, s=16, alpha=0.6, color=[TINTS[name]])
+    right.scatter(values, np.full(len(values), y), s=16, alpha=0.6, color=[TINTS[name]])
     if len(values):
-        right.hlines(values.median(), x - 0.3, x + 0.3, color=TINTS[name], linewidth=2)
-right.axhline(1, color="0.4", linewidth=0.8, linestyle="--")
-right.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right")
-figures.label(right, main.label, "L2 norm at t_gen, over N", x="")
+        right.vlines(values.median(), y - 0.3, y + 0.3, color=TINTS[name], linewidth=2)
+right.axvline(1, color="0.4", linewidth=0.8, linestyle="--")
+figures.rows_of_labels(right, kinds)
+figures.label(right, main.label, "", x="L2 norm at t_gen, over N")
 chapter.legend(figure, 4)
 chapter.sign(figure)
+both = {Arm(name): clock[clock["arm"] == Arm(name)] for name in ("ticket", "l2-matrices")}
+measured = {one: findings.epoch([None if np.isnan(t) else t for t in found["t_gen"]], main.budget) for one, found in both.items()}
+texts = {one.label: f"{findings.median(found['predicted'], ',.0f')} and {measured[one]}" for one, found in both.items()}
+chapter.finding(f"Median epochs to generalization, predicted and measured, over {clock['seed'].nunique()} seeds: {findings.listed(texts)}")
 
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Predicted and measured times of every network, and how far the clock is off</summary>
+#
 # Medians over seeds, with 95% intervals of the median where there are five seeds or more. The error is the measured time minus the
 # predicted one: where it is positive, the network generalizes later than its norm predicts. Beside it stands the error of a clock that knows
 # nothing of norms and predicts the base's time for all.
@@ -227,6 +242,11 @@ for one, found in clock.groupby("arm", sort=False):
 chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["no base generalizes: there is nothing to predict from"]}))
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Where the error comes from: the law of decay, or another norm than N</summary>
+#
 # The error has two sources, which add up to it on each seed. The norm at the true $t_{gen}$ need not be what the law of decay leaves, and it
 # need not be $N$:
 #
@@ -250,6 +270,11 @@ chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["no network gen
 
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>By which factor a prediction is off</summary>
+#
 # By which factor a prediction is off, over the runs that generalize: $\exp$ of the root mean square of its error in $\ln t_{gen}$. Times of zero
 # count as one evaluation.
 
@@ -271,11 +296,12 @@ rows = [{"networks": name, **spread(some)} for name, some in found.items() if le
 chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["no network generalizes"]}))
 
 # %% [markdown]
+# </details>
+#
 # ## Pruning rates
 
-# %% mystnb={"figure": {"caption": "Time to generalization against the pruning rate, for tickets, random masks and dense networks with the tickets' norms. Marks are seeds, hollow where a network never generalizes, lines join medians; crosses and dotted lines are the predictions, medians too. Below, test accuracy at the end.", "name": "fig-clock-rates"}, "image": {"alt": "Two rows of four panels, one column each for tickets, random masks and dense networks of the tickets' L2 and L1 norm. Above, epoch of generalization against pruning rate with the prediction as a dotted line; below, test accuracy at the end against pruning rate."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Marks are seeds, hollow where a network never generalizes, lines join medians; crosses and dotted lines are the predictions, medians too. Below, test accuracy at the end.", "name": "fig-clock-rates"}, "image": {"alt": "Two rows of four panels, one column each for tickets, random masks and dense networks of the tickets' L2 and L1 norm. Above, epoch of generalization against pruning rate with the prediction as a dotted line; below, test accuracy at the end against pruning rate."}} tags=["hide-input"]
 figure, axes = figures.panels(2, len(FAMILIES), height=2.7, sharex=True, sharey="row")
-figure.set_size_inches(10, 5.4)
 for (top, bottom), name in zip(axes.T, FAMILIES, strict=True):
     family, tint = members(name), ARMS[name].colour
     for rate, one in family.items():
@@ -301,9 +327,7 @@ axes[0, 0].set_ylim(bottom=0)
 for ax in axes[:, 1:].flat:
     ax.set_ylabel("")
 chapter.sign(figure)
-
-# %% [markdown]
-# Median and range over seeds of every network:
+chapter.finding(findings.first_and_last([main], *members("ticket").values()))
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -317,35 +341,46 @@ chapter.summary()
 # not rewound has been trained; none of these is shown. For comparison the same of the modular tasks, where the records of
 # {doc}`main-results` are at hand.
 
-# %% mystnb={"figure": {"caption": "Test accuracy before the first training step, a mark for each seed, bars are medians; the dashed line is chance, one over the number of classes.", "name": "fig-clock-untrained"}, "image": {"alt": "Test accuracy at epoch 0 from 0 to 1, a column of marks for each kind of network, with a dashed line at chance."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A mark for each seed, bars are medians; the dashed line is chance, one over the number of classes.", "name": "fig-clock-untrained"}, "image": {"alt": "Test accuracy at epoch 0 from 0 to 1, a row of marks for each kind of network, with a dashed line at chance."}} tags=["hide-input"]
 store = Store()
 modular = wanted(chapter.parameters, ["main-results"], store)
 settings = {main.name: main} | compare(modular.by_arm["main-results"], modular.complete(store.versions))
 UNTRAINED = ["base", "ticket", "rate", "random", "random-rate", "new-weights"]
 starts = {name: [one for kind_of in UNTRAINED for one in c.arms if one.name == kind_of] for name, c in settings.items()}
-figure, axes = figures.panels(1, len(settings), sharey=True, width_ratios=[max(len(arms), 3) for arms in starts.values()])
-figure.set_size_inches(10, 4.2)
+figure, axes = figures.panels(len(settings), 1, height=1.9, width=6, sharex=True)
 rows = []
-for ax, comparison in zip(axes[0], settings.values(), strict=True):
+for ax, comparison in zip(axes[:, 0], settings.values(), strict=True):
     chance = 1 / comparison["base"][0].run.task.classes
-    for x, one in enumerate(starts[comparison.name]):
+    for y, one in enumerate(starts[comparison.name]):
         first = np.array([series(record)[0] for record in comparison[one]])
-        ax.scatter(np.full(len(first), x), first, s=16, alpha=0.6, color=[one.colour])
-        ax.hlines(np.median(first), x - 0.3, x + 0.3, color=one.colour, linewidth=2)
+        ax.scatter(first, np.full(len(first), y), s=16, alpha=0.6, color=[one.colour])
+        ax.vlines(np.median(first), y - 0.3, y + 0.3, color=one.colour, linewidth=2)
         row = {"setting": comparison.label, "arm": one.label, "test accuracy at epoch 0": median(first, form=".3f")}
         rows.append(row | {"lowest": f"{first.min():.3f}", "highest": f"{first.max():.3f}", "chance": f"{chance:.3f}", "seeds": len(first)})
-    ax.axhline(chance, color="0.4", linewidth=0.8, linestyle="--")
-    labels = [one.label for one in starts[comparison.name]]
-    ax.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=9)
-    ax.set_ylim(-0.03, 1.03)
-    figures.label(ax, comparison.label, "test accuracy at epoch 0" if comparison is main else "", x="")
+    ax.axvline(chance, color="0.4", linewidth=0.8, linestyle="--")
+    figures.rows_of_labels(ax, [one.label for one in starts[comparison.name]])
+    ax.set_xlim(-0.03, 1.03)
+    figures.label(ax, comparison.label, "", x="test accuracy at epoch 0" if ax is axes[-1, 0] else "")
 chapter.sign(figure, settings.values())
+untrained = {c.label: findings.median([series(record)[0] for record in c["ticket"]]) for c in settings.values()}
+by_chance = {c.label: f"by chance {1 / c['base'][0].run.task.classes:.2f}" for c in settings.values()}
+said = lambda c: f"{untrained[c.label]}, {by_chance[c.label]}"
+chapter.finding(findings.by_setting("Median test accuracy of the untrained ticket", settings.values(), said))
+
+# %% [markdown]
+# <details class="fold">
+# <summary>Test accuracy before training, in numbers</summary>
 
 # %% tags=["hide-input"]
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## How to read it
+#
+# <details class="fold">
+# <summary>What each place in the figures would mean</summary>
 #
 # * A network on the diagonal is as fast as its norm at the start makes it, whatever its mask. One below it has something more; one above it
 #   is slower than a dense network that starts with the same norm would be.
@@ -355,6 +390,8 @@ chapter.table(pd.DataFrame(rows))
 #   start from a mask, differ in more; what the clock leaves there is what the mask does beyond making the start smaller.
 # * The network that is not rewound starts from weights that have generalized already. Its time says nothing of a ticket; it is here because the
 #   authors' configuration for MNIST has this network in the ticket's place.
+#
+# </details>
 #
 # ## What differs from the paper
 #

@@ -33,7 +33,7 @@ import pandas as pd
 from matplotlib.colors import ListedColormap
 
 from lib.analysis.times import median_epoch
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import kept_shares, memorizing_epoch, speed_up
 from lib.claims.statistics import MIN_SEEDS, between, median_interval
@@ -75,7 +75,7 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Accuracy and squared error (mean over images and classes) of the dense network and its ticket; dotted lines are training, solid lines test. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds. The error is drawn on a logarithmic axis.", "name": "fig-mnist-curves"}, "image": {"alt": "Two panels over epochs for base and ticket. Left, training and test accuracy with the threshold tau as a dashed line. Right, training and test loss on a logarithmic axis."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Dotted lines are training, solid lines test. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds. The squared error, mean over images and classes, is on a logarithmic axis.", "name": "fig-mnist-curves"}, "image": {"alt": "Two panels over epochs for base and ticket. Left, training and test accuracy with the threshold tau as a dashed line. Right, training and test loss on a logarithmic axis."}} tags=["hide-input"]
 pair = main.only("ticket")
 figure, axes = figures.panels(1, 2, height=3.6)
 left, right = axes[0]
@@ -86,31 +86,41 @@ for one in pair.arms:
 right.set_yscale("log")
 figures.label(right, main.label, "squared error")
 chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, [main])
+chapter.finding(findings.times([main], "base", "ticket"))
 
-# %% mystnb={"figure": {"caption": "The controls. Left, test accuracy (medians over seeds, thin lines single seeds); right, when each seed's network generalizes, its networks joined by a line, on a logarithmic axis.", "name": "fig-mnist-controls"}, "image": {"alt": "Left, test accuracy over epochs of base, ticket and six controls. Right, the epoch of generalization of every seed for the same networks, hollow where a network never generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Left, medians over seeds, thin lines single seeds; right, each line joins one seed's networks, on a logarithmic axis.", "name": "fig-mnist-controls"}, "image": {"alt": "Left, test accuracy over epochs of base, ticket and six controls. Right, the epoch of generalization of every seed for the same networks, hollow where a network never generalizes."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.6)
 left, right = axes[0]
 figures.curves(left, main, band=False)
 figures.paired_epochs(right, main)
 chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, [main])
+chapter.finding(findings.first_and_last([main]))
 
-# %% mystnb={"figure": {"caption": "Norms of the weights over training, as the authors' code takes them (mean over matrices); L2 on the left, L1 on the right. Thick lines are medians over seeds.", "name": "fig-mnist-norms"}, "image": {"alt": "Two panels of the mean L2 and the mean L1 norm of a matrix over epochs for base, ticket and the controls."}} tags=["hide-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>Norms of the weights over training</summary>
+
+# %% mystnb={"figure": {"caption": "Norms as the authors' code takes them, the mean over matrices; L2 on the left, L1 on the right. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-mnist-norms"}, "image": {"alt": "Two panels of the mean L2 and the mean L1 norm of a matrix over epochs for base, ticket and the controls."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=3.8)
 for ax, metric in zip(axes[0], ("mean_l2", "mean_l1"), strict=True):
     figures.curves(ax, main, metric, band=False)
 chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, [main])
+chapter.finding(findings.changes([main], "mean_l2", "L2 norm, mean over matrices", "base", "ticket"))
 
 # %% [markdown]
-# Median and range over seeds:
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
 
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Each network against the base and against the ticket, with its norms</summary>
+#
 # Each network against the base and against the ticket, paired by seed. A factor above 1 in the third column says that the network
 # generalizes sooner than the base, one above 1 in the fourth that it generalizes later than the ticket. The last two columns are the
 # L2 norm of all weights, at the start and at $t_{gen}$ (medians). {cite:t}`liu2022` explain late generalization by the norm: a network
@@ -151,6 +161,8 @@ for one in main.arms:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## Images that turn from wrong to right
 
 # %% tags=["hide-input"]
@@ -178,7 +190,7 @@ for one, table in probes.items():
     rows.append({"arm": one.label, "seed": seed.seed, "images": right.shape[1], **counts, "turn from right to wrong on the way": turned})
 chapter.table(pd.DataFrame(rows))
 
-# %% mystnb={"figure": {"caption": "Test images that the dense network comes to tell apart as it generalizes, those nearest to its t_gen. Above each its label, and the network's answer while it only memorizes and at the end.", "name": "fig-mnist-flips"}, "image": {"alt": "Twelve test images of handwritten digits in two rows. Above each, the label and two answers of the network, a wrong one from before generalization and the right one from the end."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The images nearest to t_gen. Above each its label, and the dense network's answer while it only memorizes and at the end.", "name": "fig-mnist-flips"}, "image": {"alt": "Twelve test images of handwritten digits in two rows. Above each, the label and two answers of the network, a wrong one from before generalization and the right one from the end."}} tags=["hide-input"]
 table, base = probes[Arm("base")], seed["base"]
 t_gen = seed.t_gen("base")
 memorizing = memorizing_epoch(base, t_gen)
@@ -188,8 +200,7 @@ late = settled(table)
 turning = np.flatnonzero((late > before) & (late < len(table["epochs"])) & ~right_answers(table)[before])
 away = np.abs(table["epochs"][late[turning]] - goal)
 chosen = turning[np.argsort(away, kind="stable")][:12]
-figure, axes = figures.panels(2, 6, height=2.0)
-figure.set_size_inches(9, 3.9)
+figure, axes = figures.panels(2, 6, height=2.0, narrow=3)
 side = int(table["images"].shape[1] ** 0.5)
 for ax in axes.flat:
     ax.set_axis_off()
@@ -198,8 +209,13 @@ for ax, i in zip(axes.flat, chosen, strict=False):
     ax.set_title(f"a {table['labels'][i]}: {table['answers'][before, i]} → {table['answers'][-1, i]}", fontsize=11)
 figure.suptitle(f"answers at epoch {table['epochs'][before]:,} → at the end, {'never generalized' if t_gen is None else f't_gen {t_gen:,}'}", fontsize=10)
 figures.sign(figure, chapter.parameters, one_seed, data)
+chapter.finding(f"{len(turning)} of {len(table['labels'])} test images turn from wrong to right for good after epoch {table['epochs'][before]:,} ({one_seed})")
 
-# %% mystnb={"figure": {"caption": "Right (coloured) and wrong (white) answers to the first test images, a row for each image, sorted by when the dense network is right for good. The dashed line is t_gen. The axis of epochs holds the snapshots, which lie closer before 1,000.", "name": "fig-mnist-answers"}, "image": {"alt": "Two panels, base and ticket, in which every row is a test image and every column a snapshot of the network; a cell is coloured where the answer is right. The coloured area begins near the dashed line, which lies further to the left for the ticket where that generalizes sooner."}} tags=["hide-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>Right and wrong answers to single images over training</summary>
+
+# %% mystnb={"figure": {"caption": "A row for each of the first test images, right (coloured) or wrong (white), sorted by when the dense network is right for good. The dashed line is t_gen. The axis of epochs holds the snapshots, which lie closer before 1,000.", "name": "fig-mnist-answers"}, "image": {"alt": "Two panels, base and ticket, in which every row is a test image and every column a snapshot of the network; a cell is coloured where the answer is right. The coloured area begins near the dashed line, which lies further to the left for the ticket where that generalizes sooner."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.2, sharey=True)
 order = np.argsort(settled(probes[Arm("base")]), kind="stable")
 for ax, (one, table) in zip(axes[0], probes.items(), strict=True):
@@ -213,12 +229,19 @@ for ax, (one, table) in zip(axes[0], probes.items(), strict=True):
     ax.grid(False)
     ax.set(title=one.label, xlabel="epoch", ylabel="test image" if one.name == "base" else "")
 figures.sign(figure, chapter.parameters, one_seed, data)
+at_end = {findings.named(one): f"{right_answers(table)[-1].sum()} of {len(table['labels'])}" for one, table in probes.items()}
+chapter.finding(f"Test images answered right at the end, {one_seed}: {findings.listed(at_end)}")
 
 
 # %% [markdown]
+# </details>
+#
 # ## First-layer weights
+#
+# <details class="fold">
+# <summary>First-layer weights as images, over training</summary>
 
-# %% mystnb={"figure": {"caption": "First-layer weights of the first 16 neurons as images, over training; blue is positive, red negative, white zero, on a scale of its own in each panel, which its title states. The neurons are the same above and below and were not picked.", "name": "fig-mnist-weights"}, "image": {"alt": "Two rows of panels, base above and ticket below, at several epochs from left to right. Each panel holds the weights of 16 neurons as small square images in four rows and four columns."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Blue is positive, red negative, white zero, on a scale of its own in each panel, which its title states. The 16 neurons are the same above and below and were not picked.", "name": "fig-mnist-weights"}, "image": {"alt": "Two rows of panels, base above and ticket below, at several epochs from left to right. Each panel holds the weights of 16 neurons as small square images in four rows and four columns."}} tags=["hide-input"]
 def mosaic(neurons, columns=4):
     """Weights of neurons [16, pixels] as one picture, with a line between them."""
     tiles = np.pad(neurons.reshape(-1, side, side), ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)
@@ -226,8 +249,7 @@ def mosaic(neurons, columns=4):
 
 
 chosen = np.unique(np.linspace(0, len(probes[Arm("base")]["weight_epochs"]) - 1, 4).astype(int))
-figure, axes = figures.panels(2, len(chosen))
-figure.set_size_inches(10, 5.9)
+figure, axes = figures.panels(2, len(chosen), height=2.9, narrow=2)
 for row, (one, table) in zip(axes, probes.items(), strict=True):
     for ax, i in zip(row, chosen, strict=True):
         picture = mosaic(table["weights"][i].astype(float))
@@ -236,8 +258,16 @@ for row, (one, table) in zip(axes, probes.items(), strict=True):
         ax.set_title(f"{one.label}, epoch {table['weight_epochs'][i]:,}\n± {top:.2g}", fontsize=9, color=one.colour)
         ax.set_axis_off()
 figures.sign(figure, chapter.parameters, one_seed, data)
+sizes = {findings.named(one): " to ".join(f"{np.abs(table['weights'][i]).max():.2g}" for i in (0, -1)) for one, table in probes.items()}
+chapter.finding(f"Largest of these weights, before training and at the end, {one_seed}: {findings.listed(sizes)}")
 
-# %% mystnb={"figure": {"caption": "Share of each pixel's first-layer weights that a mask keeps, mean over seeds. Left the ticket's mask, right the random mask of the same rate.", "name": "fig-mnist-mask"}, "image": {"alt": "Two square heat maps of the pixels of an image, showing the share of weights kept by the ticket's mask and by a random mask, with a colour bar from 0 to 1."}} tags=["hide-input"]
+# %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How much of each pixel's weights the ticket's mask and a random mask keep</summary>
+
+# %% mystnb={"figure": {"caption": "The mean over seeds of what a mask keeps of each pixel's first-layer weights; both masks have the same rate.", "name": "fig-mnist-mask"}, "image": {"alt": "Two square heat maps of the pixels of an image, showing the share of weights kept by the ticket's mask and by a random mask, with a colour bar from 0 to 1."}} tags=["hide-input"]
 by_pixel = {
     one: np.mean([record.run.split(record.mask)["W_1"].mean(1) for record in main[one]], axis=0)
     for one in (Arm("ticket"), Arm("random"))
@@ -248,7 +278,15 @@ for ax, (one, share) in zip(axes[0], by_pixel.items(), strict=True):
     ax.set_title(one.label, color=one.colour)
     ax.set_axis_off()
 figure.colorbar(shown, ax=axes, label="share of weights kept", shrink=0.8)
-chapter.sign(figure)
+chapter.sign(figure, [main])
+spans = {one.label: f"{share.min():.0%} to {share.max():.0%}" for one, share in by_pixel.items()}
+chapter.finding(f"Share of a pixel's weights that a mask keeps, least to most, mean {findings.over_seeds([main])}: {findings.listed(spans)}")
+
+# %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How much of each matrix the ticket keeps</summary>
 
 # %% tags=["hide-input"]
 shares = {f"{name}, all": share for name, share in kept_shares(main["ticket"]).items()}
@@ -256,9 +294,11 @@ shares |= {"W_1, pixel that keeps least": by_pixel[Arm("ticket")].min(), "W_1, p
 chapter.table(pd.DataFrame([{name: float(share) for name, share in shares.items()}]))
 
 # %% [markdown]
+# </details>
+#
 # ## Other settings
 
-# %% mystnb={"figure": {"caption": "Accuracy of base and ticket in other settings, medians and ranges over seeds; dotted lines are training, solid lines test. Each panel names what the network learns.", "name": "fig-mnist-others"}, "image": {"alt": "Panels of training and test accuracy over epochs of base and ticket, one panel for each setting."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Medians and ranges over seeds; dotted lines are training, solid lines test.", "name": "fig-mnist-others"}, "image": {"alt": "Panels of training and test accuracy over epochs of base and ticket, one panel for each setting."}} tags=["hide-input"]
 others = [comparison for comparison in chapter if len(chapter.comparisons) == 1 or comparison is not main]
 figure, axes = figures.panels(1, len(others), height=3.6, sharey=True)
 for ax, comparison in zip(axes[0], others, strict=True):
@@ -267,7 +307,12 @@ for ax in axes[0, 1:]:
     ax.set_ylabel("")
 chapter.legend(figure, min(4, 2 * len(others)))
 shown = "; ".join(dict.fromkeys(image_sets.title(comparison["base"][0].run.task.images) for comparison in others))
-figures.sign(figure, chapter.parameters, tables.seeds_of(chapter), shown)
+figures.sign(figure, chapter.parameters, tables.seeds_of(others), shown)
+chapter.finding(findings.gains(others))
+
+# %% [markdown]
+# <details class="fold">
+# <summary>Layers and images of these settings</summary>
 
 # %% tags=["hide-input"]
 rows = []
@@ -279,15 +324,23 @@ for comparison in others:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-mnist-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-mnist-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The text speaks of a network of four layers, the authors' code has three weight matrices, without biases. The main runs have three;
@@ -303,7 +356,10 @@ chapter.sensitivity()
 # * The text at hand gives no number for MNIST, so that only the direction of its claim can be compared.
 # * Sums run over lit pixels alone: a dark pixel adds nothing to a sum, and four in five are dark.
 #
-# ## Where the images come from
+# ## Data and rerun
+#
+# <details class="fold">
+# <summary>Where the images come from</summary>
 #
 # With `images = "mnist"` new seeds take the book's 10,000 images from the file or folder that the environment variable
 # `GROKKING_TICKETS_IMAGES` names, else from OpenML through scikit-learn, which keeps its download; each image is known by a hash, so
@@ -311,7 +367,7 @@ chapter.sensitivity()
 # idx files. Where MNIST cannot be had, this page is about scikit-learn's 8×8 digits, and says so on every figure;
 # `images = "digits"` asks for them.
 #
-# ## Data and rerun
+# </details>
 
 # %% tags=["remove-input"]
 chapter.close(["train_accuracy", "test_accuracy", "train_loss", "test_loss", "mean_l1", "mean_l2", "l1", "l2"])

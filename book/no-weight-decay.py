@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.times import final, generalization_epoch, generalization_epochs
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.experiments.arms import arm
 
@@ -58,20 +58,15 @@ chapter.in_short()
 #
 # ## Method
 #
-# AdamW shrinks the weights in every step by a share that does not depend on the gradient {cite:p}`loshchilov2019`,
-#
-# $$
-# \theta \leftarrow \theta - \eta \Bigl( \frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\, \theta \Bigr) .
-# $$
-#
-# Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from $\theta_0 \odot m_\rho$ at $\lambda = 0$. The
-# *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test accuracy of at least 0.99.
-# To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to the first evaluation at which
-# the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
+# AdamW shrinks the weights in every step by a share, $\eta \lambda$, that does not depend on the gradient
+# {cite:p}`loshchilov2019`. Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from
+# $\theta_0 \odot m_\rho$ at $\lambda = 0$. The *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test
+# accuracy of at least 0.99. To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to
+# the first evaluation at which the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy without weight decay, for tickets of several pruning rates (medians over seeds) and for the dense network (median, single seeds as thin lines, range as a band). Epochs are logarithmic.", "name": "fig-no-decay-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, without weight decay, one curve for each of seven pruning rates and one for the dense network."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Medians over seeds; of the dense network also single seeds as thin lines and the range as a band. Epochs are logarithmic.", "name": "fig-no-decay-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, without weight decay, one curve for each of seven pruning rates and one for the dense network."}} tags=["hide-input"]
 def curves(ax, comparison):
     figures.family(ax, comparison, "rate-no-decay", chosen=chosen)
     figures.curve(ax, comparison, "base-no-decay", style="--")
@@ -80,9 +75,10 @@ def curves(ax, comparison):
 
 
 chapter.panels(curves, height=3.8, legend=3)
+chapter.finding(findings.ends(chapter, {"dense": "base-no-decay"} | {f"rate {rate:g}": ("rate-no-decay", rate) for rate in (chosen[0], chosen[-1])}))
 
 
-# %% mystnb={"figure": {"caption": "Test accuracy at the end without weight decay, by pruning rate. Each point is a seed; thin lines join the points of one seed, the dark line is their median.", "name": "fig-no-decay-rates"}, "image": {"alt": "Two panels, MLP and Transformer, of the test accuracy at the end against the pruning rate on a fine grid, one point for each seed, with lines for a test accuracy of 0.99, for the dense network without weight decay and for chance."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each point is a seed; thin lines join the points of one seed, the dark line is their median.", "name": "fig-no-decay-rates"}, "image": {"alt": "Two panels, MLP and Transformer, of the test accuracy at the end against the pruning rate on a fine grid, one point for each seed, with lines for a test accuracy of 0.99, for the dense network without weight decay and for chance."}} tags=["hide-input"]
 def ends(ax, comparison):
     figures.ends_by_value(ax, comparison, "rate-no-decay", "pruning rate")
     dense, chance = arm("base-no-decay"), 1 / chapter.parameters.prime
@@ -92,8 +88,13 @@ def ends(ax, comparison):
 
 
 chapter.panels(ends, height=3.8, legend=4)
+middle = {c.name: {f"rate {rate:g}": np.median([final(record) for record in records]) for rate, records in c.family("rate-no-decay").items()} for c in chapter}
+chapter.finding(findings.by_setting("Lowest and highest median test accuracy at the end", chapter, lambda c: findings.extremes(middle[c.name])))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>The critical rate of each seed, and the rate at which its ticket ends best</summary>
+#
 # The critical rate of each seed, and the rate at which its ticket ends best:
 
 # %% tags=["hide-input"]
@@ -118,7 +119,10 @@ for comparison in chapter:
         )
 chapter.table(pd.DataFrame(rows), precision=3)
 
-# %% mystnb={"figure": {"caption": "Base and ticket with weight decay throughout and with weight decay switched off. Triangles mark where it ends on each seed, thick lines are medians over seeds, thin lines single seeds. Epochs are logarithmic.", "name": "fig-switched-off"}, "image": {"alt": "Four panels, MLP and Transformer side by side, test accuracy above and L2 norm below, over epochs on a logarithmic axis. Each has four curves, base and ticket with weight decay throughout and switched off, and a triangle for each seed where weight decay ends."}} tags=["hide-input"]
+# %% [markdown]
+# </details>
+
+# %% mystnb={"figure": {"caption": "Triangles mark where weight decay ends on each seed; thick lines are medians over seeds, thin lines single seeds. Epochs are logarithmic.", "name": "fig-switched-off"}, "image": {"alt": "Four panels, MLP and Transformer side by side, test accuracy above and L2 norm below, over epochs on a logarithmic axis. Each has four curves, base and ticket with weight decay throughout and switched off, and a triangle for each seed where weight decay ends."}} tags=["hide-input"]
 shown = [*pairs, *pairs.values()]
 
 
@@ -142,9 +146,10 @@ def curves_of(metric):
 
 
 chapter.panels(curves_of("test_accuracy"), curves_of("l2"), height=3.3, legend=4)
+chapter.finding(findings.ends(chapter, {f"{plain}, switched off": one for one, plain in pairs.items()}))
 
 # %% [markdown]
-# Median and range over seeds (the other rates are in the files at the end):
+# The table has seven of the rates; all are in the files at the end.
 
 # %% tags=["remove-input"]
 chapter.summary("ticket", "base-no-decay", *[("rate-no-decay", rate) for rate in chosen], *pairs)
@@ -155,10 +160,19 @@ chapter.summary("ticket", "base-no-decay", *[("rate-no-decay", rate) for rate in
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-no-weight-decay-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-no-weight-decay-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>What is kept once weight decay has been switched off</summary>
+#
 # What is kept once weight decay has been switched off:
 
 # %% tags=["hide-input"]
@@ -187,6 +201,8 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run a rate, at rates in steps of 0.1; here the steps are 0.05 and every rate has all seeds.

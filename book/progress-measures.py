@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import progress
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import crossing, falls_of_squares, label, plateau, probes_of
 from lib.experiments.arms import arm
@@ -103,7 +103,7 @@ for record, end in zip(nanda["base"], ends, strict=True):
 phases = pd.DataFrame(rows)
 chapter.table(phases)
 
-# %% mystnb={"figure": {"caption": "Training loss (left) and test loss (right) of the base and of the tickets cut at the end of each of its phases, both axes logarithmic. Thick lines are medians over seeds, bands reach from the lowest seed to the highest; dashed lines are the medians of the ends of the base's phases.", "name": "fig-phase-losses"}, "image": {"alt": "Two panels, training and test loss over epochs, each with a curve for the base and for the memorization, circuit-formation and cleanup tickets, and three dashed vertical lines."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Both axes are logarithmic. Thick lines are medians over seeds, bands reach from the lowest seed to the highest; dashed lines are the medians of the ends of the base's phases.", "name": "fig-phase-losses"}, "image": {"alt": "Two panels, training and test loss over epochs, each with a curve for the base and for the memorization, circuit-formation and cleanup tickets, and three dashed vertical lines."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4)
 for ax, metric in zip(axes.flat, ("train_loss", "test_loss"), strict=True):
     for one in tickets:
@@ -112,6 +112,7 @@ for ax, metric in zip(axes.flat, ("train_loss", "test_loss"), strict=True):
     finish(ax, figures.AXES[metric].removesuffix(" (nats)"), figures.AXES[metric])
 chapter.legend(figure, 4)
 chapter.sign(figure, [nanda])
+chapter.finding(findings.times([nanda], *tickets))
 
 # %% [markdown]
 # Median and range over seeds:
@@ -122,7 +123,7 @@ chapter.table(tables.summary([nanda.only(*tickets, random)]))
 # %% [markdown]
 # ## Measures
 
-# %% mystnb={"figure": {"caption": "Progress measures of the base, the three tickets and a random mask of the same rate, over epochs. The excluded loss is the mean over the network's own key frequencies. Medians and ranges over seeds; dashed lines as above.", "name": "fig-progress"}, "image": {"alt": "Six panels over epochs on a logarithmic axis, excluded loss, restricted loss, the ratio of restricted to training loss, sum of squared weights, and the Gini coefficients of the embedding and of the neuron-logit map, with a curve for each arm."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The excluded loss is the mean over the network's own key frequencies. Medians and ranges over seeds; dashed lines as in {numref}`fig-phase-losses`. The random mask has the tickets' rate.", "name": "fig-progress"}, "image": {"alt": "Six panels over epochs on a logarithmic axis, excluded loss, restricted loss, the ratio of restricted to training loss, sum of squared weights, and the Gini coefficients of the embedding and of the neuron-logit map, with a curve for each arm."}} tags=["hide-input"]
 MEASURES = {
     "excluded loss": (progress.excluded, "nats"),
     "restricted loss": (lambda probes: probes["restricted"], "nats"),
@@ -147,8 +148,10 @@ for ax, (title, (take, unit)) in zip(axes.flat, MEASURES.items(), strict=True):
     finish(ax, title, unit)
 chapter.legend(figure, 5)
 chapter.sign(figure, [nanda])
+at_end = {findings.named(one): findings.median([plateau(progress.excluded(probes_of(record))) for record in nanda[one]]) for one in tickets}
+chapter.finding(f"Median excluded loss at the end {findings.over_seeds([nanda])}, in nats: {findings.listed(at_end)}")
 
-# %% mystnb={"figure": {"caption": "Excluded loss of the first seed, without each frequency by itself. Coloured are the network's own key frequencies, grey all others.", "name": "fig-excluded"}, "image": {"alt": "Four panels, base and three tickets, of excluded loss over epochs with one line a frequency, the key frequencies coloured and labelled."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The loss of the first seed without each frequency by itself: coloured are the network's own key frequencies, grey all others.", "name": "fig-excluded"}, "image": {"alt": "Four panels, base and three tickets, of excluded loss over epochs with one line a frequency, the key frequencies coloured and labelled."}} tags=["hide-input"]
 figure, axes = figures.panels(2, 2, height=3.2, sharex=True, sharey=True)
 for ax, one in zip(axes.flat, tickets, strict=True):
     probes = probes_of(nanda[one][0])
@@ -160,8 +163,10 @@ for ax, one in zip(axes.flat, tickets, strict=True):
     finish(ax, label(one), "excluded loss (nats)")
     ax.legend(fontsize=9)
 chapter.sign(figure, [nanda])
+counts = {findings.named(one): str(len(probes_of(nanda[one][0])["keys"])) for one in tickets}
+chapter.finding(f"Key frequencies of {probes['excluded'].shape[1]}, {tables.seeds_text(nanda.seeds[:1])}: {findings.listed(counts)}")
 
-# %% mystnb={"figure": {"caption": "Sum of squared weights of each matrix over epochs, medians over seeds.", "name": "fig-squares"}, "image": {"alt": "Four panels, base and three tickets, of the sum of squared weights over epochs with one line a matrix."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Medians over seeds, one line a matrix.", "name": "fig-squares"}, "image": {"alt": "Four panels, base and three tickets, of the sum of squared weights over epochs with one line a matrix."}} tags=["hide-input"]
 names = list(nanda["base"][0].run.parts())
 figure, axes = figures.panels(2, 2, height=3.2, sharex=True, sharey=True)
 for ax, one in zip(axes.flat, tickets, strict=True):
@@ -172,6 +177,8 @@ for ax, one in zip(axes.flat, tickets, strict=True):
     finish(ax, label(one), "sum of squares")
 chapter.legend(figure, 6)
 chapter.sign(figure, [nanda])
+at_end = {findings.named(one): findings.median([probes_of(record)["squares"][-1].sum() for record in nanda[one]], ",.0f") for one in tickets}
+chapter.finding(f"Median sum of squared weights at the end {findings.over_seeds([nanda])}: {findings.listed(at_end)}")
 
 # %% [markdown]
 # Where each network ends: median (range) over seeds of the logarithm of the test loss, of excluded loss and sum of squared weights, the
@@ -213,7 +220,7 @@ for one in tickets:
 rises = pd.DataFrame(rows)
 chapter.table(rises)
 
-# %% mystnb={"figure": {"caption": "Test loss with weight decay (solid) and without (dotted), medians and ranges over seeds.", "name": "fig-second-rise"}, "image": {"alt": "Four panels, base and three tickets, of test loss over epochs on logarithmic axes, each with a solid curve with weight decay and a dotted curve without."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "With weight decay (solid) and without (dotted), medians and ranges over seeds.", "name": "fig-second-rise"}, "image": {"alt": "Four panels, base and three tickets, of test loss over epochs on logarithmic axes, each with a solid curve with weight decay and a dotted curve without."}} tags=["hide-input"]
 figure, axes = figures.panels(2, 2, height=3.2, sharex=True, sharey=True)
 for ax, one in zip(axes.flat, tickets, strict=True):
     figures.curve(ax, nanda, one, "test_loss", label="with decay")
@@ -222,6 +229,9 @@ for ax, one in zip(axes.flat, tickets, strict=True):
     finish(ax, label(one), "test loss (nats)")
     ax.legend(fontsize=9)
 chapter.sign(figure, [nanda])
+of_base = {"with weight decay": "base", "without": "base-no-decay"}
+heights = {words: findings.median([progress.second_rise(record) for record in nanda[one]]) for words, one in of_base.items()}
+chapter.finding(f"Median second rise of the base's log test loss in nats {findings.over_seeds([nanda])}: {findings.listed(heights)}")
 
 # %% [markdown]
 # ## The MLP of the main paper
@@ -255,6 +265,8 @@ axes[0, 0].legend(fontsize=9)
 chapter.data = None
 chapter.sign(figure, [mlp])
 chapter.data = f"p = {own.prime}"
+at_end = {name.replace("_", " "): findings.median([one[name][-1] for one in found], ".2g") for name in ("excluded", "restricted", "test_loss")}
+chapter.finding(f"Median losses of the MLP's base at the end, in nats, {findings.over_seeds([mlp])}: {findings.listed(at_end)}")
 
 # %% [markdown]
 # ## Verdicts
@@ -262,10 +274,16 @@ chapter.data = f"p = {own.prime}"
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-progress-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-progress-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the follow-up
 #
 # * One seed there, several here; phases there were named by fixed epochs of one published network, here each base run says when its own end.

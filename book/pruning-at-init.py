@@ -31,9 +31,9 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.times import final
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
-from lib.claims.measures import speed_up
+from lib.claims.measures import kept_shares, speed_up
 from lib.experiments.arms import arm
 from lib.experiments.chapters import AFTER_TRAINING, BEFORE_TRAINING
 from lib.train import pruning
@@ -73,6 +73,9 @@ chapter.in_short()
 # but carry none: none leads through $W_Q$ or $W_K$. Their SynFlow scores are zero, and they are the first to go. Where nothing
 # is kept of $W_Q$ or of $W_K$, all positions get the same attention.
 #
+# <details class="fold">
+# <summary>How masks are compared, and what GraSP may do to a trained network</summary>
+#
 # For Q04, masks are compared matrix by matrix by their Jaccard index, the number of weights that both keep over the number that
 # at least one keeps. Two *independent* masks that keep the shares $d_1$ and $d_2$ of a matrix have the index
 # $d_1 d_2 / (d_1 + d_2 - d_1 d_2)$ in expectation. The second half of Q04 puts the trained weights $\theta_t$, of which the
@@ -81,27 +84,36 @@ chapter.in_short()
 # $\partial \mathcal{L} / \partial \theta \propto -\theta$, and $S_{GraSP}$ grows with $(H \theta) \odot \theta$, so that the weights
 # that the loss depends on most are the first to go.
 #
+# </details>
+#
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy of networks pruned by several scores, taken before training (top) or from the trained network (bottom), with base and ticket. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-init-curves"}, "image": {"alt": "Four panels of test accuracy over epochs, MLP and Transformer side by side, scores taken before training above and scores of the trained network below. One curve for base, ticket and each way of pruning, with one thin line a seed and the median."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Scores taken before training above, of the trained network below. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-init-curves"}, "image": {"alt": "Four panels of test accuracy over epochs, MLP and Transformer side by side, scores taken before training above and scores of the trained network below. One curve for base, ticket and each way of pruning, with one thin line a seed and the median."}} tags=["hide-input"]
 def curves_of(arms, suffix):
     def draw(ax, comparison):
         figures.curves(ax, comparison, arms=["base", "ticket", *arms], band=False)
-        ax.text(0.5, 0.02, suffix, transform=ax.transAxes, ha="center", fontsize=9, color="0.35")
+        figures.label(ax, comparison.label, f"test accuracy,\n{suffix}")
 
     return draw
 
 
 chapter.panels(curves_of(before, "scores before training"), curves_of(trained, "scores of the trained network"), height=3.8, legend=4)
+chapter.finding(findings.ends(chapter, "ticket", "snip", "snip-trained"))
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, by kind of network; lines join one seed. Hollow marks never do within the budget. The axis of epochs is logarithmic.", "name": "fig-init-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and each way of pruning, on a logarithmic axis; hollow above the budget where a run never generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Lines join one seed. Hollow marks never generalize within the budget. Epochs are logarithmic.", "name": "fig-init-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and each way of pruning, on a logarithmic axis; hollow above the budget where a run never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=4.4, sharey=False, sharex=True)
-
-# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-pruning-at-init-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
-chapter.panels(lambda ax, comparison: figures.generalized(ax, comparison, arms=["base", "ticket", *before]), legend=4)
+chapter.finding(findings.first_and_last(chapter, *before))
 
 # %% [markdown]
-# Median and range over seeds:
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-pruning-at-init-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+chapter.panels(lambda ax, comparison: figures.generalized(ax, comparison, arms=["base", "ticket", *before]), legend=4)
+chapter.finding(findings.generalizing(chapter, "base", "ticket", "random", "snip"))
+
+# %% [markdown]
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -150,17 +162,22 @@ def heat_maps(values, texts, rows, scheme, limits):
             dark = np.dot(image.cmap(image.norm(value))[:3], [0.3, 0.59, 0.11]) < 0.5 and text != "–"
             ax.text(j, i, text, ha="center", va="center", fontsize=9, color="white" if dark else "black", linespacing=0.95)
         ax.set_xticks(range(len(columns)), [f"$W_{{{name[2:]}}}$" if name != "all" else "all" for name in columns])
-        ax.set_yticks(range(len(rows)), [words[one] for one in rows])
+        figures.rows_of_labels(ax, [words[one] for one in rows])
         ax.tick_params(length=0)
         ax.grid(False)
         ax.set_title(setting)
     chapter.sign(figure)
 
 
-# %% mystnb={"figure": {"caption": "The share of each matrix that a mask keeps, median over seeds. All masks keep the same share of all weights.", "name": "fig-init-kept"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for the ticket and each way of pruning, a column for each weight matrix and one for all, and in each cell the share of weights kept."}} tags=["hide-input"]
-heat_maps("kept", lambda cell: f"{cell['kept']:.2f}", ["ticket", *before, *trained], "Blues", (0, 1))
+# %% mystnb={"figure": {"caption": "In percent, medians over seeds. All masks keep the same share of all weights.", "name": "fig-init-kept"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for the ticket and each way of pruning, a column for each weight matrix and one for all, and in each cell the share of weights kept."}} tags=["hide-input"]
+heat_maps("kept", lambda cell: f"{100 * cell['kept']:.0f}", ["ticket", *before, *trained], "Blues", (0, 1))
+least_to_most = lambda c: findings.extremes(kept_shares(c["ticket"]))
+chapter.finding(findings.by_setting("Median share that the ticket keeps of a matrix, least to most,", chapter, least_to_most))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Where a mask keeps nothing of a matrix, or less than 1%</summary>
+#
 # On how many seeds a mask keeps nothing of a matrix, or less than 1%:
 
 # %% tags=["hide-input"]
@@ -172,25 +189,37 @@ for (setting, one, matrix), found in overlaps.groupby(["setting", "arm", "matrix
 chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["none"]}))
 
 # %% [markdown]
+# </details>
+#
 # ## What is shared with the ticket
 
-# %% mystnb={"figure": {"caption": "Jaccard index of each mask with the ticket's, median over seeds, and in brackets what independent masks with the same shares of each matrix would have. Red is above it, blue below; a dash where neither keeps anything. \"Initial magnitude\" keeps the largest initial weights and is not trained.", "name": "fig-init-overlap"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for each way of pruning, a column for each weight matrix and one for all, and in each cell the Jaccard index with the ticket's mask above the value of independent masks."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "In percent, medians over seeds, and in brackets what independent masks with the same shares of each matrix would have. Red is above it, blue below; a dash where neither keeps anything. \"Initial magnitude\" keeps the largest initial weights and is not trained.", "name": "fig-init-overlap"}, "image": {"alt": "Two heat maps, MLP and Transformer, with a row for each way of pruning, a column for each weight matrix and one for all, and in each cell the Jaccard index with the ticket's mask above the value of independent masks."}} tags=["hide-input"]
 rows = [*before, *trained, LARGEST]
 reach = max(0.1, overlaps.loc[overlaps["arm"].isin(rows), "excess"].abs().max())
-heat_maps("excess", lambda cell: f"{cell['jaccard']:.2f}\n({cell['expected']:.2f})", rows, "RdBu_r", (-reach, reach))
+heat_maps("excess", lambda cell: f"{100 * cell['jaccard']:.0f}\n({100 * cell['expected']:.0f})", rows, "RdBu_r", (-reach, reach))
+alike = overlaps[(overlaps["matrix"] == "all") & overlaps["arm"].isin(rows)].groupby(["setting", "arm"])["jaccard"].median()
+highest = lambda c: findings.listed({words[alike[c.label].idxmax()]: f"{alike[c.label].max():.2f}"})
+chapter.finding(findings.by_setting("Highest median overlap with the ticket's mask", chapter, highest))
 
 # %% [markdown]
 # ## Verdict
-#
-# Each method has a verdict of its own.
 
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-pruning-at-init-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-pruning-at-init-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How many seeds generalize with each mask, and how much sooner</summary>
+#
 # How many seeds generalize, the speed-up where it is known (below 1: later than the base), and what the others reach:
 
 # %% tags=["hide-input"]
@@ -212,6 +241,11 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Overlap of each mask with the ticket’s, in numbers (a first answer to Q04)</summary>
+#
 # A first answer to Q04, from whole masks: their overlap with the ticket's (Jaccard index), what masks would have that are independent
 # of it and keep the same share of each matrix, and the difference of the two (median and range over seeds). How fast these networks
 # generalize is in the table above.
@@ -225,6 +259,8 @@ for (setting, one), found in overlaps[overlaps["matrix"] == "all"].groupby(["set
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run a method; here each has all seeds, with a verdict for each method.

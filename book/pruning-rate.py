@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.times import final, fully_generalizes, median_epoch
-from lib.book import figures
+from lib.book import figures, findings
 from lib.book.chapter import Chapter
 
 chapter = Chapter.open("pruning-rate", globals())
@@ -54,16 +54,17 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy of tickets of several pruning rates, medians over seeds. For the base, thin lines are single seeds and the band is their range.", "name": "fig-rate-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs, one curve for each of five pruning rates and one for the dense base."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Medians over seeds. For the base, thin lines are single seeds and the band is their range.", "name": "fig-rate-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs, one curve for each of five pruning rates and one for the dense base."}} tags=["hide-input"]
 def curves(ax, comparison):
     figures.curve(ax, comparison, "base")
     figures.family(ax, comparison, "rate", chosen=[0.1, 0.3, 0.5, 0.7, 0.9])
 
 
 chapter.panels(curves, legend=3)
+chapter.finding(findings.times(chapter, {"base": "base"} | {f"rate {rate:g}": ("rate", rate) for rate in (0.1, 0.9)}))
 
 
-# %% mystnb={"figure": {"caption": "When each seed's ticket generalizes (top, logarithmic) and the test accuracy that it ends with (bottom), by pruning rate. Thin lines join the points of one seed; dotted lines are the medians of the base.", "name": "fig-rate"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the epoch of generalization against the pruning rate, one point for each seed, hollow where the ticket never generalizes. Below, the test accuracy at the end against the pruning rate."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Thin lines join the points of one seed, hollow points never generalize; dotted lines are the medians of the base. Epochs are logarithmic.", "name": "fig-rate"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the epoch of generalization against the pruning rate, one point for each seed, hollow where the ticket never generalizes. Below, the test accuracy at the end against the pruning rate."}} tags=["hide-input"]
 def epochs_by_rate(ax, comparison):
     figures.epochs_by_value(ax, comparison, "rate", "pruning rate")
     figures.reference(ax, median_epoch(comparison["base"], comparison.tau), "base")
@@ -74,10 +75,8 @@ def ends_by_rate(ax, comparison):
     figures.reference(ax, np.median([final(record) for record in comparison["base"]]), "base")
 
 
-chapter.panels(epochs_by_rate, ends_by_rate, height=3.2)
-
-# %% [markdown]
-# Median and range over seeds:
+chapter.panels(epochs_by_rate, ends_by_rate, height=3.2, legend=2)
+chapter.finding(findings.first_and_last(chapter, *(("rate", rate) for rate in chapter["mlp"].family("rate"))))
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -88,10 +87,19 @@ chapter.summary()
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-pruning-rate-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-pruning-rate-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How many seeds generalize fully at each rate, and when</summary>
+#
 # On how many seeds the tickets of each rate fully generalize, and their median t_gen:
 
 # %% tags=["hide-input"]
@@ -106,6 +114,8 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run a rate; here every rate has all seeds, and the same seeds.

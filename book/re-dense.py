@@ -30,7 +30,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.book import figures
+from lib.book import figures, findings
 from lib.book.chapter import Chapter
 from lib.claims.measures import speed_up
 from lib.claims.statistics import between
@@ -52,6 +52,37 @@ chapter.in_short()
 # but no mask is held: weights that start at zero receive gradients and grow back. The name is from the last phase of
 # dense-sparse-dense training {cite:p}`han2017`.
 #
+# ## Results
+
+# %% mystnb={"figure": {"caption": "As in the paper's Fig. 23 but with epochs on a logarithmic axis. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-re-dense"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, for base, ticket and re-dense network, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
+chapter.panels(lambda ax, comparison: figures.curves(ax, comparison, logarithmic=True), legend=3)
+chapter.finding(findings.times(chapter, "base", "ticket", "re-dense"))
+
+# %% mystnb={"figure": {"caption": "Lines join the networks of one seed. Epochs are logarithmic.", "name": "fig-re-dense-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and re-dense network on a logarithmic axis, one line a seed."}} tags=["hide-input"]
+chapter.panels(figures.paired_epochs, height=2.6, sharey=False, sharex=True)
+chapter.finding(findings.gains(chapter, "base", "re-dense"))
+
+# %% [markdown]
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-re-dense-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+chapter.panels(figures.generalized, legend=4)
+chapter.finding(findings.generalizing(chapter, "base", "ticket", "re-dense"))
+
+# %% [markdown]
+# </details>
+
+# %% tags=["remove-input"]
+chapter.summary()
+
+# %% [markdown]
+# <details class="fold">
+# <summary>How much of the gain the starting weights give alone, seed by seed</summary>
+#
+# Seed by seed: both speed-ups over the base, what holding the mask adds (t_gen of the re-dense network over that of the ticket), and
+# the share of the ticket's logarithmic speed-up that the starting weights give alone.
+#
 # To see how much of the ticket's gain is in the starting weights, take the speed-ups over the base on a logarithmic scale, where
 # factors add up. The share on seed $i$ is
 #
@@ -61,27 +92,6 @@ chapter.in_short()
 #
 # 1 if holding the mask adds nothing, 0 if it adds everything. It is known where all three networks generalize and the ticket is faster
 # than the base.
-#
-# ## Results
-
-# %% mystnb={"figure": {"caption": "Test accuracy of the base, its ticket and the re-dense network, as in the paper's Fig. 23 but with epochs on a logarithmic axis. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-re-dense"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs on a logarithmic axis, for base, ticket and re-dense network, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
-chapter.panels(lambda ax, comparison: figures.curves(ax, comparison, logarithmic=True), legend=3)
-
-# %% mystnb={"figure": {"caption": "When each seed generalizes. Lines join the three networks of one seed; the axis of epochs is logarithmic.", "name": "fig-re-dense-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and re-dense network on a logarithmic axis, one line a seed."}} tags=["hide-input"]
-chapter.panels(figures.paired_epochs, height=2.6, sharey=False, sharex=True)
-
-# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-re-dense-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
-chapter.panels(figures.generalized, legend=4)
-
-# %% [markdown]
-# Median and range over seeds:
-
-# %% tags=["remove-input"]
-chapter.summary()
-
-# %% [markdown]
-# Seed by seed: both speed-ups over the base, what holding the mask adds (t_gen of the re-dense network over that of the ticket), and
-# the share of the ticket's logarithmic speed-up that the starting weights give alone.
 
 # %% tags=["hide-input"]
 pairs = {"ticket over base": ("base", "ticket"), "re-dense over base": ("base", "re-dense"), "ticket over re-dense": ("re-dense", "ticket")}
@@ -98,15 +108,23 @@ shares = pd.DataFrame(rows)
 chapter.table(shares)
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-re-dense-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-re-dense-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run of each network and gives no number for the gain; here all three share the split and the initial weights of

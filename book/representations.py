@@ -35,7 +35,7 @@ from sklearn.decomposition import PCA
 
 from lib.analysis import fourier
 from lib.analysis.times import ratio_bounds
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.experiments.arms import Arm
 
@@ -65,15 +65,9 @@ for one, record in shown.items():
     table = at(record, "inputs", budget)
     order[one] = np.lexsort((fourier.top_frequency(table)[0], ~fourier.live(table)))
 tops = {one: fourier.top_frequency(at(record, "inputs", budget)[order[one]])[0] for one, record in shown.items()}
-rows = [
-    {"arm": one.label, "seed": seed.seed, "panels at epochs": ", ".join(f"{epoch:,}" for epoch in moments[one]), "t_gen": seed.t_gen(one)}
-    for one in shown
-]
-chapter.table(pd.DataFrame(rows).astype({"t_gen": "Int64"}))
 
 # %% tags=["remove-input"]
 chapter.in_short()
-
 
 # %% [markdown]
 # **Claims C23, C24 and C25.** After generalization every live neuron reads and writes a wave of one frequency, and before it
@@ -97,7 +91,8 @@ chapter.in_short()
 # sum of all. A neuron is *live* if its row has at least 0.05 of the largest norm in the table. For the Transformer the same products
 # are taken of its 128 hidden neurons: what the MLP block reads of the embedding directly, past the attention.
 #
-# ## How to read these pictures
+# <details class="fold">
+# <summary>Waves, heat maps, entropy, circles and ranks: how to read them</summary>
 #
 # * **A wave.** A network that adds modulo $p$ can turn each token $a$ into an angle $2\pi k a / p$ and add angles ({cite:t}`nanda2023`). A
 #   neuron that serves such a frequency $k$ has weights $\cos(2\pi k a / p + \varphi)$: its row of weights is a wave with $k$ periods.
@@ -111,6 +106,19 @@ chapter.in_short()
 # * **Circles.** Projected on the cosine and sine of a frequency that it uses, an embedding lies on a circle, in the order of $k a$ modulo
 #   $p$. A share of power of about $2 / (p - 1)$ is that of noise. Principal components show circles only as far as the largest variances happen to belong to one frequency each.
 # * **Effective rank** counts the directions that a matrix uses. A frequency takes two, a cosine and a sine.
+#
+# The panels show one seed, at these epochs:
+
+# %% tags=["hide-input"]
+rows = [
+    {"arm": one.label, "seed": seed.seed, "panels at epochs": ", ".join(f"{epoch:,}" for epoch in moments[one]), "t_gen": seed.t_gen(one)}
+    for one in shown
+]
+chapter.table(pd.DataFrame(rows).astype({"t_gen": "Int64"}))
+
+
+# %% [markdown]
+# </details>
 #
 # ## Weights of single neurons
 
@@ -130,7 +138,7 @@ def heat_maps(draw, title, x):
     for ax in axes[:, 0]:
         ax.set_ylabel("neuron")
     figure.suptitle(f"{title}, MLP, seed {seed.seed}", fontsize=11)
-    chapter.sign(figure)
+    chapter.sign(figure, [mlp.of_seeds([seed.seed])])
 
 
 def weights(side):
@@ -153,9 +161,8 @@ def spectra(side):
 
 def waves(side, epoch):
     """All neurons of base and ticket as lines, with the frequency that each has at the end."""
-    plt.rcParams.update(figures.STYLE)
-    figure, axes = plt.subplots(2, 1, figsize=(6.4, 9), layout="constrained")
-    for ax, (one, record) in zip(axes, shown.items(), strict=True):
+    figure, axes = figures.panels(2, 1, height=4.5, width=6.4)
+    for ax, (one, record) in zip(axes[:, 0], shown.items(), strict=True):
         table = at(record, side, epoch)[order[one]]
         figures.small_multiples(ax, table, one, f"{one.label}, seed {record.seed}, epoch {epoch:,}")
         rows = ax.get_ylim()[1]
@@ -163,23 +170,54 @@ def waves(side, epoch):
         for i, frequency in enumerate(tops[one]):
             text = f"{frequency}" if live[i] else "–"
             ax.annotate(text, (i % 8 + 0.05, rows - i // 8 - 0.03), va="top", fontsize=9, color="0.25")
-    chapter.sign(figure)
+    chapter.sign(figure, [mlp.of_seeds([seed.seed])])
+    top = {findings.named(one): f"{fourier.median_share(at(record, side, epoch)):.2f}" for one, record in shown.items()}
+    chapter.finding(f"Share of a neuron's top frequency, {SIDES[side]}, epoch {epoch:,}, median over live neurons of seed {seed.seed}: {findings.listed(top)}")
 
 
-# %% mystnb={"figure": {"caption": "Input-side weights of all 48 neurons at the end (after Fig. 17); in each panel the token runs from 0 to p \u2212 1 from left to right, and the weight is drawn upwards, on one scale for all panels of a network. The number is the neuron's top frequency on the input side at the end, a dash a neuron that is not live.", "name": "fig-waves-inputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens at the end of training."}} tags=["hide-input"]
+def first_to_last(words, side, measure, form=".2f"):
+    """The finding of a figure of one seed: a measure of its tables before training and at the end."""
+    ends = {
+        findings.named(one): " to ".join(f"{float(measure(at(record, side, epoch))):{form}}" for epoch in (0, budget))
+        for one, record in shown.items()
+    }
+    chapter.finding(f"{words}, {SIDES[side]}, before training to the end, seed {seed.seed}: {findings.listed(ends)}")
+
+
+def at_the_end(words, measure, form=".2f", settings=chapter):
+    """The finding of a figure over seeds: the median of a measure of records, at the end and on the input side."""
+    texts = {c.label: {findings.named(one): findings.median(list(map(measure, c[one])), form) for one in c.arms} for c in settings}
+    chapter.finding(findings.by_setting(f"Median {words}, input side, at the end", settings, lambda c: findings.listed(texts[c.label])))
+
+
+# %% [markdown]
+# <details class="fold">
+# <summary>Input-side weights of all neurons at the end of training</summary>
+
+# %% mystnb={"figure": {"caption": "All 48 neurons (after Fig. 17); in each panel the token runs from 0 to p \u2212 1 from left to right, and the weight is drawn upwards, on one scale for all panels of a network. The number is the neuron's top frequency on the input side at the end, a dash a neuron that is not live.", "name": "fig-waves-inputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens at the end of training."}} tags=["hide-input"]
 waves("inputs", budget)
 
-# %% mystnb={"figure": {"caption": "The same neurons at a fifteenth of the budget (2,000 epochs at the paper's scale), where the paper finds waves in the ticket and none in the base. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-inputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens early in training."}} tags=["hide-input"]
+# %% [markdown]
+# </details>
+
+# %% mystnb={"figure": {"caption": "The same neurons at a fifteenth of the budget, where the paper finds waves in the ticket and none in the base. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-inputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's input weights over the tokens early in training."}} tags=["hide-input"]
 waves("inputs", early)
 
-# %% mystnb={"figure": {"caption": "Output-side weights of the same neurons at the end (after Fig. 18); from left to right the answer. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-outputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers at the end of training."}} tags=["hide-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>Output-side weights of the same neurons, at the end and early</summary>
+
+# %% mystnb={"figure": {"caption": "The same neurons (after Fig. 18); from left to right the answer. Numbers as in {numref}`fig-waves-inputs-end`.", "name": "fig-waves-outputs-end"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers at the end of training."}} tags=["hide-input"]
 waves("outputs", budget)
 
-# %% mystnb={"figure": {"caption": "Output-side weights at a fifteenth of the budget (2,000 epochs at the paper's scale).", "name": "fig-waves-outputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers early in training."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Output-side weights at a fifteenth of the budget, as in {numref}`fig-waves-outputs-end`.", "name": "fig-waves-outputs-early"}, "image": {"alt": "Two blocks of 48 small line plots, base above and ticket below, of each neuron's output weights over the answers early in training."}} tags=["hide-input"]
 waves("outputs", early)
 
 # %% [markdown]
-# ### Over training
+# </details>
+#
+# <details class="fold">
+# <summary>Play the weights of all neurons over training</summary>
 #
 # Press play, or drag the slider (arrow keys move it a frame). Each panel is a neuron, in the order of the figures above; the
 # scale, in the titles, changes from frame to frame. Everything is in this page, and no server is asked.
@@ -212,25 +250,40 @@ players = [animate(side, words.capitalize()) for side, words in SIDES.items()]
 HTML("".join(players) + f"<p>Both animations together: {sum(map(len, players)) / 1e6:.1f} MB.</p>")
 
 # %% [markdown]
-# ### All epochs side by side
+# </details>
+#
+# <details class="fold">
+# <summary>Heat maps of input-side and output-side weights</summary>
 
-# %% mystnb={"figure": {"caption": "Input-side weights as heat maps, neurons by tokens (after Fig. 17). Each panel has its own colour scale.", "name": "fig-heat-inputs"}, "image": {"alt": "Heat maps of input-side weights, neurons by tokens, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Neurons by tokens (after Fig. 17). Each panel has its own colour scale.", "name": "fig-heat-inputs"}, "image": {"alt": "Heat maps of input-side weights, neurons by tokens, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(weights("inputs"), "Input side", "input token")
+first_to_last("Live neurons", "inputs", lambda table: fourier.live(table).sum(), ".0f")
 
-# %% mystnb={"figure": {"caption": "Output-side weights as heat maps, neurons by answers (after Fig. 18).", "name": "fig-heat-outputs"}, "image": {"alt": "Heat maps of output-side weights, neurons by answers, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Neurons by answers (after Fig. 18). Each panel has its own colour scale.", "name": "fig-heat-outputs"}, "image": {"alt": "Heat maps of output-side weights, neurons by answers, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(weights("outputs"), "Output side", "answer")
+first_to_last("Live neurons", "outputs", lambda table: fourier.live(table).sum(), ".0f")
 
 # %% [markdown]
+# </details>
+#
 # ## Frequencies
+#
+# <details class="fold">
+# <summary>Amplitudes of all frequencies, neuron by neuron, on both sides</summary>
 
-# %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's input-side weights (after Fig. 19), without the constant.", "name": "fig-dft-inputs"}, "image": {"alt": "Heat maps of the amplitudes of input-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's weights (after Fig. 19), without the constant.", "name": "fig-dft-inputs"}, "image": {"alt": "Heat maps of the amplitudes of input-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(spectra("inputs"), "Input side, |F|", "frequency (periods over all tokens)")
+first_to_last("Frequency entropy in nats", "inputs", fourier.frequency_entropy)
 
-# %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's output-side weights (after Fig. 20).", "name": "fig-dft-outputs"}, "image": {"alt": "Heat maps of the amplitudes of output-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Amplitude of each frequency in each neuron's weights (after Fig. 20), without the constant.", "name": "fig-dft-outputs"}, "image": {"alt": "Heat maps of the amplitudes of output-side weights, neurons by frequencies, base to the left and ticket to the right, with a row for each epoch."}} tags=["hide-input"]
 heat_maps(spectra("outputs"), "Output side, |F|", "frequency (periods over all answers)")
+first_to_last("Frequency entropy in nats", "outputs", fourier.frequency_entropy)
 
 
-# %% mystnb={"figure": {"caption": "Frequency entropy over epochs, MLP and Transformer, input and output side (after Fig. 21, which has the MLP). Thick lines are medians over seeds, thin lines single seeds, bands their range. Epochs are linear up to the first mark and logarithmic from there. Dotted, what white noise has.", "name": "fig-entropy"}, "image": {"alt": "Four panels of frequency entropy over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right."}} tags=["hide-input"]
+# %% [markdown]
+# </details>
+
+# %% mystnb={"figure": {"caption": "After Fig. 21, which has the MLP. Thick lines are medians over seeds, thin lines single seeds, bands their range. Epochs are linear up to the first mark and logarithmic from there. Dotted, what white noise has.", "name": "fig-entropy"}, "image": {"alt": "Four panels of frequency entropy over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right."}} tags=["hide-input"]
 def over_epochs(measure, y, lines):
     """A measure of tables over epochs, systems by sides, with horizontal lines (height -> text)."""
     figure, axes = figures.panels(2, 2, height=3.2, sharey=True)
@@ -256,10 +309,12 @@ def over_epochs(measure, y, lines):
 
 
 over_epochs(fourier.frequency_entropy, "frequency entropy (nats)", {fourier.noise_entropy(half): "white noise"})
+at_the_end("frequency entropy in nats", lambda record: fourier.frequency_entropy(record.probes["inputs"][-1]))
 
-# %% mystnb={"figure": {"caption": "Share of the top frequency in a neuron's spectral power, median over live neurons, over epochs. Lines and bands as in {numref}`fig-entropy`; dotted, the thresholds of C23 (0.8 after, 0.4 before) and C24 (0.6), and what white noise has.", "name": "fig-share"}, "image": {"alt": "Four panels of the median top-frequency share over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right, with thresholds at 0.8, 0.6 and 0.4."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Share of the top frequency in a neuron's spectral power, median over live neurons. Lines and bands as in {numref}`fig-entropy`; dotted, the thresholds of C23 (0.8 after, 0.4 before) and C24 (0.6), and what white noise has.", "name": "fig-share"}, "image": {"alt": "Four panels of the median top-frequency share over epochs for base and ticket, MLP above and Transformer below, input side to the left and output side to the right, with thresholds at 0.8, 0.6 and 0.4."}} tags=["hide-input"]
 thresholds = {0.8: "0.8", 0.6: "0.6", 0.4: "0.4", fourier.noise_share(half): "white noise"}
 over_epochs(fourier.median_share, "share of the top frequency", thresholds)
+at_the_end("share of the top frequency", lambda record: fourier.median_share(record.probes["inputs"][-1]))
 
 # %% tags=["hide-input"]
 rows = []
@@ -291,6 +346,9 @@ neurons = pd.concat(rows)
 
 # %% [markdown]
 # ### Which frequencies, and do base and ticket agree?
+#
+# <details class="fold">
+# <summary>Frequencies of base and ticket, seed by seed, and neuron by neuron</summary>
 #
 # A network has *settled on* a frequency if it is the top frequency of at least two live neurons on the input side at the end; in
 # brackets, of how many. If the ticket's frequencies were drawn at random, $|B| |T| / 33$ of them would be among the base's. Neuron by neuron: of those
@@ -339,7 +397,16 @@ for name, records in ((name, mlp[name]) for name in counts):
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## The embedding
+#
+# Each token has a row in the embedding. It is drawn by its products with the cosine and the sine of a frequency over all *other* tokens: with
+# its own, any noise would lie on a circle. The frequencies are the three with the largest power in the embedding at the end; the top row is a control, the first of
+# them before training.
+#
+# <details class="fold">
+# <summary>Why a token's own row is left out</summary>
 #
 # Each token $a$ has a row $e_a$ of $W_E^\top$. Its coordinates for a frequency $k$ are its products with two directions,
 #
@@ -354,10 +421,11 @@ chapter.table(pd.DataFrame(rows))
 # e_a^\top \sum_b \cos(2\pi k b/p)\, e_b \approx |e_a|^2 \cos(2\pi k a / p),
 # $$
 #
-# and any noise would lie on a circle. The frequencies are the three with the largest power in the embedding at the end; the top row is a control, the first of
-# them before training.
+# and any noise would lie on a circle.
+#
+# </details>
 
-# %% mystnb={"figure": {"caption": "The embedding, base to the left and ticket to the right, on cosine and sine of a frequency, before training (top row, a control, with the strongest frequency of the end), then at the end with its three strongest; and on the first two principal components at the end. Colours run with the token; the grey line joins tokens in the order of k\u00b7a modulo p, and every eighth point along it has its token (below, every eighth token).", "name": "fig-circles"}, "image": {"alt": "Ten scatter plots of the tokens of base and ticket, four each on the cosine and sine of a frequency, the first before training, and one on the first two principal components."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Top row, a control: the strongest frequency of the end, before training. Colours run with the token; the grey line joins tokens in the order of k\u00b7a modulo p, and every eighth point along it has its token (below, every eighth token).", "name": "fig-circles"}, "image": {"alt": "Ten scatter plots of the tokens of base and ticket, four each on the cosine and sine of a frequency, the first before training, and one on the first two principal components."}} tags=["hide-input"]
 tokens = np.arange(prime)
 
 
@@ -388,7 +456,7 @@ for column, (one, record) in zip(axes.T, shown.items(), strict=True):
     for ax, (title, points, axis, path) in zip(column, views, strict=True):
         if path is not None:
             ax.plot(*points[[*path, path[0]]].T, color="0.75", linewidth=0.8, zorder=1)
-        ax.scatter(*points.T, c=tokens, cmap="viridis", s=16, zorder=2)
+        ax.scatter(*points.T, c=tokens, cmap="viridis", s=16, zorder=2, rasterized=True)
         for a in (tokens if path is None else path)[::8]:
             away = 9 * points[a] / max(np.linalg.norm(points[a]), 1e-12)
             ax.annotate(str(a), points[a], xytext=away, textcoords="offset points", fontsize=9, ha="center", va="center")
@@ -396,9 +464,16 @@ for column, (one, record) in zip(axes.T, shown.items(), strict=True):
         ax.set_aspect("equal", adjustable="datalim")
         ax.set_title(f"{one.name}, {title}", color=one.colour, fontsize=11)
         ax.set(xlabel=axis[0], ylabel=axis[1])
-chapter.sign(figure)
+chapter.sign(figure, [mlp.of_seeds([seed.seed])])
+powers = {findings.named(one): (fourier.amplitudes(record.probes["embedding"][-1].astype(float).T) ** 2).sum(0) for one, record in shown.items()}
+strongest = {name: f"{power.max() / power.sum():.0%}" for name, power in powers.items()}
+chapter.finding(f"Share of the embedding's power in its strongest frequency at the end, seed {seed.seed}: {findings.listed(strongest)}")
 
-# %% mystnb={"figure": {"caption": "Effective rank of the embedding (left) and of the input-side table (right) over epochs, that is exp of the entropy of their singular values ({cite:t}`roy2007`). Lines, bands and axis of epochs as in {numref}`fig-entropy`.", "name": "fig-rank"}, "image": {"alt": "Four panels of effective rank over epochs for base and ticket, MLP above and Transformer below, embedding to the left and input-side table to the right."}} tags=["hide-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>Effective ranks over training, and singular values</summary>
+
+# %% mystnb={"figure": {"caption": "Effective rank of the embedding (left) and of the input-side table (right), that is exp of the entropy of their singular values ({cite:t}`roy2007`). Lines, bands and axis of epochs as in {numref}`fig-entropy`.", "name": "fig-rank"}, "image": {"alt": "Four panels of effective rank over epochs for base and ticket, MLP above and Transformer below, embedding to the left and input-side table to the right."}} tags=["hide-input"]
 matrices = {"singular_embedding": "$W_E$", "singular_inputs": "$W_{in} W_E$"}
 figure, axes = figures.panels(2, 2, height=3.2, sharey="row")
 for row, comparison in zip(axes, chapter, strict=True):
@@ -416,8 +491,9 @@ for ax in axes[:, 1]:
     ax.set_ylabel("")
 chapter.legend(figure, 2)
 chapter.sign(figure)
+at_the_end("effective rank", lambda record: fourier.effective_rank(record.probes["singular_inputs"])[-1], ".1f")
 
-# %% mystnb={"figure": {"caption": "Singular values of the MLP's embedding (left) and input-side table (right), relative to the largest, at the start (dotted), at a fifteenth of the budget (dashed) and at the end (solid). Medians over seeds; the bands are the range at the end.", "name": "fig-singular"}, "image": {"alt": "Two panels of singular values in descending order for base and ticket at three epochs."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Relative to the largest, at the start (dotted), at a fifteenth of the budget (dashed) and at the end (solid). Medians over seeds; the bands are the range at the end.", "name": "fig-singular"}, "image": {"alt": "Two panels of singular values in descending order for base and ticket at three epochs."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=3.4, sharey=True)
 for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
     for one, records in mlp.arms.items():
@@ -433,9 +509,15 @@ for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
     figures.label(ax, f"MLP, {words}", "relative to the largest", x="singular value")
 axes[0, 1].set_ylabel("")
 chapter.legend(figure, 2)
-chapter.sign(figure)
+chapter.sign(figure, [mlp])
+at_the_end("number of singular values above a tenth of the largest", lambda record: (record.probes["singular_inputs"][-1] > record.probes["singular_inputs"][-1].max() / 10).sum(), ".0f", [mlp])
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Entropy, top share, live neurons and ranks in numbers</summary>
+#
 # Median and range over seeds; effective ranks and live neurons (on the input side) at the start and at the end:
 
 # %% tags=["hide-input"]
@@ -457,6 +539,8 @@ for (setting, one), frame in curves.groupby(["setting", "arm"], sort=False):
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 
 # %% tags=["remove-input"]
@@ -464,6 +548,9 @@ chapter.verdicts()
 
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Whether C25 depends on neurons that are hardly there</summary>
+#
 # Whether C25 depends on neurons that are hardly there: its ratio, with the entropy of live neurons alone:
 
 # %% tags=["hide-input"]
@@ -484,6 +571,8 @@ rows = [
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run; the curves and verdicts here are over all seeds, and the panels show the first.

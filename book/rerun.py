@@ -32,6 +32,9 @@ device = "cpu"
 # %% [markdown]
 # ## What it costs
 #
+# <details class="fold">
+# <summary>Minutes of training by chapter</summary>
+#
 # Minutes of training on two cores, for one seed of all of a chapter's settings and for all seeds that the book shows. They are
 # estimated from the records: the median time that an epoch took for each weight and example, by kind of network, in stacks of up
 # to eight; fewer networks at a time take longer each. A network that two chapters share is trained once and counted in both.
@@ -67,6 +70,8 @@ machines = sorted({record.provenance["machine"] for record in records})
 HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} records made on: {', '.join(machines) or 'nothing yet'}.</p>")
 
 # %% [markdown]
+# </details>
+#
 # ## A chapter with other seeds
 #
 # ```bash

@@ -93,6 +93,9 @@ for name, run in bases.items():
 HTML(tables.table(pd.DataFrame(rows)))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How each matrix is drawn</summary>
+#
 # $W_E$ and $W_U$ are stored with a row for each number. Each entry starts as an independent normal draw; the standard
 # deviations follow.
 
@@ -106,6 +109,8 @@ by_matrix = pd.DataFrame(drawn).pivot(index="matrix", columns="network", values=
 HTML(tables.table(by_matrix.rename_axis(columns=None).reset_index(), precision=4))
 
 # %% [markdown]
+# </details>
+#
 # ## Training
 #
 # Full-batch AdamW {cite:p}`loshchilov2019`, one step an epoch, on the mean cross-entropy over the training pairs.
@@ -123,10 +128,15 @@ rows = {
 HTML(tables.table(pd.DataFrame({"parameter": rows.keys(), "value": [str(value) for value in rows.values()]})))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How the loss keeps its precision</summary>
+#
 # When a network is sure of a label, the loss is smaller than what single precision leaves of $1 - \operatorname{softmax}$, and
 # naive formulas give spikes or zeros. The authors compute the log-softmax in double precision. Here the loss is written so that
 # nothing is lost in single precision: with $s = \sum_{j \ne c} e^{z_j - z_c}$ over the wrong classes, it is $\log(1 + s)$,
 # and its gradient at the right class is $-s / (1 + s)$.
+#
+# </details>
 #
 # ## Tickets
 #
@@ -158,8 +168,13 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 # * Beside the interval of a ratio of times stands its geometric mean by a log-normal model with censoring, which decides nothing.
 # * A seed of which a claim says nothing is *no case*. For tickets of generalized networks these are the seeds whose base had not
 #   generalized when the ticket was cut.
+# * A box sets the paper's own number beside ours where the text at hand gives one: the paper's abstract and appendices, and the page of the
+#   follow-up study. Numbers that stand in its main sections alone, or that could only be read off its curves, are left out.
 #
 # ## What is promised about reproducibility
+#
+# <details class="fold">
+# <summary>The same bits on one processor, the same statistics elsewhere</summary>
 #
 # On one processor, with one library of matrix products, the same run gives the same bits, whichever other runs are trained beside
 # it and on one thread or two: a test checks it. On another machine the last digits of sums differ, and grokking amplifies them; on a GPU (`device = "cuda"`)
@@ -167,6 +182,8 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 # seeds are promised. {doc}`deviations` compares machines. Each chapter names those that its records were made on, and the
 # *numerics*, a number that is raised when the trainer's arithmetic changes. Records of an earlier number are shown until they are
 # made anew, and no comparison mixes two numbers where all of its runs have one in common.
+#
+# </details>
 #
 # ## Data and rerun
 

@@ -47,7 +47,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import load_claims
 from lib.claims.stability import replicas, rounding_share, stability
@@ -57,15 +57,32 @@ chapter = Chapter.open("stability", globals())
 found = {name: replicas(name, chapter.comparisons) for name in MODELS if name in chapter.comparisons}
 found = {name: comparisons for name, comparisons in found.items() if comparisons}
 
+
+def times_of(comparisons, one):
+    """t_gen of an arm [S, K], nan where it never generalizes."""
+    return np.array([comparison.t_gen(one) for comparison in comparisons], float).T
+
+
+def apart(times):
+    """Largest over smallest t_gen of a seed, the median over seeds whose trainings all generalize; nan without one."""
+    known = times[np.isfinite(times).all(1)]
+    return np.median(known.max(1) / known.min(1).clip(1)) if len(known) else np.nan
+
+
 # %% [markdown]
 # ## Results
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, once for the run itself and once for each replica; a line joins what differs by rounding alone. Hollow marks are runs that never generalize.", "name": "fig-stability"}, "image": {"alt": "A panel for each setting with the epoch of generalization of base and ticket for every seed, one mark a replica, on a logarithmic axis."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The run itself and each replica; a line joins what differs by rounding alone. Hollow marks are runs that never generalize.", "name": "fig-stability"}, "image": {"alt": "A panel for each setting with the epoch of generalization of base and ticket for every seed, one mark a replica, on a logarithmic axis."}} tags=["hide-input"]
 shown = list(found.values()) or [[chapter[name]] for name in MODELS]  # the runs alone, until there are replicas
 figure, axes = figures.panels(1, len(shown), height=3.6)
 for ax, comparisons in zip(axes[0], shown, strict=True):
     figures.replicas(ax, comparisons, ("base", "ticket"))
+chapter.legend(figure, 2)
 chapter.sign(figure, [comparisons[0] for comparisons in shown])
+runs, lead = [of[0] for of in shown], "Latest over earliest time to generalization of a seed's trainings, median"
+factors = {of[0].name: {findings.named(one): findings.median([apart(times_of(of, one))]) for one in ("base", "ticket")} for of in shown}
+said = findings.by_setting(lead, runs, lambda c: findings.listed(factors[c.name]))
+chapter.finding(said if found else findings.times(runs, "base", "ticket"))
 
 # %% [markdown]
 # The share of the variance of $\log t_{gen}$ that rounding alone makes, and how far the replicas of one seed lie apart:
@@ -75,11 +92,10 @@ rows = []
 for comparisons in found.values():
     for one in comparisons[0].arms:
         if all(one in comparison.arms for comparison in comparisons):
-            times = np.array([comparison.t_gen(one) for comparison in comparisons], float).T  # [S, K], never is nan
-            known = times[np.isfinite(times).all(1)]
-            apart = np.median(known.max(1) / known.min(1).clip(1)) if len(known) else np.nan
-            row = {"setting": comparisons[0].label, "arm": one.label, "seeds": len(times), "all replicas generalize": len(known)}
-            rows.append(row | {"largest over smallest t_gen of a seed (median)": apart, "share of rounding": rounding_share(times)})
+            times = times_of(comparisons, one)
+            counts = {"seeds": len(times), "all replicas generalize": int(np.isfinite(times).all(1).sum())}
+            row = {"setting": comparisons[0].label, "arm": one.label, **counts}
+            rows.append(row | {"largest over smallest t_gen of a seed (median)": apart(times), "share of rounding": rounding_share(times)})
 shares = pd.DataFrame(rows)
 chapter.table(shares) if rows else "No replica has been trained yet."
 

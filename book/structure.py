@@ -27,13 +27,12 @@ pruning_rate = 0.6
 device = "cpu"
 
 # %% tags=["hide-input"]
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.stats import pearsonr
 
 from lib.analysis import structure
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import accuracy_at_cuts, correlation, distances
 from lib.claims.statistics import MIN_SEEDS, median_interval
@@ -50,9 +49,6 @@ parts = {  # setting -> matrix -> its masks [S, T, n of the matrix]
 }
 kept_share = 1 - chapter.parameters.pruning_rate
 independent = structure.expected_jaccard(kept_share, kept_share)
-facts = {"masks cut at epochs": ", ".join(f"{t:,}" for t in grid), "share kept": f"{kept_share:g}"}
-facts |= {"distance of independent masks": f"{independent:.3f}", "grokked mask cut at": f"{chapter.parameters.ticket_epoch:,}"}
-chapter.table(pd.DataFrame(facts.items(), columns=["", "value"]))
 
 # %% tags=["remove-input"]
 chapter.in_short()
@@ -82,6 +78,9 @@ chapter.in_short()
 # paths between all pairs of nodes that are connected at all. A pair without a path has no length; where neurons have lost all
 # edges this leaves them out. The harmonic mean over all pairs, in which such a pair is infinitely far apart, is reported beside it.
 #
+# <details class="fold">
+# <summary>Three definitions of clustering for a graph without triangles</summary>
+#
 # **Clustering.** The usual coefficient counts triangles. Edges join only adjacent layers here, so the graph is bipartite (every
 # second layer against the others), it has no triangle, and the coefficient is zero for every mask. What can differ is how far
 # nodes share their neighbours. Three definitions say so:
@@ -94,13 +93,26 @@ chapter.in_short()
 #   share more neighbours than chance would give to their numbers of edges. A neuron without any edge ({doc}`dead-neurons`) is left out, as in
 #   the others, or counts as zero, as by default in networkx.
 #
+# </details>
+#
 # **Controls.** Each grokked mask stands beside the first of the 15 masks of its seed (memorization), the last one before $t_{gen}$
 # (transition), and three random masks: with as many edges in all, as many in each matrix, and as many in each matrix at each node.
 # The last kind trades edges between rows until only the numbers are left {cite:p}`strona2014`.
 #
+# <details class="fold">
+# <summary>Epochs of the cuts, and the distance of independent masks</summary>
+
+# %% tags=["hide-input"]
+facts = {"masks cut at epochs": ", ".join(f"{t:,}" for t in grid), "share kept": f"{kept_share:g}"}
+facts |= {"distance of independent masks": f"{independent:.3f}", "grokked mask cut at": f"{chapter.parameters.ticket_epoch:,}"}
+chapter.table(pd.DataFrame(facts.items(), columns=["", "value"]))
+
+# %% [markdown]
+# </details>
+#
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Jaccard distance between the masks of every two of 15 epochs, median over seeds, as in the paper's Fig. 22 (left). The line in the colour bar is the value of two independent masks of the same size.", "name": "fig-mask-distances"}, "image": {"alt": "Two heat maps, MLP and Transformer, with the epoch of one mask across and that of the other upwards; colour gives the Jaccard distance, which is zero on the diagonal."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median Jaccard distance over seeds, as in the paper's Fig. 22 (left). The line in the colour bar is the value of two independent masks of the same size.", "name": "fig-mask-distances"}, "image": {"alt": "Two heat maps, MLP and Transformer, with the epoch of one mask across and that of the other upwards; colour gives the Jaccard distance, which is zero on the diagonal."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.0, sharey=True)
 half = (grid[1] - grid[0]) / 2
 for ax, comparison in zip(axes[0], chapter, strict=True):
@@ -113,11 +125,32 @@ axes[0, 1].set_ylabel("")
 bar = figure.colorbar(image, ax=axes, shrink=0.8, label="Jaccard distance (line: independent)")
 bar.ax.axhline(independent, color="black", linewidth=2)
 chapter.sign(figure)
+lead = f"Distance of the first mask to the last, {independent:.2f} for independent masks, median"
+chapter.finding(findings.by_setting(lead, chapter, lambda c: findings.median(apart[c.name][:, 0, -1])))
 
-# %% mystnb={"figure": {"caption": "Jaccard distance to the final mask over the epoch of the cut, of all weights (top) and matrix by matrix (middle, medians), with test accuracy of the base (bottom), as in the paper's Fig. 22 (right). Thin lines are single seeds, bands their range. Dotted lines are independent masks; in the middle they keep as much of the matrix as the two masks do.", "name": "fig-distance-to-final"}, "image": {"alt": "Six panels, MLP and Transformer side by side. Above, the distance of each mask to the final one over the epoch of the cut; in the middle the same for each weight matrix; below, the test accuracy of the base over epochs."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Distance of all weights to the final mask (top), with test accuracy of the base (bottom), as in the paper's Fig. 22 (right). Thin lines are single seeds, bands their range. The dotted line is that of independent masks.", "name": "fig-distance-to-final"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the distance of each mask to the final one over the epoch of the cut; below, the test accuracy of the base over epochs."}} tags=["hide-input"]
+figure, axes = figures.panels(2, 2, height=2.6, sharex=True, sharey="row")
+for (above, below), comparison in zip(axes.T, chapter, strict=True):
+    to_final = apart[comparison.name][:, -1]
+    above.plot(grid, to_final.T, color="0.2", linewidth=0.6, alpha=0.4)
+    above.fill_between(grid, to_final.min(0), to_final.max(0), color="0.2", alpha=0.12, linewidth=0)
+    above.plot(grid, np.median(to_final, 0), color="0.2", marker="o", markersize=3)
+    above.axhline(independent, color="0.35", linewidth=1.2, linestyle=":")
+    above.annotate("independent masks", (0.99, independent), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
+    above.set_ylim(-0.02, 0.87)
+    figures.curve(below, comparison, "base")
+    figures.label(above, comparison.label, "distance to final mask", x="")
+    figures.label(below, "", "test accuracy of base")
+for ax in axes[:, 1]:
+    ax.set_ylabel("")
+chapter.sign(figure)
+with_accuracy = lambda seed: correlation(pearsonr, distances(seed)[-1][:-1], accuracy_at_cuts(seed)[:-1])
+lead = "Median correlation of the distance to the final mask with test accuracy"
+chapter.finding(findings.by_setting(lead, chapter, lambda c: findings.median(list(map(with_accuracy, c.one_by_one())))))
+
+# %% mystnb={"figure": {"caption": "Jaccard distance to the final mask matrix by matrix, over the epoch of the cut, median and range over seeds. Dotted lines are independent masks that keep as much of the matrix as the two masks do.", "name": "fig-distance-by-matrix"}, "image": {"alt": "Eight small panels, one for each weight matrix, of the distance of each mask to the final one over the epoch of the cut, one line for the MLP where it has the matrix and one for the Transformer."}} tags=["hide-input"]
 NAMES = ["W_E", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U"]
-TINTS = dict(zip(NAMES, plt.colormaps["tab10"].colors, strict=False))
-STYLES = {name: "--" if name in ("W_K", "W_O", "W_out", "W_U") else "-" for name in NAMES}  # pairs that lie close together
+TINTS = dict(zip(chapter.comparisons, ("0.2", "#CC79A7"), strict=True))
 shared = {  # distance to the final mask by matrix, and what independent masks of the same shares would have: [S, T]
     setting: {name: np.stack([structure.jaccard_distances(one)[-1] for one in found]) for name, found in matrices.items()}
     for setting, matrices in parts.items()
@@ -130,56 +163,59 @@ chance = {
     }
     for setting, matrices in shares.items()
 }
-figure, axes = figures.panels(3, 2, height=2.6, sharex=True, sharey="row")
-for column, comparison in zip(axes.T, chapter, strict=True):
-    setting = comparison.name
-    to_final = apart[setting][:, -1]
-    column[0].plot(grid, to_final.T, color="0.2", linewidth=0.6, alpha=0.4)
-    column[0].fill_between(grid, to_final.min(0), to_final.max(0), color="0.2", alpha=0.12, linewidth=0)
-    column[0].plot(grid, np.median(to_final, 0), color="0.2", marker="o", markersize=3)
-    column[0].axhline(independent, color="0.35", linewidth=1.2, linestyle=":")
-    column[0].annotate("independent masks", (0.99, independent), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
-    for name, found in shared[setting].items():
-        column[1].plot(grid, np.median(found, 0), STYLES[name], color=TINTS[name], label=name)
-        column[1].plot(grid, np.median(chance[setting][name], 0), ":", color=TINTS[name], linewidth=0.9)
-    figures.curve(column[2], comparison, "base")
-    figures.label(column[0], comparison.label, "distance to final mask", x="")
-    figures.label(column[1], "", "by matrix", x="")
-    figures.label(column[2], "", "test accuracy of base")
-for row in axes:
-    row[0].set_ylim(bottom=-0.02)
-    row[1].set_ylabel("")
-axes[0, 0].set_ylim(top=0.87)
-handles = {label: handle for ax in axes[1] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", ncols=8, fontsize=10, columnspacing=1.0, handlelength=1.8)
-chapter.sign(figure)
 
 
-# %% mystnb={"figure": {"caption": "Share of each matrix that the mask keeps, by the epoch of the cut, median and range over seeds. At epoch 0, the mask that the same rule cuts from the initial weights; the dotted line is the share of all weights.", "name": "fig-kept"}, "image": {"alt": "Two panels, MLP and Transformer, with one line for each weight matrix; upwards the share of its weights that the mask keeps, across the epoch at which the mask was cut."}} tags=["hide-input"]
+def by_matrix(epochs, values, y):
+    """A small panel for each matrix with the values [S, T] of each setting that has it, median and range."""
+    figure, axes = figures.panels(2, 4, height=2.3, narrow=2, sharex=True, sharey=True)
+    for ax, name in zip(axes.flat, NAMES, strict=True):
+        for setting, found in values.items():
+            if name in found:
+                tint = TINTS[setting]
+                ax.fill_between(epochs, found[name].min(0), found[name].max(0), color=tint, alpha=0.15, linewidth=0)
+                ax.plot(epochs, np.median(found[name], 0), color=tint, label=chapter[setting].label)
+        figures.label(ax, f"${name[0]}_{{{name[2:]}}}$", y if ax in axes[:, 0] else "")
+        ax.set_xlabel("epoch of the cut" if ax in axes[-1] else "")
+        ax.set_ylim(-0.03, 1.03)
+    chapter.legend(figure, 2)
+    chapter.sign(figure)
+    return dict(zip(NAMES, axes.flat, strict=True))
+
+
+for name, ax in by_matrix(grid, shared, "distance").items():
+    for setting in chance:
+        if name in chance[setting]:
+            ax.plot(grid, np.median(chance[setting][name], 0), ":", color=TINTS[setting], linewidth=0.9)
+first = {setting: {name: np.median(found[:, 0]) for name, found in matrices.items()} for setting, matrices in shared.items()}
+chapter.finding(findings.by_setting("Median distance of a matrix's first mask to its last, least to most,", chapter, lambda c: findings.extremes(first[c.name])))
+
+
+# %% [markdown]
+# <details class="fold">
+# <summary>Share of each matrix that the mask keeps, by the epoch of the cut</summary>
+
+# %% mystnb={"figure": {"caption": "Median and range over seeds. At epoch 0, the mask that the same rule cuts from the initial weights; the dotted line is the share of all weights.", "name": "fig-kept"}, "image": {"alt": "Eight small panels, one for each weight matrix; upwards the share of its weights that the mask keeps, across the epoch at which the mask was cut, one line for the MLP where it has the matrix and one for the Transformer."}} tags=["hide-input"]
 def initial_shares(run):
     """What magnitude pruning keeps of each matrix before any training."""
     mask = pruning.magnitude(run.initial_weights(), chapter.parameters.pruning_rate)
     return {name: matrix.mean() for name, matrix in run.split(mask).items()}
 
 
-figure, axes = figures.panels(1, 2, height=3.6, sharey=True)
 starts = {c.name: pd.DataFrame([initial_shares(record.run) for record in c["base"]]) for c in chapter}  # rows are seeds
-for ax, comparison in zip(axes[0], chapter, strict=True):
-    for name, found in shares[comparison.name].items():
-        values = np.column_stack([starts[comparison.name][name], found])
-        ax.fill_between([0, *grid], values.min(0), values.max(0), color=TINTS[name], alpha=0.15, linewidth=0)
-        ax.plot([0, *grid], np.median(values, 0), STYLES[name], color=TINTS[name], label=name)
+kept = {
+    setting: {name: np.column_stack([starts[setting][name], values]) for name, values in found.items()}
+    for setting, found in shares.items()
+}
+for ax in by_matrix([0, *grid], kept, "share kept").values():
     ax.axhline(kept_share, color="0.35", linewidth=1.2, linestyle=":")
-    figures.label(ax, comparison.label, "share of weights kept", x="epoch")
-    ax.set_xlabel("epoch at which the mask was cut")
-    ax.set_ylim(-0.03, 1.03)
-axes[0, 1].set_ylabel("")
-handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-figure.legend([handles[n] for n in NAMES], NAMES, loc="outside upper center", ncols=8, fontsize=10, columnspacing=1.0, handlelength=1.8)
-chapter.sign(figure)
+last = {setting: {name: np.median(found[:, -1]) for name, found in matrices.items()} for setting, matrices in shares.items()}
+chapter.finding(findings.by_setting("Median share that the last mask keeps of a matrix, least to most,", chapter, lambda c: findings.extremes(last[c.name])))
 
 
-# %% mystnb={"figure": {"caption": "Graph measures of the MLP's masks, one point for each seed, a bar at the median. The paper claims longer paths and less clustering for grokked masks. C28 is judged by average path length and bipartite clustering; the other panels are further definitions.", "name": "fig-graph"}, "image": {"alt": "Six panels with one row of points for each kind of mask, from memorization, transition and grokked to three kinds of random masks. Panels show average path length, its harmonic mean, bipartite clustering, square clustering, and clustering among neurons with dead neurons left out or counted as zero."}} tags=["hide-input"]
+# %% [markdown]
+# </details>
+
+# %% mystnb={"figure": {"caption": "One point for each seed, a bar at the median. The paper claims longer paths and less clustering for grokked masks. C28 is judged by average path length and bipartite clustering; the other panels are further definitions.", "name": "fig-graph"}, "image": {"alt": "Six panels with one row of points for each kind of mask, from memorization, transition and grokked to three kinds of random masks. Panels show average path length, its harmonic mean, bipartite clustering, square clustering, and clustering among neurons with dead neurons left out or counted as zero."}} tags=["hide-input"]
 def measured(matrices):
     """All graph measures of a mask, as a chain of matrices."""
     lengths = structure.distances(matrices)
@@ -228,11 +264,13 @@ for ax, name in zip(axes.flat, columns, strict=True):
         if len(values):
             ax.scatter(np.median(values), y, color="0.2", marker="|", s=180, zorder=3)
     ax.ticklabel_format(useOffset=False)
-    ax.locator_params(axis="x", nbins=5)
+    ax.locator_params(axis="x", nbins=3)
     figures.label(ax, "", "", x=name)
-axes[0, 0].set_yticks(range(len(MASKS)), MASKS)
-axes[0, 0].set_ylim(len(MASKS) - 0.5, -0.5)
-chapter.sign(figure)
+figures.rows_of_labels(axes[0, 0], MASKS)
+chapter.sign(figure, [mlp])
+of_mask = graphs.groupby("mask")[["average path length", "bipartite clustering"]].median()
+texts = {mask: " and ".join(f"{x:.3f}" for x in of_mask.loc[mask]) for mask in ("grokked", "random")}
+chapter.finding(f"Median average path length and bipartite clustering of masks {findings.over_seeds([mlp])}: {findings.listed(texts)}")
 
 # %% tags=["hide-input"]
 epochs = range(len(grid))
@@ -264,6 +302,9 @@ by_matrix = pd.DataFrame(
 )
 
 # %% [markdown]
+# <details class="fold">
+# <summary>Graph measures in numbers</summary>
+#
 # Graph measures, median and range over seeds:
 
 # %% tags=["hide-input"]
@@ -272,12 +313,17 @@ isolated = graphs.groupby("mask")["nodes without edges"].agg(lambda x: tables.ra
 chapter.table(text.join(isolated).reset_index())
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 
 # %% tags=["remove-input"]
 chapter.verdicts()
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How steady the change is, and when it is fastest</summary>
+#
 # How steady is the change, and when is it fastest? *Fall* is the step of the grid in which the distance to the final mask falls most (without
 # the last step, which ends at zero by definition); *change* is the step between whose ends the mask itself changes most, which needs no
 # final mask. A distance that falls steadily would go with any accuracy that rises, so the correlation with the epoch itself stands
@@ -322,6 +368,11 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>What the ticket prunes of each matrix</summary>
+#
 # What the ticket prunes of each matrix, beside what magnitude prunes before training and in the first mask:
 
 # %% tags=["hide-input"]
@@ -335,6 +386,11 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Whether the verdict on C28 depends on the definitions, and how much counts of edges explain</summary>
+#
 # Does the verdict on C28 depend on the definition? The percent by which grokked masks differ from the others, median and range over the seeds that
 # generalize between the first cut and the ticket's, with the outcome that the rule of C28 would give to this difference (for path
 # lengths a difference above zero, for clustering one below):
@@ -380,11 +436,13 @@ for name in columns if len(seen) else []:
 chapter.table(pd.DataFrame(rows).pivot(index="measure", columns="random masks", values="share of the difference").reset_index() if rows else pd.DataFrame({"": ["no seed generalizes"]}))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows the distances of one run and judges them by eye; here they are correlations, for each seed.
 # * For the graph measures the paper's abstract states the direction; the graph, the clustering and the "other masks" are our choice. Other
-#   choices are in the table above.
+#   choices are in the last fold of the verdict.
 # * Graph measures are those of the MLP. The Transformer adds what each layer computes to its input, so that its layers do not form a chain.
 # * Path lengths and clustering ignore the sizes of weights, as a mask does.
 #

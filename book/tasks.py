@@ -32,9 +32,8 @@ import pandas as pd
 from scipy.stats import binom
 
 from lib.analysis.times import final, fitting_epoch
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
-from lib.claims.judging import result_text
 from lib.experiments.settings import TASKS
 
 chapter = Chapter.open("tasks", globals())
@@ -65,6 +64,9 @@ chapter.in_short()
 # than large ones. The MLP adds the embeddings of $a$ and $b$ and cannot see the order: what it has to learn is $|a - b|$. The
 # Transformer reads $a$ first and answers at $b$.
 #
+# <details class="fold">
+# <summary>The examples of each task, and how often a guess is right</summary>
+#
 # The examples of each task. Guessing one of $p$ labels is right with a chance of $1/p$; always answering the most frequent label is
 # right as often as the last column says.
 
@@ -80,9 +82,11 @@ for task, (label, _, pairs) in TASKS.items():
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Accuracy of base and ticket on each task, as in the paper's Fig. 16; a\u00b2 + ab + b\u00b2 is the authors' code's alone. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy. The dashed line is \u03c4, which differs by task; on random labels the dotted grey line is chance, 1/p.", "name": "fig-tasks"}, "image": {"alt": "Twelve panels of accuracy over epochs, a row for each of six tasks, MLP on the left and Transformer on the right, each with training and test accuracy of base and ticket."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the paper's Fig. 16; a\u00b2 + ab + b\u00b2 is the authors' code's alone. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; dotted lines are training accuracy. The dashed line is \u03c4, which differs by task; on random labels the dotted grey line is chance, 1/p.", "name": "fig-tasks"}, "image": {"alt": "Twelve panels of accuracy over epochs, a row for each of six tasks, MLP on the left and Transformer on the right, each with training and test accuracy of base and ticket."}} tags=["hide-input"]
 figure, axes = figures.panels(len(TASKS), 2, height=2.3, sharex=True, sharey=True)
 usual = [comparison for comparison in chapter if not comparison.name.endswith("-long")]
 for ax, comparison in zip(axes.T.flat, usual, strict=True):  # settings come model by model
@@ -94,10 +98,11 @@ for ax, comparison in zip(axes.T.flat, usual, strict=True):  # settings come mod
     ax.set_ylabel("accuracy" if ax in axes[:, 0] else "")
 chapter.legend(figure, 4)
 chapter.sign(figure)
+chapter.finding(findings.gains(usual))
 
 # %% [markdown]
 # What counts as generalized differs by task, since $\tau$ is the highest of its three values that every base run of the task reaches
-# ({doc}`setup`). A $t_{gen}$ is to be compared within a row's setting, not from task to task. Median and range over seeds:
+# ({doc}`setup`). A $t_{gen}$ is to be compared within a row's setting, not from task to task.
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -105,17 +110,22 @@ chapter.summary()
 # %% [markdown]
 # ## Verdict
 
-# %% tags=["hide-input"]
-found = [(judgement.claim.id, judgement.judged.label, judgement.verdict.verdict, result_text(judgement.verdict)) for judgement in chapter.judgements]
-chapter.table(pd.DataFrame(found, columns=["claim", "setting", "verdict", "result"]))
-
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-tasks-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-tasks-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Random labels, beside the range of a guesser</summary>
+#
 # Random labels, beside the range in which a guesser would be right on 95% of the seeds:
 
 # %% tags=["hide-input"]
@@ -133,6 +143,8 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run of one network a task and does not say which network; here are both, with several seeds.

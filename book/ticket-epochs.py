@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.times import final, ratio_bounds
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 
 chapter = Chapter.open("ticket-epochs", globals())
@@ -63,7 +63,7 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy of tickets cut at five epochs of the base, as in the left panels of the paper's Figs 3 and 10. Medians over seeds; for the base, dashed, thin lines are single seeds and the band is their range.", "name": "fig-epoch-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs, one curve for the tickets of each of five epochs and one for the dense base."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the left panels of the paper's Figs 3 and 10. Medians over seeds; for the base, dashed, thin lines are single seeds and the band is their range.", "name": "fig-epoch-curves"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs, one curve for the tickets of each of five epochs and one for the dense base."}} tags=["hide-input"]
 def curves(ax, comparison):
     figures.curve(ax, comparison, "base", style="--")
     figures.family(ax, comparison, "epoch", chosen=shown)
@@ -71,21 +71,17 @@ def curves(ax, comparison):
 
 
 chapter.panels(curves, height=3.8, legend=3)
+chapter.finding(findings.times(chapter, {f"cut at {t:,}": ("epoch", t) for t in (shown[0], shown[-1])}))
 
 
-# %% mystnb={"figure": {"caption": "When each seed's ticket generalizes (top, logarithmic) and the test accuracy that it ends with (bottom), by the epoch at which its mask was cut, as in the right panels of the paper's Figs 3 and 10. Thin grey lines join the tickets of one seed, the dark line is their median. Below, in blue, the base's own test accuracy at the epoch of the cut, median, range and single seeds.", "name": "fig-epoch"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the epoch of generalization against the epoch of the cut, one point a seed, hollow where the ticket never generalizes. Below, the ticket's test accuracy at the end against the epoch of the cut, beside the base's test accuracy at that epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the right panels of the paper's Figs 3 and 10; epochs above are logarithmic, hollow marks never generalize. Thin grey lines join the tickets of one seed, the dark line is their median. Below, in blue, the base's own test accuracy at the epoch of the cut, median, range and single seeds.", "name": "fig-epoch"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the epoch of generalization against the epoch of the cut, one point a seed, hollow where the ticket never generalizes. Below, the ticket's test accuracy at the end against the epoch of the cut, beside the base's test accuracy at that epoch."}} tags=["hide-input"]
 def ends(ax, comparison):
     figures.curve(ax, comparison, "base", label="base at the cut")
     figures.ends_by_value(ax, comparison, "epoch", "epoch at which the mask was cut")
-    ax.get_lines()[-1].set_label("tickets, median")
-    if comparison.name == "mlp":
-        ax.legend(loc="lower right", fontsize=10)
 
 
-chapter.panels(lambda ax, comparison: figures.epochs_by_value(ax, comparison, "epoch", "epoch"), ends, height=3.3)
-
-# %% [markdown]
-# Median and range over seeds:
+chapter.panels(lambda ax, comparison: figures.epochs_by_value(ax, comparison, "epoch", "epoch"), ends, height=3.3, legend=2)
+chapter.finding(findings.ends(chapter, {f"cut at {t:,}": ("epoch", t) for t in (grid[0], grid[-1])}))
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -96,11 +92,20 @@ chapter.summary()
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-ticket-epochs-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-ticket-epochs-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>From which cut on a ticket is as good as the last one, seed by seed</summary>
+#
 # From which cut on is a ticket as good as the last one? Two readings, each of which must hold for that cut and for all later
 # ones: *speed*, a $t_{gen}$ of at most twice that of the last ticket; *accuracy*, a test accuracy at the end of at most 0.01
 # below that of the last ticket. "Base at that cut" is the base's own test accuracy at the epoch that serves speed. "Never":
@@ -125,6 +130,12 @@ for comparison in chapter:
 good = pd.DataFrame(rows).astype(dict.fromkeys(["t_gen, base", "speed, from", "accuracy, from"], "Int64"))
 chapter.table(good)
 
+# %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Tickets cut before and after their base generalizes</summary>
+
 # %% tags=["hide-input"]
 rows = []
 for comparison in chapter:
@@ -139,10 +150,12 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run, this chapter one a seed. An epoch in the middle of the transition of one run may be another phase of
-#   the next one; the table above therefore sets each cut against its own base's $t_{gen}$.
+#   the next one; the tables folded above therefore set each cut against its own base's $t_{gen}$.
 # * Every matrix is masked. For the Transformer the text says that the query and key matrices are pruned rather than the
 #   connections between layers; the code masks all.
 # * The criterion of C06 asks for 0.95 of the best test accuracy of the seed's own base, since few bases reach 0.95 itself. Epoch 10,000 is

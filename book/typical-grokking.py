@@ -30,7 +30,8 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.book import figures, tables
+from lib.analysis.times import fitting_epoch
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 
 chapter = Chapter.open("typical-grokking", globals())
@@ -41,11 +42,9 @@ def draw(name):
     comparison = chapter[name]
     figure, axes = figures.panels(2, 2)
     figures.accuracies(axes[0, 0], comparison)
-    axes[0, 0].legend(loc="lower right")
     for metric, style in (("train_loss", ":"), ("test_loss", "-")):
-        figures.curve(axes[0, 1], comparison, "base", metric, style=style, label=figures.AXES[metric].split()[0])
+        figures.curve(axes[0, 1], comparison, "base", metric, style=style)
     axes[0, 1].set_yscale("log")
-    axes[0, 1].legend()
     figures.label(axes[0, 1], "loss", "cross-entropy (nats)")
     for ax, metric in ((axes[1, 0], "l1"), (axes[1, 1], "l2")):
         figures.curves(ax, comparison, metric)
@@ -53,7 +52,11 @@ def draw(name):
     for t in filter(None, comparison.t_gen("base")):
         for ax in axes.flat:
             ax.axvline(t, color="0.5", linewidth=0.7, zorder=0)
-    chapter.sign(figure)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=10)
+    chapter.sign(figure, [comparison])
+    fitted = findings.epoch([fitting_epoch(record, comparison.tau) for record in comparison["base"]], comparison.budget)
+    generalized = findings.epoch(comparison.t_gen("base"), comparison.budget)
+    chapter.finding(f"Median epochs to accuracy τ {findings.over_seeds([comparison])}: {fitted} (training), {generalized} (test)")
 
 
 # %% tags=["remove-input"]
@@ -66,25 +69,16 @@ chapter.in_short()
 #
 # ## Method
 #
-# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the norms of
-# all $n$ weights $\theta$ together,
-#
-# $$
-# \lVert \theta \rVert_1 = \sum_{i=1}^{n} |\theta_i| , \qquad \lVert \theta \rVert_2 = \Bigl(\sum_{i=1}^{n} \theta_i^2\Bigr)^{1/2} .
-# $$
-#
-# The authors' code plots the mean over matrices of each matrix's norm instead; the table below has both.
+# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the L1 and L2 norm
+# of all weights together. The authors' code plots the mean over matrices of each matrix's norm instead; a table folded below the verdict has both.
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "The dense MLP, as in the paper's Fig. 8. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; grey vertical lines mark each seed's t_gen.", "name": "fig-typical-mlp"}, "image": {"alt": "Four panels over epochs for the dense MLP, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the paper's Fig. 8. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; grey vertical lines mark each seed's t_gen.", "name": "fig-typical-mlp"}, "image": {"alt": "Four panels over epochs for the dense MLP, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
 draw("mlp")
 
-# %% mystnb={"figure": {"caption": "The dense Transformer, as in the paper's Fig. 9; lines and bands as above.", "name": "fig-typical-transformer"}, "image": {"alt": "Four panels over epochs for the dense Transformer, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the paper's Fig. 9; lines and bands as in {numref}`fig-typical-mlp`.", "name": "fig-typical-transformer"}, "image": {"alt": "Four panels over epochs for the dense Transformer, accuracy, loss, L1 norm and L2 norm, one line a seed with median and range, and a vertical line where each seed generalizes."}} tags=["hide-input"]
 draw("transformer")
-
-# %% [markdown]
-# When each setting fits its training pairs, and when it generalizes: median and range over seeds.
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -95,10 +89,19 @@ chapter.summary()
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-typical-grokking-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-typical-grokking-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
 
 # %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>Start, peak and end of the norms, over all weights and as the authors take them</summary>
+#
 # The authors' way of taking norms, the mean over matrices, beside the global norm: start, peak and end, median over seeds.
 
 # %% tags=["hide-input"]
@@ -113,10 +116,12 @@ for comparison in chapter:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # ## What differs from the paper
 #
 # * The paper shows one run of each system, this chapter several.
-# * Norms are over all weights together; the code's mean over matrices is in the table above.
+# * Norms are over all weights together; the code's mean over matrices is folded below the verdict.
 # * The paper reads the phases off the curves by eye (memorization up to 10,000 epochs, transition up to 25,000). Here
 #   $t_{gen}$ marks the end of the transition, seed by seed.
 #

@@ -33,7 +33,7 @@ import torch
 
 from lib.analysis import fourier
 from lib.analysis.times import final, later
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import kept_shares
 from lib.experiments.arms import SHUFFLED, arm
@@ -65,30 +65,39 @@ chapter.in_short()
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy and norms of the base, its ticket, and the dense networks that start with the ticket's norm, as in the paper's Figs 5 and 12; norms as in the authors' code, the mean over matrices. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-norm-curves"}, "image": {"alt": "Six panels, one row for the MLP and one for the Transformer. From left to right test accuracy, mean L2 norm of a matrix and mean L1 norm of a matrix over epochs, for the base, the ticket and the two norm-matched dense networks."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As in the paper's Figs 5 and 12; norms as in the authors' code, the mean over matrices. Thick lines are medians over seeds, thin lines single seeds.", "name": "fig-norm-curves"}, "image": {"alt": "Six panels, one row for the MLP and one for the Transformer. From left to right test accuracy, mean L2 norm of a matrix and mean L1 norm of a matrix over epochs, for the base, the ticket and the two norm-matched dense networks."}} tags=["hide-input"]
 shown = ["base", "ticket", "l2-matrices", "l1-matrices"]
 metrics = ("test_accuracy", "mean_l2", "mean_l1")
 figure, axes = figures.panels(2, 3, sharex=True)
-figure.set_size_inches(10, 6.6)
 for row, comparison in zip(axes, chapter, strict=True):
     for ax, metric in zip(row, metrics, strict=True):
         figures.curves(ax, comparison, metric, arms=shown, band=False)
 chapter.legend(figure, 4)
 chapter.sign(figure)
+chapter.finding(findings.times(chapter, "base", "ticket", "l2-matrices"))
 
-# %% mystnb={"figure": {"caption": "When each seed generalizes, its networks joined by a line. The axis of epochs is logarithmic.", "name": "fig-norm-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for the base, the ticket and four dense networks of the ticket's norm on a logarithmic axis, hollow where a network never generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each line joins one seed's networks. Epochs are logarithmic.", "name": "fig-norm-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for the base, the ticket and four dense networks of the ticket's norm on a logarithmic axis, hollow where a network never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=5, sharey=False, sharex=True)
-
-# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, over epochs on a logarithmic axis (Kaplan-Meier curves, with pointwise 95% bands). Curves that end below 1 have seeds that do not generalize within the budget.", "name": "fig-weight-norm-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
-chapter.panels(figures.generalized, legend=3)
+chapter.finding(findings.gains(chapter, "l2-matrices", "ticket"))
 
 # %% [markdown]
-# Median and range over seeds:
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-weight-norm-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+chapter.panels(figures.generalized, legend=3)
+chapter.finding(findings.generalizing(chapter, "base", "ticket", "l2-matrices"))
+
+# %% [markdown]
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()
 
 # %% [markdown]
+# <details class="fold">
+# <summary>What the initial weights were multiplied with, the norms at the start, and what the ticket keeps of each matrix</summary>
+#
 # What the initial weights were multiplied with, and the norms that each network starts with, in both senses (median and range over
 # seeds); *off by* is how far the norm that was to be the ticket's is from it:
 
@@ -111,6 +120,8 @@ shares = [{"setting": c.label, "matrix": name, "kept": share} for c in chapter f
 chapter.table(pd.DataFrame(shares).pivot(index="setting", columns="matrix", values="kept").rename_axis(columns=None).reset_index())
 
 # %% [markdown]
+# </details>
+#
 # ## Verdict
 #
 # "All" marks the verdict with the norm of all weights together; the other one takes the norm as the authors' code does.
@@ -118,8 +129,18 @@ chapter.table(pd.DataFrame(shares).pivot(index="setting", columns="matrix", valu
 # %% tags=["remove-input"]
 chapter.verdicts()
 
-# %% mystnb={"figure": {"caption": "What the verdicts become where another test accuracy counts as generalized, or another value of what the rule names; estimates and 95% intervals over seeds.", "name": "fig-weight-norm-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
+# %% [markdown]
+# <details class="fold">
+# <summary>What the verdicts become at other levels of what counts as generalized</summary>
+
+# %% mystnb={"figure": {"caption": "Each verdict's estimate and 95% interval over seeds, where another test accuracy counts as generalized or the rule names another value.", "name": "fig-weight-norm-levels"}, "image": {"alt": "A panel for each judged claim with its estimate and interval at several levels, coloured by the outcome."}} tags=["remove-input"]
 chapter.sensitivity()
+
+# %% [markdown]
+# </details>
+#
+# <details class="fold">
+# <summary>How the scaled networks fare seed by seed, and how much of a seed’s outcome is rounding</summary>
 
 # %% tags=["hide-input"]
 rows = []
@@ -169,11 +190,16 @@ chapter.table(twins.astype(dict.fromkeys([name for name in twins if "epoch" in n
 
 
 # %% [markdown]
+# </details>
+#
 # ## What differs at equal norm
 #
 # Question Q05 asks whether it is the alignment of gradients, the sharpness of the minimum or the representation that sets the
 # ticket apart from dense networks of its norm. A first answer, **at the start of training only**: what is measured follows from
 # initial weights, stored masks and task data, and says nothing of the minimum that a network ends in.
+#
+# <details class="fold">
+# <summary>How alignment, sharpness and representation are measured</summary>
 #
 # * *Alignment*: the cosine of the gradients of the mean training loss and the mean test loss. A high cosine means that fitting
 #   the training pairs helps the test pairs. All labels have equally many pairs, so a label that is frequent in training is rare
@@ -187,6 +213,8 @@ chapter.table(twins.astype(dict.fromkeys([name for name in twins if "epoch" in n
 #
 # Gradients and Hessian are restricted to the weights that are trained. As a control for sparsity as such, the mask is also
 # *shuffled*: the same number of weights kept in each matrix, at random places. No network is trained from it.
+#
+# </details>
 
 # %% tags=["hide-input"]
 def cosine(run, weights, mask):
@@ -246,23 +274,28 @@ for comparison in chapter:
             rows.append({"setting": comparison.label, "arm": one, "seed": seed.seed, **values})
 at_start = pd.DataFrame(rows)
 
-# %% mystnb={"figure": {"caption": "What sets networks apart at the start, before any training. Thin lines join the networks of one seed.", "name": "fig-norm-start"}, "image": {"alt": "Six panels, one row for the MLP and one for the Transformer. From left to right alignment of gradients, sharpness and frequency entropy at the start, one point a seed for the base, the two norm-matched dense networks, the ticket and a shuffled mask."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Before any training. Thin lines join the networks of one seed.", "name": "fig-norm-start"}, "image": {"alt": "Six panels, MLP to the left and Transformer to the right. From the top down alignment of gradients, sharpness and frequency entropy at the start, one point a seed in a row each for the base, the two norm-matched dense networks, the ticket and a shuffled mask."}} tags=["hide-input"]
 LABELS = {one: arm(one).label for one in STARTS[:-1]} | {"shuffled": "ticket's mask, shuffled"}
 TINTS = {one: arm(one).colour for one in STARTS[:-1]} | {"shuffled": SHUFFLED}
-figure, axes = figures.panels(2, 3, sharex=True)
-figure.set_size_inches(10, 6.6)
-for row, comparison in zip(axes, chapter, strict=True):
-    for ax, name in zip(row, MEASURED, strict=True):
+figure, axes = figures.panels(len(MEASURED), 2, height=2.6, sharey=True)
+for column, comparison in zip(axes.T, chapter, strict=True):
+    for ax, name in zip(column, MEASURED, strict=True):
         table = at_start[at_start["setting"] == comparison.label].pivot(index="arm", columns="seed", values=name).loc[STARTS]
-        ax.plot(range(len(STARTS)), table, color="0.7", linewidth=0.8, zorder=1)
-        for x, one in enumerate(STARTS):
-            ax.scatter(np.full(table.shape[1], x), table.loc[one], color=TINTS[one], s=22, zorder=2)
-        ax.set_xticks(range(len(STARTS)), LABELS.values(), rotation=40, ha="right", fontsize=10)
-        figures.label(ax, comparison.label, name, x="")
+        ax.plot(table, range(len(STARTS)), color="0.7", linewidth=0.8, zorder=1)
+        for y, one in enumerate(STARTS):
+            ax.scatter(table.loc[one], np.full(table.shape[1], y), color=TINTS[one], s=22, zorder=2)
+        figures.rows_of_labels(ax, list(LABELS.values()))
+        figures.label(ax, comparison.label if ax in axes[0] else "", "", x=name)
 chapter.sign(figure)
+middle = at_start.groupby(["setting", "arm"])["alignment (cosine)"].median()
+texts = {c.label: {findings.named(one): f"{middle[c.label, one]:.3f}" for one in ("base", "ticket")} for c in chapter}
+chapter.finding(findings.by_setting("Median alignment of gradients before training", chapter, lambda c: findings.listed(texts[c.label])))
 
 
 # %% [markdown]
+# <details class="fold">
+# <summary>The three measures in numbers: the ticket beside both dense networks and its own mask shuffled</summary>
+#
 # The ticket beside the two dense networks of its norm, seed by seed. *Above* and *below* count the seeds on which the ticket lies on
 # that side of *both*; the distance is the mean difference over its standard deviation over seeds, the smaller of the two. The last
 # column counts the seeds on which the ticket lies on the same side of its own mask shuffled. A measure that sets the ticket apart has
@@ -287,6 +320,8 @@ for setting, mine in at_start.groupby("setting", sort=False):
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
+# </details>
+#
 # A difference at the start need not be what makes the ticket fast. And sharpness of the minimum, which the question names, would need the
 # weights at the end, which are not kept.
 #

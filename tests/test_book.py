@@ -1,5 +1,6 @@
 """The book as its reader meets it: built with warnings as errors, opened in a browser that has no network."""
 
+import re
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,15 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import Executed
 from playwright.sync_api import Browser, Page
 
-from tools import build
+from lib.claims.claims import Claim, load_claims
+from tools import build, report
 from tools.browser import DESKTOP, PHONE, offline_context, serve
 
 pytestmark = pytest.mark.slow
 
 PAGES = build.pages()
+FORMS = [(width, scheme) for width in ("desktop", "phone") for scheme in ("light", "dark")]
+COLOURS = ["color-contrast", "link-in-text-block"]  # all that axe finds different in another scheme
 # What sticks out of the window and is in no box that scrolls: a reader would never see it. Equations have a second form
 # for screen readers, clipped to a point, which nobody sees anyway.
 CUT_OFF = """() => [...document.querySelectorAll("article *")]
@@ -57,11 +61,20 @@ class Visit:
         self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
         self.page.goto(f"{address}{name}.html")
         self.page.wait_for_load_state("networkidle")
+        if options.get("java_script_enabled", True):
+            self.page.add_style_tag(content="* { transition: none !important }")  # colours are there at once
+
+    def show(self, width: str, scheme: str) -> Page:
+        """The same page, without loading it again, as a reader has it whose screen and system are of this kind."""
+        self.page.set_viewport_size(PHONE if width == "phone" else DESKTOP)
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+        return self.page
 
 
 @pytest.fixture(scope="session")
 def visits(browser: Browser, address: str) -> Iterator[dict[str, Visit]]:
-    """Every page, opened at desktop width."""
+    """Every page, opened once: the tests below show it at several widths and in both schemes."""
     visits = {name: Visit(browser, address, name, viewport=DESKTOP) for name in PAGES}
     yield visits
     for visit in visits.values():
@@ -82,6 +95,17 @@ def test_images_load_and_have_alt_text(visits: dict[str, Visit], name: str) -> N
         }))"""
     )
     assert [image for image in images if not image["width"] or not image["alt"]] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_captions_begin_with_a_finding_larger_than_the_rest(visits: dict[str, Visit], name: str) -> None:
+    wrong = visits[name].page.evaluate(
+        """() => [...document.querySelectorAll("figcaption .caption-text")].filter(text => {
+            const size = element => parseFloat(getComputedStyle(element).fontSize), first = text.firstChild;
+            return first.nodeName !== "STRONG" || !/\\d/.test(first.textContent) || size(first) <= size(text);
+        }).map(text => text.textContent)"""
+    )
+    assert wrong == []
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -120,16 +144,38 @@ def test_executed_notebook_can_be_downloaded(visits: dict[str, Visit], chapter: 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_phone_shows_the_page_without_scrolling_sideways(
-    browser: Browser, address: str, name: str, scheme: str
-) -> None:
-    visit = Visit(browser, address, name, viewport=PHONE, color_scheme=scheme)
+def test_a_phone_shows_the_page_without_scrolling_sideways(visits: dict[str, Visit], name: str, scheme: str) -> None:
+    page = visits[name].show("phone", scheme)
+
+    def fits() -> None:
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+        assert page.evaluate(CUT_OFF) == []
+
+    fits()
+    page.evaluate("() => document.querySelectorAll('.fold:not([open])').forEach(f => f.open = f.dataset.test = true)")
     try:
-        assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
-        assert visit.page.evaluate(CUT_OFF) == []
-        assert visit.complaints == []
+        fits()
     finally:
-        visit.context.close()
+        page.evaluate("() => document.querySelectorAll('.fold[data-test]').forEach(fold => fold.open = false)")
+    assert visits[name].complaints == []
+
+
+@pytest.mark.parametrize("name", build.chapters())
+def test_a_phone_gets_figures_that_are_as_wide_as_itself(browser: Browser, address: str, name: str) -> None:
+    """Letters are nearly as large as they were drawn, 9 points at least, which are 12 pixels."""
+    visit = Visit(browser, address, name, viewport=PHONE)
+    shown = visit.page.evaluate(
+        """() => Promise.all([...document.querySelectorAll("img[src*='_images/']")].map(async image => {
+            image.loading = "eager";
+            await image.decode();
+            const drawn = new Image();
+            drawn.src = image.currentSrc;
+            await drawn.decode();
+            return {source: image.currentSrc, scale: image.getBoundingClientRect().width / drawn.naturalWidth};
+        }))"""
+    )
+    visit.context.close()
+    assert [one for one in shown if one["scale"] < 0.75] == []
 
 
 def test_the_front_page_leads_to_the_introduction(browser: Browser, address: str) -> None:
@@ -154,6 +200,27 @@ def test_the_scorecard_filters_folds_and_follows_a_link(browser: Browser, addres
     visit.context.close()
 
 
+def test_a_link_and_a_printer_open_what_is_folded(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, "book/pruning-at-init", viewport=DESKTOP)
+    page, folds = visit.page, visit.page.locator("details.fold")
+    shut = page.locator("details.fold:not([open])")
+    assert shut.count() == folds.count() > 10
+    figure, verdict = page.locator("#fig-pruning-at-init-levels"), page.locator("#c16-transformer-snip table").first
+    assert not figure.is_visible() and not verdict.is_visible()
+    page.evaluate("() => { location.hash = 'fig-pruning-at-init-levels'; }")
+    figure.wait_for(state="visible")
+    page.goto(f"{address}book/pruning-at-init.html#c16-transformer-snip")
+    page.reload()
+    verdict.wait_for(state="visible")
+    before = shut.count()
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert shut.count() == 0
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert shut.count() == before > 10
+    assert visit.complaints == []
+    visit.context.close()
+
+
 def test_the_front_page_is_light(browser: Browser, address: str) -> None:
     """Scripts for icons and equations, of which it has none, would be two thirds of it."""
     context, sizes = offline_context(browser, address, viewport=DESKTOP), {}
@@ -162,11 +229,58 @@ def test_the_front_page_is_light(browser: Browser, address: str) -> None:
     page.goto(f"{address}{PAGES[0]}.html")
     page.wait_for_load_state("networkidle")
     assert page.locator("meta[name=description]").get_attribute("content")
-    page.goto(f"{address}404.html")
-    page.get_by_role("link").click()
-    page.wait_for_url(f"{address}{PAGES[0]}.html")
     context.close()
     assert sum(sizes.values()) < 1_500_000, sorted(sizes.items(), key=lambda one: -one[1])[:5]
+
+
+@pytest.mark.parametrize(
+    "missing", ["nothing.html", "book/nothing.html", "book/no/such/folder/", "explorer/records/x/y/z"]
+)
+def test_an_address_that_leads_nowhere_leads_to_the_front_page(browser: Browser, html: Path, missing: str) -> None:
+    """Where a host shows the page 404.html for it, and keeps the book in a folder."""
+    with serve(html.parent) as host:
+        context = offline_context(browser, host)
+        page, address = context.new_page(), f"{host}{html.name}/"
+        text = (html / "404.html").read_text()
+        page.route(f"{address}{missing}", lambda route: route.fulfill(status=404, content_type="text/html", body=text))
+        page.goto(f"{address}{missing}")
+        page.locator("#home[data-found]").click()
+        page.wait_for_url(f"{address}{PAGES[0]}.html")
+        context.close()
+
+
+def test_the_report_is_a_pdf_of_a_few_pages_with_every_claim(visits: dict[str, Visit], html: Path) -> None:
+    pdf = (html / report.PDF).read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 6
+    page = visits[report.PAGE].page
+    assert page.get_by_role("link", name="This report as PDF").get_attribute("href") == f"../{report.PDF}"
+    page.emulate_media(media="print")
+    title, text = page.title(), page.locator("article").inner_text()
+    assert "Grokking Tickets: Lottery Tickets Accelerate Grokking" in text
+    assert (
+        b"/Title (" + title.encode("latin-1", "ignore") in pdf
+        or b"/Title <FEFF" + title.encode("utf-16-be").hex().upper().encode() in pdf
+    )
+    ids = [claim.id for claim in load_claims() if isinstance(claim, Claim)]
+    rows = page.locator("table.dataframe tbody tr").all_inner_texts()
+    assert [row.split()[0] for row in rows] == ids
+    assert page.locator("header:visible, footer:visible, .cell_input:visible, .bd-sidebar:visible").count() == 0
+    page.emulate_media(media="screen")
+
+
+def test_without_a_browser_the_report_has_no_pdf_and_no_link_to_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    page = tmp_path / f"{report.PAGE}.html"
+    page.parent.mkdir()
+    page.write_text(report.PLACE)
+    assert not report.print_pdf(tmp_path, None)
+    assert capsys.readouterr().err.startswith("The report has no PDF: ")
+    assert not report.print_pdf(tmp_path, "false")
+    assert page.read_text() == report.PLACE and list(tmp_path.rglob("*.pdf")) == []
+    page.unlink()
+    assert not report.print_pdf(tmp_path, None)
 
 
 def test_without_javascript_the_scorecard_is_a_table_of_all_rows(browser: Browser, address: str) -> None:
@@ -177,10 +291,75 @@ def test_without_javascript_the_scorecard_is_a_table_of_all_rows(browser: Browse
     visit.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), FORMS)
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing_serious(browser: Browser, address: str, name: str, scheme: str) -> None:
-    visit = Visit(browser, address, name, viewport=DESKTOP, color_scheme=scheme)
-    found = [one for one in Axe().run(visit.page).response["violations"] if one["impact"] in ("serious", "critical")]
-    visit.context.close()
+def test_axe_finds_nothing_serious(visits: dict[str, Visit], name: str, width: str, scheme: str) -> None:
+    """All rules once at each width; in the other scheme only those that look at colours."""
+    page = visits[name].show(width, scheme)
+    everything = (width, scheme) in (("desktop", "light"), ("phone", "dark"))
+    options = {"resultTypes": ["violations"], "preload": False}  # it would ask for style sheets at wrong addresses
+    options |= {} if everything else {"runOnly": {"type": "rule", "values": COLOURS}}
+    found = Axe().run(page, options=options).response["violations"]
+    found = [one for one in found if one["impact"] in ("serious", "critical")]
     assert [f"{one['id']}: {node['html'][:150]}" for one in found for node in one["nodes"][:3]] == []
+
+
+# --- by keyboard alone ------------------------------------------------------------------------------------------------
+
+# What a reader sees of the focus: a line around the element that has it.
+SEEN = """() => {
+    const shown = document.activeElement, {outlineStyle, outlineWidth, boxShadow} = getComputedStyle(shown);
+    const box = shown.getBoundingClientRect();
+    return {
+        element: shown.outerHTML.slice(0, 100),
+        line: (outlineStyle !== "none" && parseFloat(outlineWidth) >= 1) || boxShadow !== "none",
+        inside: box.bottom > 0 && box.top < innerHeight,
+    };
+}"""
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until an element of this kind has the focus, which is seen all the way."""
+    for _ in range(300):
+        page.keyboard.press("Tab")
+        seen = page.evaluate(SEEN)
+        assert seen["line"] and seen["inside"], seen
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    pytest.fail(f"Tab does not reach {selector}")
+
+
+def test_the_keyboard_filters_and_unfolds_the_scorecard(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, PAGES[0], viewport=DESKTOP)
+    page = visit.page
+    tab_to(page, ".filters select[data-filter=chapter]")
+    page.keyboard.type("weight")
+    shown = page.locator("table.scorecard tbody:visible")
+    assert 0 < shown.count() < page.locator("table.scorecard tbody").count()
+    assert all("weight-norm" in claim.get_attribute("data-chapter").split("|") for claim in shown.all())
+    variants = page.locator("#c09 tr.variant")
+    assert variants.first.is_hidden()
+    tab_to(page, "#c09 button")
+    page.keyboard.press("Space")
+    assert all(row.is_visible() for row in variants.all()) and variants.count() > 0
+    visit.context.close()
+
+
+def test_the_keyboard_unfolds_code_and_tables(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, "book/weight-norm", viewport=DESKTOP)
+    for selector in ("details.hide > summary", ".cell_output details > summary"):
+        tab_to(visit.page, selector)
+        visit.page.keyboard.press("Enter")
+        assert visit.page.evaluate("document.activeElement.parentElement.open"), selector
+    visit.context.close()
+
+
+def test_the_keyboard_reaches_the_explorer(browser: Browser, address: str) -> None:
+    """What its controls do by keyboard is in test_explorer_page.py."""
+    visit = Visit(browser, address, build.EXPLORER, viewport=DESKTOP)
+    visit.page.wait_for_selector(".gt-table td")
+    tab_to(visit.page, ".gt-lines select")
+    before = visit.page.url
+    visit.page.keyboard.press("ArrowDown")
+    visit.page.wait_for_function("before => location.href !== before", arg=before)
+    visit.context.close()

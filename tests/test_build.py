@@ -37,6 +37,22 @@ import time
 print(time.time_ns())
 ```
 """
+FIGURE = """
+```{{code-cell}} ipython3
+---
+mystnb:
+  figure:
+    caption: {caption}
+    name: fig-one
+  image:
+    alt: A square.
+---
+from IPython.display import SVG, Markdown, display
+
+display(Markdown("**3 of 4 (MLP).**"), metadata={{"finding": "3 of 4 (MLP)"}})
+SVG('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>')
+```
+"""
 TOC = """\
 format: jb-book
 root: book/intro
@@ -122,6 +138,18 @@ def test_new_words_keep_the_outputs(root: Path) -> None:
         ["injected-parameters"],
         ["hide-input"],
     ]
+
+
+def test_what_a_figure_shows_begins_its_caption_and_stays_there(root: Path) -> None:
+    chapter, executed = root / "book" / "one.md", root / "_build" / "smoke" / "source" / "book" / "one.ipynb"
+    text = chapter.read_text()
+    for caption in ("How to read it.", "How to read it.", "Other words."):  # executed, built once more, changed
+        chapter.write_text(text + FIGURE.format(caption=caption))
+        html = build.build("smoke").parent / "book" / "one.html"
+        *_, cell = nbformat.read(executed, as_version=4).cells
+        assert cell.metadata.mystnb.figure.caption == f"**3 of 4 (MLP).** {caption}"
+        assert [output.output_type for output in cell.outputs] == ["execute_result"]
+        assert f"<strong>3 of 4 (MLP).</strong> {caption}" in html.read_text()
 
 
 @pytest.mark.parametrize("path", ["lib/train/tasks.py", "book/claims.yml", "results/record"])

@@ -1,6 +1,7 @@
 """Every chapter runs at the smoke profile and keeps the rules of the house."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,22 @@ def test_only_one_liners_are_hidden_for_good(chapter: str) -> None:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
+def test_what_is_folded_ends_before_the_next_heading(chapter: str) -> None:
+    """A section is an element of its own: a fold that crossed its end would swallow the rest of the page or nothing."""
+    path, is_open = ROOT / f"{chapter}.md", False
+    for cell in parse(path.read_text(), path).cells:
+        for line in cell.source.splitlines() if cell.cell_type == "markdown" else []:
+            if line.startswith("<details"):
+                assert not is_open and line == '<details class="fold">'
+                is_open = True
+            elif line == "</details>":
+                assert is_open
+                is_open = False
+            assert not (is_open and line.startswith("#")), line
+    assert not is_open
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_chapter_warns_of_nothing(executed: Executed, chapter: str) -> None:
     notebook = nbformat.read(executed.notebook(chapter), as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -108,6 +125,18 @@ def test_every_figure_is_there_and_has_alt_text(executed: Executed, chapter: str
         if any(kind.startswith("image/") for kind in kinds):
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             assert alt.strip(), f"no alt text (mystnb: image: alt) for the figure of the cell:\n{cell.source}"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_caption_begins_with_what_the_figure_shows(executed: Executed, chapter: str) -> None:
+    for cell in nbformat.read(executed.notebook(chapter), as_version=4).cells:
+        if figure := cell.metadata.get("mystnb", {}).get("figure"):
+            found = cell.metadata.get("finding", "")
+            assert re.search(r"\d", found), f"no finding with a number ends the cell:\n{cell.source}"
+            # At smoke hardly any network generalizes, and each that does not takes two words more.
+            assert len(found.replace("later than", "").split()) <= 30, found
+            assert figure["caption"].startswith(f"**{found}.** ")
+            assert not any("finding" in output.get("metadata", {}) for output in cell.outputs)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -141,6 +142,8 @@ def test_a_valid_entry_loads(tmp_path):
         ({"judged": ["mpl"]}, "judged.0"),
         ({"title": "one two three four five six seven eight nine"}, "title"),
         ({"id": "X01"}, "id"),
+        ({"paper": "25,000 epochs"}, "paper"),  # no place
+        ({"paper": "App. C: much sooner"}, "paper"),  # no number
         ({"parts": [{"speed_up": {}, "rule": {"kind": "guess"}}]}, "rule"),
         ({"parts": [{"speed_down": {}, "rule": {"kind": "guess"}}]}, "parts.0"),
         ({"parts": [{"speed_up": {}, "vary": {"arm": "best"}, "rule": {"kind": "guess"}}]}, "vary"),
@@ -661,9 +664,28 @@ def test_a_box_says_claim_criterion_numbers_and_outcome():
     claim = BY_ID["C01"]
     whole = tables.box(claim, [box], ["A note."])
     for part in ('id="c01"', claim.claim, claim.criterion, 'id="c01-mlp"', "A note."):
-        assert part in whole
+        assert whole.count(part) == 1
+    shown, innermost = whole, r"(?s)<details[^>]*><summary>(((?!<details).)*?)</summary>((?!<details).)*?</details>"
+    while "<details" in shown:
+        shown = re.sub(innermost, r"\1", shown)
+    for part, visible in (
+        ("replicated", True),
+        ("4.00 times", True),
+        (claim.criterion, True),
+        (claim.claim, False),
+        ("A note.", False),
+        ("<table", False),
+    ):
+        assert (part in shown) == visible, part
     assert box.count("<tr>") == 6  # a row for the part, one for each seed
     assert "nan" not in box and "inf" not in box
+
+
+@pytest.mark.parametrize("paper", ["App. C: 25,000 epochs & more", None])
+def test_a_box_has_the_papers_number_beside_ours_or_says_that_there_is_none(paper):
+    whole = tables.box(BY_ID["C01"].model_copy(update={"paper": paper}), ["ours"])
+    said = "App. C: 25,000 epochs &amp; more" if paper else "the text at hand gives no number"
+    assert f"<em>Paper:</em> {said}. <em>Here</em> (parts and seeds unfold):</p>ours" in whole
 
 
 def test_a_box_without_any_bound_or_run():

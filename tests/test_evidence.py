@@ -3,15 +3,12 @@
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import pytest
-from made_up import BY_ID
+from made_up import BY_ID, comparison
 
 from lib.book import figures, tables
 from lib.claims.criteria import load_edition
-from lib.experiments.arms import Arm
-from lib.experiments.comparison import Comparison
 
 
 @pytest.mark.parametrize(
@@ -20,21 +17,6 @@ from lib.experiments.comparison import Comparison
 )
 def test_seeds_in_short(seeds, text):
     assert tables.seeds_text(seeds) == text
-
-
-def comparison(name: str, seeds, tops=None, epochs=(0, 100, 200, 300)) -> Comparison:
-    """Made-up records whose test accuracy jumps to 1 at an epoch (None: never), base and ticket alike."""
-    tops = tops or [200] * len(seeds)
-    records = [
-        SimpleNamespace(
-            seed=seed,
-            run=SimpleNamespace(task=None),
-            epochs=np.array(epochs),
-            metrics={"test_accuracy": np.array([float(top is not None and e >= top) for e in epochs])},
-        )
-        for seed, top in zip(seeds, tops, strict=True)
-    ]
-    return Comparison(name, {Arm("base"): records, Arm("ticket"): records})
 
 
 def test_seeds_that_differ_are_named_by_setting():

@@ -403,11 +403,13 @@ def test_scorecard_shows_every_claim_and_question(chapter):
     html = scorecard(entries, chapter.judgements, "smoke", {("C01", "mlp"): "no"}, {})
     systems = sum(len(entry.judged) for entry in entries if isinstance(entry, Claim))
     assert html.count("<tbody ") == len(entries)
-    assert html.count("<td></td>") == systems - len(chapter.judgements)
+    assert html.count('class="forest"') == len(chapter.judgements)
     assert html.count('class="variant"') == systems - sum(isinstance(entry, Claim) for entry in entries)
     assert "same at other levels: no" in html and 'href="main-results.html#c02-transformer-uniform"' in html
     for entry in entries:
         assert f'id="{entry.id.lower()}"' in html
+        paper = entry.paper if isinstance(entry, Claim) else None
+        assert html.count(f"Paper: {paper}<") == (paper is not None)
 
 
 def test_a_forest_row_places_interval_and_rule_on_one_axis(chapter):

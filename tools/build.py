@@ -22,13 +22,15 @@ import yaml
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from tools import report, site
+from tools.browser import find_chromium
 from tools.execute import copy_tags, execute
 from tools.notebooks import ROOT, ChapterError, is_chapter, parse
 
 EXPLORER = "book/explorer"  # the page that shows what tools/explorer.py writes
 KERNELS = 2  # at a time: a kernel takes a core and up to a gigabyte
 # Everything besides its own code and parameters that a chapter's outputs can depend on.
-INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock")
+INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock", "CITATION.cff")
 
 
 def pages() -> list[str]:
@@ -99,7 +101,10 @@ def code(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def renew_words(path: Path, chapter: NotebookNode) -> None:
-    """Give an executed notebook the prose, captions and tags that its chapter has now; the code of both is the same."""
+    """Give an executed notebook the prose, captions and tags that its chapter has now; the code of both is the same.
+
+    What a figure's cell found (`Chapter.finding`) goes from the cell's outputs to the front of the figure's caption.
+    """
     executed = nbformat.read(path, as_version=4)
     old, cells = nbformat.from_dict(executed), []
     done = dict(zip(map(id, code(chapter)), code(executed), strict=True))
@@ -107,13 +112,25 @@ def renew_words(path: Path, chapter: NotebookNode) -> None:
     for cell in chapter.cells:
         cells.append(done.get(id(cell), cell))
         if cell.cell_type == "code":
+            figure = cell.metadata.get("mystnb", {}).get("figure")
+            found = take_finding(cells[-1]) if figure else ""
             cells[-1].metadata = cell.metadata
+            if found:
+                cell.metadata["finding"] = found
+                figure["caption"] = f"**{found}.** {figure['caption']}"
         if "parameters" in cell.metadata.get("tags", []):
             cells += injected
     executed.cells = cells
     copy_tags(executed)
     if executed != old:
         nbformat.write(executed, path)
+
+
+def take_finding(cell: NotebookNode) -> str:
+    """What a cell found, out of its outputs; of a cell that was asked before, what it said then. "" where there is nothing."""
+    found = [output.metadata["finding"] for output in cell.outputs if "finding" in output.get("metadata", {})]
+    cell.outputs = [output for output in cell.outputs if "finding" not in output.get("metadata", {})]
+    return " ".join(found) or cell.metadata.get("finding", "")
 
 
 def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[str, str]:
@@ -129,11 +146,15 @@ def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[s
     """
     digests = fingerprints(names, parameters)
     todo = [name for name in names if not is_current(source / f"{name}.ipynb", digests[name])]
-    for name in set(names) - set(todo):
+    failures = _execute(todo, source, parameters, digests) if todo else {}
+    for name in set(names) - set(failures):
         renew_words(source / f"{name}.ipynb", read(name))
+    return failures
+
+
+def _execute(todo: list[str], source: Path, parameters: dict, digests: dict[str, str]) -> dict[str, str]:
+    """Execute chapters anew; returns what went wrong."""
     failures: dict[str, str] = {}
-    if not todo:
-        return failures
     # papermill changes the working directory while it runs, which only one chapter in a process can do.
     with ProcessPoolExecutor(KERNELS, mp_context=get_context("spawn")) as pool:
         jobs = {}
@@ -153,8 +174,11 @@ def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[s
 def lay_out(source: Path) -> None:
     """Put everything but the executed chapters where Jupyter Book reads: configuration, references, pages of prose."""
     (source / "book").mkdir(parents=True, exist_ok=True)
-    for name in ("_config.yml", "_toc.yml", "book/references.bib"):
+    for name in ("_toc.yml", "book/references.bib"):
         shutil.copy2(ROOT / name, source / name)
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config = site.configured(config, site.address(config, ROOT), card=EXPLORER in pages())
+    (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     for name in set(pages()) - set(chapters()):
         shutil.copy2(ROOT / f"{name}.md", source / f"{name}.md")
     shutil.copytree(ROOT / "book" / "_static", source / "_static", dirs_exist_ok=True)
@@ -191,9 +215,18 @@ def render(source: Path, html: Path) -> None:
     work = html.with_name("jupyter-book")
     jupyter_book(source, work, "--all")
     for page in (work / "_build" / "html").rglob("*.html"):
-        page.write_text(lighter(page.read_text()))
+        page.write_text(site.to_sources(lighter(page.read_text())))
+    place_pictures(work / "_build" / "html")
+    report.print_pdf(work / "_build" / "html", find_chromium())
     shutil.rmtree(html, ignore_errors=True)
     os.replace(work / "_build" / "html", html)
+
+
+def place_pictures(html: Path) -> None:
+    """Give the figures of a rendered book the forms that phones show."""
+    from tools import pictures  # here, so that the processes which execute chapters do not load torch for it
+
+    pictures.place(html)
 
 
 def lighter(page: str) -> str:

@@ -37,7 +37,7 @@ How it is tried, in three sentences.
 ```{{code-cell}} ipython3
 :tags: [hide-input]
 
-from lib.book import figures
+from lib.book import figures, findings
 from lib.book.chapter import Chapter
 
 chapter = Chapter.open("{name}", globals())
@@ -49,16 +49,15 @@ chapter = Chapter.open("{name}", globals())
 ---
 mystnb:
   figure:
-    caption: Test accuracy of each arm, medians over seeds. Thin lines are single seeds, bands reach from the lowest seed to the highest.
+    caption: Thick lines are medians over seeds, thin lines single seeds, bands reach from the lowest seed to the highest.
     name: fig-{name}
   image:
     alt: A panel for each setting, of test accuracy over epochs, one curve an arm.
 tags: [hide-input]
 ---
 chapter.panels(figures.curves, legend=3)
+chapter.finding(findings.times(chapter, "base", "ticket"))
 ```
-
-Median and range over seeds:
 
 ```{{code-cell}} ipython3
 :tags: [remove-input]

@@ -29,6 +29,7 @@ from lib.records.store import Record, Store
 from lib.train.models import MLP, Transformer
 from lib.train.runs import DeadNeurons, Run, Ticket
 from lib.train.tasks import ModularTask
+from tools import card
 from tools.notebooks import ROOT
 
 SOURCE = ROOT / "book" / "_explorer"
@@ -235,7 +236,9 @@ def write(folder: Path, store: Store | None = None, seeds: Iterable[int] | None 
     for name in {found.file for by_seed in lines.values() for found in by_seed.values()}:
         shutil.copy2(store.folders[0] / name, folder / "records" / name)
     hand_over(folder, "index", index(lines))
-    hand_over(folder, "lead", lead(lines))
+    opening = lead(lines)
+    hand_over(folder, "lead", opening)
+    card.draw(folder / Path(card.CARD).name, opening)
     for where, by_seed in lines.items():
         epochs = thinned(next(iter(by_seed.values())).record.run)
         curves = {seed: [curve(found.record, m, epochs) for m in METRICS] for seed, found in by_seed.items()}

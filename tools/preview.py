@@ -79,7 +79,9 @@ def render(name: str, profile: str) -> Path:
         raise ChapterError(failures[name])
     lay_out(name, executed / f"{name}.ipynb", base / "source")
     build.jupyter_book(base / "source", base / "pages")
-    return base / "pages" / "_build" / "html"
+    html = base / "pages" / "_build" / "html"
+    build.place_pictures(html)
+    return html
 
 
 def follow(name: str, profile: str) -> None:

@@ -1,4 +1,4 @@
-"""What the neurons compute: their weights over the p tokens, and the frequencies in them (App. G).
+"""What the neurons compute: their weights over the p tokens, and the frequencies in them (appendix G).
 
 Shapes: h hidden neurons, p tokens (an odd number), d embedding width, T snapshots. A *table* has a row of p weights
 for each neuron: on the input side W_in W_E, on the output side W_out^T W_U (both with W_E and W_U as in the equations,
@@ -56,7 +56,7 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
 
 
 def amplitudes(table: np.ndarray) -> np.ndarray:
-    """|F| of every neuron at the frequencies 1 ... p // 2, without the constant: [..., h, p] -> [..., h, p // 2]."""
+    """`|F|` of every neuron at the frequencies 1 ... p // 2, without the constant: [..., h, p] -> [..., h, p // 2]."""
     return np.abs(np.fft.rfft(table.astype(np.float64), axis=-1))[..., 1:]
 
 

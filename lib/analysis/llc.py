@@ -1,7 +1,7 @@
 """The local learning coefficient of a network, estimated by SGLD (Lau et al. 2023).
 
-Around weights w* the training loss L of n examples has the coefficient n beta (E[L(w)] - L(w*)), with the mean over the density
-exp(-n beta L(w) - gamma/2 |w - w*|^2) and beta = 1 / log n. In d directions of a regular minimum it is d/2; where the minimum is
+Around weights w* the training loss L of n examples has the coefficient `n beta (E[L(w)] - L(w*))`, with the mean over the density
+`exp(-n beta L(w) - gamma/2 |w - w*|^2)` and beta = 1 / log n. In d directions of a regular minimum it is d/2; where the minimum is
 flat in some, less. Stochastic gradient Langevin dynamics draws from that density.
 
 At weights that are no minimum the mean may be below L(w*) and the estimate negative, and chains that have not settled drift:

@@ -1,4 +1,4 @@
-"""Structure: masks as sets, compared by Jaccard distance, and as graphs, by paths and clustering (App. H; claim C28).
+"""Structure: masks as sets, compared by Jaccard distance, and as graphs, by paths and clustering (appendix H; claim C28).
 
 The graph of an MLP's mask has a node for each input token, embedding dimension, hidden neuron, output dimension and
 logit, and an edge, without direction or weight, for each kept weight. Its layers are joined in a chain, so it is
@@ -19,7 +19,7 @@ from lib.train.runs import Run
 
 
 def jaccard_distances(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Jaccard distance 1 - |both| / |either| of every two of T masks [T, n]: [T, T]; 0 for two empty ones (App. H)."""
+    """Jaccard distance `1 - |both| / |either|` of every two of T masks [T, n]: [T, T]; 0 for two empty ones (App. H)."""
     return squareform(pdist(np.stack(masks), "jaccard"))
 
 
@@ -97,7 +97,7 @@ def mean_length(lengths: np.ndarray, *, harmonic: bool = False) -> float:
 def clustering(matrices: Sequence[np.ndarray]) -> float:
     """Bipartite clustering (Latapy et al. 2008), averaged over the nodes that have an edge; nan if none has.
 
-    Of a node: the mean, over all nodes that share a neighbour with it, of |shared neighbours| / |neighbours of either|.
+    Of a node: the mean, over all nodes that share a neighbour with it, of `|shared neighbours| / |neighbours of either|`.
     networkx.algorithms.bipartite.clustering takes minutes for a mask; this is the same from products of the adjacency.
     """
     degrees, shared = graph(matrices).sum(0, dtype=np.float32), shared_neighbours(matrices)

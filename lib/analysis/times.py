@@ -77,10 +77,18 @@ def generalization_epochs(records: Sequence[Record], tau: float) -> list[int | N
     return [generalization_epoch(record, tau) for record in records]
 
 
+def median_time(epochs: Sequence[int | None]) -> float:
+    """The median of epochs, where None is later than all others: infinite where it is None.
+
+    Of an even number it is the lower of the two in the middle, as no mean is taken of a number and a bound.
+    """
+    values = [np.inf if t is None else t for t in epochs]
+    return float(np.quantile(values, 0.5, method="inverted_cdf"))
+
+
 def median_epoch(records: Sequence[Record], tau: float) -> float:
-    """Median t_gen over seeds, the upper one of an even number; infinite where most never generalize."""
-    times = [np.inf if t is None else t for t in generalization_epochs(records, tau)]
-    return float(np.quantile(times, 0.5, method="inverted_cdf"))
+    """Median t_gen over seeds (`median_time`)."""
+    return median_time(generalization_epochs(records, tau))
 
 
 def threshold(bases: Sequence[Record]) -> float:

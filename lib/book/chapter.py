@@ -11,7 +11,7 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.claims.judging import Judgement, judgements, result_text, sensitivity
 from lib.experiments import parameters as parameter_sets
 from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, until_known, wanted
@@ -68,11 +68,12 @@ class Chapter:
     ) -> None:
         """A figure with a column for each setting and a row for each way to draw it, signed at its foot.
 
-        legend: columns of a legend above all panels, 0 for none. options: of plt.subplots; rows share the vertical axis.
+        legend: columns of a legend above all panels, 0 for none. options: of plt.subplots; rows share the vertical axis, all
+        the horizontal one.
         """
         shown = [self[name] for name in settings or self.comparisons]
-        options = {"sharey": "row", "sharex": "col" if len(draw) > 1 else False} | options
-        figure, axes = figures.panels(len(draw), len(shown), height=height, **options)
+        how: dict[str, Any] = {"sharey": "row", "sharex": True} | options
+        figure, axes = figures.panels(len(draw), len(shown), height=height, **how)
         for i, (row, one_way) in enumerate(zip(axes, draw, strict=True)):
             for ax, comparison in zip(row, shown, strict=True):
                 one_way(ax, comparison)
@@ -98,6 +99,11 @@ class Chapter:
         """Writes profile, data and the seeds of the comparisons that are shown, all unless told, at the figure's foot."""
         figures.sign(figure, self.parameters, tables.seeds_of(self if shown is None else shown), self.data)
 
+    @staticmethod
+    def finding(text: str) -> None:
+        """Ends a figure's cell with what the figure shows, in a sentence; in the book it begins the figure's caption."""
+        display(Markdown(f"**{text}.**"), metadata={"finding": text})
+
     def recorded_seeds(self) -> pd.DataFrame:
         """How many confirmatory seeds of every chapter and setting are recorded, and how many are to be."""
         store, rows = Store(), []
@@ -121,13 +127,14 @@ class Chapter:
         return HTML(tables.table(frame, precision))
 
     def summary(self, *arms: object) -> HTML:
-        """When each arm fits and generalizes, and how it ends: medians and ranges over seeds, each seed folded below.
+        """Folded: when each arm fits and generalizes, and how it ends, as medians and ranges over seeds and seed by seed.
 
         arms: only these and the base.
         """
         shown = self.only(*arms) if arms else list(self)
         by_seed = tables.folded("t_gen, seed by seed", tables.table(tables.epochs_by_seed(shown)))
-        return HTML(tables.table(tables.summary(shown)) + by_seed)
+        head = "When each network generalizes and how it ends: medians, ranges, every seed"
+        return HTML(tables.folded(head, tables.table(tables.summary(shown)) + by_seed))
 
     def verdicts(self) -> HTML:
         """The verdicts on every claim of the chapter, with their numbers, when its rule was written, and what they depend on."""
@@ -195,27 +202,29 @@ class Chapter:
         """A figure of every verdict that could depend on its level: estimate, interval and outcome at each."""
         found = [(one, self._levels(one)) for one in self.judgements]
         shown = [(one, levels) for one, levels in found if len(levels) > 1] or found
-        columns = min(len(shown), 3)
-        figure, axes = figures.panels(-(-len(shown) // columns), columns, height=2.9)
+        columns = min(len(shown), 2)
+        figure, axes = figures.panels(-(-len(shown) // columns), columns, height=2.6)
         for ax, (judgement, levels) in zip(axes.flat, shown, strict=False):
             figures.levels(ax, judgement, levels)
         for ax in axes.flat[len(shown) :]:
             ax.set_axis_off()
         self.legend(figure, 3)
-        self.sign(figure)
+        self.sign(figure, [self[name] for name in dict.fromkeys(one.judged.setting for one, _ in shown)])
+        self.finding(findings.levels(self._by_level))
 
     def close(self, metrics: Sequence[str] = ("test_accuracy",), every: int = 5, **frames: pd.DataFrame) -> HTML:
-        """The data as files, the command that runs the chapter anew, and where the records come from.
+        """The command that runs the chapter anew; folded, the data as files and where the records come from.
 
         metrics: whose curves are offered, at every so many evaluations. frames: further data, by the end of the file's name.
         """
         files = {self.name: tables.ends(self), f"{self.name}-curves": tables.curves(self, metrics, every)}
         files |= {f"{self.name}-{name.replace('_', '-')}": frame for name, frame in frames.items()}
         command = f'papermill book/{self.name}.md out.ipynb -p seeds "[7, 8, 9]"'
+        data = "".join(tables.download(frame, name) for name, frame in files.items())
         return HTML(
-            "".join(tables.download(frame, name) for name, frame in files.items())
-            + f"<p>With other seeds:</p><pre>{command}</pre>"
-            + tables.provenance(self, self.parameters)
+            f"<p>With other seeds:</p><pre>{command}</pre>"
+            + tables.folded("Data of the figures as files", data)
+            + tables.folded("Where the records come from", tables.provenance(self, self.parameters))
         )
 
 

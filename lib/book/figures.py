@@ -1,24 +1,32 @@
 """Figures in one style: a colour for each arm throughout the book, medians and ranges over seeds.
 
-What draws a comparison takes axes and a `Comparison`; `Chapter.panels` draws one for each setting. Shapes: S seeds,
-T evaluations.
+What draws a comparison takes axes and a `Comparison`; `Chapter.panels` draws one for each setting. A notebook gets each figure
+as SVG, and beside it, unseen, in the form that a phone shows (`Panels`). Shapes: S seeds, T evaluations.
 """
 
+import base64
+import copy
 import io
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.legend import Legend
+from matplotlib.ticker import FixedLocator, Formatter, LogLocator, NullFormatter
 from PIL import Image
 
 from lib.analysis.survival import kaplan_meier
+from lib.analysis.times import median_epoch
 from lib.claims.judging import Judgement
 from lib.experiments.arms import Arm, arm
 from lib.experiments.comparison import Comparison
@@ -36,9 +44,10 @@ AXES = {
 }
 
 STYLE = {
-    "figure.facecolor": "white",  # stays white on a dark page, where the text is drawn in black
-    "figure.dpi": 110,
-    "savefig.dpi": 110,
+    "figure.facecolor": "white",  # in Jupyter, dark or not; book/_static/custom.css turns it dark on the book's dark pages
+    "figure.dpi": 120,  # of what is drawn as pixels inside an SVG: `rasterized` lines, images
+    "savefig.dpi": 120,
+    "svg.hashsalt": "grokking-tickets",  # the same figure gives the same bytes
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -54,11 +63,136 @@ def shade(number: float, top: float) -> tuple:
     return plt.colormaps["viridis"](0.88 * number / top)
 
 
-def panels(rows: int, columns: int, *, height: float = 3.2, **kwargs: object) -> tuple[Figure, np.ndarray]:
-    """A figure with a grid of axes, as wide as the page; returns it and its axes [rows, columns]."""
+NARROW = (
+    "narrow_svg"  # in an output's metadata, which nobody shows; tools/pictures.py takes it from there onto the page
+)
+WIDEST = 9.2  # inches that letters of 9 points can still be read at, on a page of 700 pixels
+NARROW_WIDTH = 3.7  # inches: a phone's page
+
+
+class Panels(Figure):
+    """A grid of axes that a notebook shows as SVG, with `narrow_svg` beside it.
+
+    narrow: how many columns that has; more than one only for panels that share their axes, or have none.
+    """
+
+    def __init__(self, *args: Any, narrow: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.narrow = narrow
+
+    def _ipython_display_(self) -> None:
+        shown = {"text/plain": repr(self), "image/svg+xml": self.svg()}
+        narrow = self.narrow_svg()
+        display(shown, metadata={NARROW: narrow} if narrow else {}, raw=True)
+
+    def svg(self) -> str:
+        """The figure as SVG, its letters as paths, coordinates to a hundredth of a point, what is pixels of 256 colours."""
+        buffer = io.StringIO()
+        self.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+        places = r' d="[^"]*| [xy]="[^"]*|translate\([^)]*'
+        short = re.sub(places, lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), buffer.getvalue())
+        return re.sub(r"(?<=;base64,)[^\"]*", _of_few_colours, short)
+
+    def narrow_svg(self) -> str | None:
+        """The figure with its panels below each other, as SVG; None where it is no wider already."""
+        if self.get_figwidth() <= 1.2 * NARROW_WIDTH:
+            return None
+        figure = copy.deepcopy(self)
+        try:
+            figure._stack()
+            return figure.svg()
+        finally:
+            plt.close(figure)
+
+    def _stack(self) -> None:
+        """Moves the panels below each other, each with the labels that it shared; wraps what would be too wide."""
+        specs = {ax: ax.get_subplotspec() for ax in self.axes if ax.get_subplotspec()}
+        for ax in [ax for ax in specs if not (ax.get_visible() and (ax.axison or ax.has_data()))]:
+            del specs[ax]
+            ax.remove()
+        at = {(spec.rowspan.start, spec.colspan.start): ax for ax, spec in specs.items()}
+        titled = [bool(ax.get_title()) for ax in specs]
+        by_column = any(titled) and not all(titled)  # only the top row has titles: each is followed by its column
+        order = sorted(at, key=lambda place: place[::-1] if by_column else place)
+        grid = self.add_gridspec(-(-len(order) // self.narrow), self.narrow)
+        labelled = 0  # panels that get a label across which they had left to another
+        for i, (row, column) in enumerate(order):
+            ax, first = at[row, column], at.get((row, 0), at[row, column])
+            last = at[max(place for place in at if place[1] == column)]
+            if i % self.narrow == 0:
+                if ax.get_shared_y_axes().joined(ax, first):
+                    ax.set_ylabel(ax.get_ylabel() or first.get_ylabel())
+                ax.tick_params(labelleft=True)
+            else:
+                ax.set_ylabel("")
+                ax.tick_params(labelleft=False)
+            if self.narrow == 1 or i + self.narrow >= len(order):
+                if not ax.get_xlabel() and ax.get_shared_x_axes().joined(ax, last):
+                    labelled += 1
+                    ax.set_xlabel(last.get_xlabel())
+                ax.tick_params(labelbottom=True)
+            else:
+                ax.set_xlabel("")
+                ax.tick_params(labelbottom=False)
+            ax.set_title(_filled(ax.get_title(), 36 // self.narrow))
+            if isinstance(ax.yaxis.get_major_locator(), FixedLocator):  # its labels are words
+                ax.set_yticks(ax.get_yticks(), [_filled(one.get_text(), 16) for one in ax.get_yticklabels()])
+                ax.tick_params(labelsize=9)
+            ax.set_subplotspec(grid[divmod(i, self.narrow)])
+            for bar in [image.colorbar.ax for image in ax.images if image.colorbar]:
+                bar.set_position(ax.get_position())  # the layout moves it from there, but takes it to be that long
+                bar.set_in_layout(True)
+        for text in self.texts:
+            text.set_text(_filled(text.get_text(), 52))
+        width, height = self.get_size_inches()
+        height -= sum(legend.get_window_extent().height for legend in self.legends) / self.dpi
+        rows, columns = next(iter(specs.values())).get_gridspec().get_geometry()
+        scale = NARROW_WIDTH / self.narrow / (width / columns) if self.narrow > 1 else 1
+        height = height / rows * scale * grid.nrows + 0.45 * labelled
+        self.set_size_inches(NARROW_WIDTH, height)
+        legends = sum(self._fitted(legend) for legend in list(self.legends)) / self.dpi
+        self.set_size_inches(NARROW_WIDTH, height + legends)
+
+    def _fitted(self, old: Legend) -> float:
+        """Puts a legend of as many columns as the figure is wide for in the place of another; returns its height."""
+        entries = old.legend_handles, [text.get_text() for text in old.get_texts()]
+        size = old.get_texts()[0].get_fontsize()
+        self.legends.remove(old)  # `old.remove()` would take it out of the figure that this is a copy of
+        for columns in range(4, 0, -1):
+            new = self.legend(*entries, loc="outside upper center", ncols=columns, fontsize=size, columnspacing=1.0)
+            if new.get_window_extent().width <= self.bbox.width:
+                break
+            if columns > 1:
+                new.remove()
+        return new.get_window_extent().height
+
+
+def _filled(text: str, width: int) -> str:
+    """A text with its lines wrapped."""
+    return "\n".join(textwrap.fill(line, width) for line in text.splitlines())
+
+
+def _of_few_colours(png: re.Match) -> str:
+    """A PNG in base64 again, of a quarter of the size where it holds faint lines; opaque pictures stay as they are."""
+    image, buffer = Image.open(io.BytesIO(base64.b64decode(png[0]))), io.BytesIO()
+    if image.getextrema()[-1] == (255, 255):  # opacity
+        return png[0]
+    image.quantize(256, method=Image.Quantize.FASTOCTREE).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def panels(
+    rows: int, columns: int, *, height: float = 3.2, width: float = 4.4, narrow: int = 1, **kwargs: object
+) -> tuple[Figure, np.ndarray]:
+    """A figure with a grid of axes of a width and height in inches, no wider than the page; returns it and its axes
+    [rows, columns].
+
+    narrow: columns of its form on a phone (`Panels`).
+    """
     plt.rcParams.update(STYLE)  # for good: a context would also take back the backend that a notebook has chosen
+    size = min(width * columns, WIDEST), height * rows
     return plt.subplots(
-        rows, columns, figsize=(4.4 * columns, height * rows), layout="constrained", squeeze=False, **kwargs
+        rows, columns, figsize=size, layout="constrained", squeeze=False, FigureClass=Panels, narrow=narrow, **kwargs
     )
 
 
@@ -66,7 +200,8 @@ def sign(figure: Figure, parameters: Parameters, seeds: str, data: str | None = 
     """Writes profile, data and the seeds that are drawn at the figure's foot; data: p of the modular tasks unless told."""
     small = "" if parameters.is_paper else " (not the paper's scale)"
     text = f"{parameters.label}{small}, {data or f'p = {parameters.prime}'}, {seeds}"
-    figure.supxlabel(text, fontsize=9, color="0.35", x=0.99, ha="right")
+    wrapped = textwrap.fill(text, int(14 * figure.get_size_inches()[0]))
+    figure.supxlabel(wrapped, fontsize=9, color="0.35", x=0.99, ha="right")
 
 
 def curve(
@@ -98,9 +233,10 @@ def over_seeds(
     band: bool = True,
 ) -> None:
     """As `curve`, for values [S, T] that are no metrics of records."""
-    axes.plot(epochs, values.T, style, color=where.colour, linewidth=0.6, alpha=0.35)
+    faint = {"color": where.colour, "rasterized": True, "zorder": 1}  # all of one height become one picture
+    axes.plot(epochs, values.T, style, linewidth=0.6, alpha=0.35, **faint)
     if band:
-        axes.fill_between(epochs, values.min(0), values.max(0), color=where.colour, alpha=0.15, linewidth=0)
+        axes.fill_between(epochs, values.min(0), values.max(0), alpha=0.15, linewidth=0, **faint)
     axes.plot(epochs, np.median(values, 0), style, color=where.colour, label=label or where.label)
 
 
@@ -111,9 +247,12 @@ def curves(
     *,
     arms: Sequence[object] | None = None,
     band: bool = True,
-    logarithmic: bool = False,
+    logarithmic: bool | None = None,
 ) -> None:
-    """A metric of each arm over epochs; with tau, where it is an accuracy."""
+    """A metric of each arm over epochs; with tau, where it is an accuracy.
+
+    logarithmic: the axis of epochs; unless told, it is where a linear one would hide an arm (`hugs_the_axis`).
+    """
     for where in arms or comparison.arms:
         curve(axes, comparison, where, metric, band=band)
     if metric.endswith("accuracy"):
@@ -122,14 +261,20 @@ def curves(
     elif metric.endswith(("l1", "l2")):
         axes.set_ylim(bottom=0)
     label(axes, comparison.label, AXES[metric])
-    if logarithmic:
+    if hugs_the_axis(comparison, arms or comparison.arms) if logarithmic is None else logarithmic:
         logarithmic_epochs(axes, comparison.epochs)
 
 
+def hugs_the_axis(comparison: Comparison, arms: Iterable[object]) -> bool:
+    """Whether one of some arms generalizes in the first twentieth of the epochs, in the median: on a linear axis its rise
+    would be a vertical line."""
+    return any(median_epoch(comparison[one], comparison.tau) < comparison.budget / 20 for one in arms)
+
+
 def label(axes: Axes, title: str, y: str, x: str = "epoch") -> None:
-    """Title and axis labels; epochs in thousands."""
+    """Title and axis labels; epochs in thousands, unless `logarithmic_epochs` has been here, as on an axis that panels share."""
     axes.set(title=title, xlabel=x, ylabel=y)
-    if x == "epoch":
+    if x == "epoch" and axes.get_xscale() == "linear":
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
 
 
@@ -137,15 +282,30 @@ def logarithmic_epochs(axes: Axes, epochs: np.ndarray) -> None:
     """Makes the axis of epochs logarithmic, from the first evaluation after the start."""
     axes.set_xscale("log")
     axes.set_xlim(left=epochs[1])
-    axes.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:,.0f}")
-    axes.xaxis.set_minor_formatter(lambda *_: "")
+    axes.xaxis.set_minor_locator(LogLocator(subs=(3,)))
+    epoch_ticks(axes.xaxis)
+
+
+def epoch_ticks(axis: Axis) -> None:
+    """Epochs as words along a logarithmic axis."""
+    axis.set_major_formatter(_LogEpochs())
+    axis.set_minor_formatter(_LogEpochs())
+
+
+class _LogEpochs(Formatter):
+    """Powers of ten; where few are in view, 3 times them too, and where none may be, all that have one digit."""
+
+    def __call__(self, epoch: float, pos: int | None = None) -> str:
+        low, high = self.axis.get_view_interval()
+        digits = "1" if high > 20 * low else "13" if high > 4 * low else "123456789"
+        return f"{epoch:,.0f}" if f"{epoch:e}"[0] in digits else ""
 
 
 def tau_line(axes: Axes, tau: float) -> None:
     """The test accuracy that counts as generalized."""
     axes.axhline(tau, color="0.4", linewidth=0.8, linestyle="--")
-    place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "top"}
-    axes.annotate(f"τ = {tau:.2f}", (0.99, tau - 0.01), fontsize=9, color="0.35", **place)
+    place = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "center"}
+    axes.annotate(f"τ\n{tau:.2f}", (1.01, tau), fontsize=9, color="0.35", **place)
 
 
 def accuracies(axes: Axes, comparison: Comparison, *, arms: Sequence[object] | None = None) -> None:
@@ -156,6 +316,8 @@ def accuracies(axes: Axes, comparison: Comparison, *, arms: Sequence[object] | N
     tau_line(axes, comparison.tau)
     axes.set_ylim(-0.03, 1.05)
     label(axes, comparison.label, "accuracy")
+    if hugs_the_axis(comparison, arms or comparison.arms):
+        logarithmic_epochs(axes, comparison.epochs)
 
 
 def _heights(times: Iterable[Sequence[int | None]], top: float) -> np.ndarray:
@@ -195,15 +357,21 @@ def paired_epochs(axes: Axes, comparison: Comparison, *, arms: Sequence[object] 
     for y, one in enumerate(shown):
         _marks(axes, y, rows[y], top, one.colour, across=True, zorder=2)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(shown)), [textwrap.fill(one.label, 23) for one in shown])
-    axes.tick_params(axis="y", labelsize=9 if len(shown) > 6 else None)
-    axes.set_ylim(len(shown) - 0.5, -0.5)
+    epoch_ticks(axes.xaxis)
+    rows_of_labels(axes, [one.label for one in shown])
     if any(t is None for row in times for t in row):
         axes.axvline(comparison.budget, color="0.4", linewidth=0.8, linestyle="--")
-        place = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom", "fontsize": 9, "color": "0.35"}
-        axes.annotate("never", (top, 0.99), **place)
+        axes.set_ylim(top=-1.0)
+        axes.text(top, -0.7, "never", ha="center", va="center", fontsize=9, color="0.35")
         axes.plot([top * 1.6], [0], alpha=0)  # room for it; set_xlim would stop shared axes
     label(axes, comparison.label, "", x="t_gen (epochs)")
+
+
+def rows_of_labels(axes: Axes, labels: Sequence[str]) -> None:
+    """A row of the vertical axis for each label, from the top down; long labels are wrapped and stay level."""
+    axes.set_yticks(range(len(labels)), [textwrap.fill(one, 23) for one in labels])
+    axes.tick_params(axis="y", labelsize=9 if len(labels) > 6 else None)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
 def family(
@@ -215,6 +383,8 @@ def family(
         values = np.median(np.stack([record.metrics[metric] for record in members[value]]), 0)
         axes.plot(comparison.epochs, values, color=shade(value, max(members)), label=Arm(name, value).label)
     label(axes, comparison.label, AXES[metric])
+    if hugs_the_axis(comparison, [(name, value) for value in chosen]):
+        logarithmic_epochs(axes, comparison.epochs)
 
 
 def epochs_by_value(axes: Axes, comparison: Comparison, name: str, x: str) -> None:
@@ -256,7 +426,6 @@ def replicas(axes: Axes, comparisons: Sequence[Comparison], arms: Sequence[objec
     axes.set_xticks(range(len(seeds)), list(map(str, seeds)))
     if any(t is None for comparison in comparisons for where in arms for t in comparison.t_gen(where)):
         _budget(axes, comparisons[0].budget, top)
-    axes.legend(fontsize=9)
     label(axes, comparisons[0].label, "t_gen (epochs)", x="seed")
 
 
@@ -304,7 +473,7 @@ def levels(axes: Axes, judgement: Judgement, found: pd.DataFrame) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     label(
         axes,
-        f"{judgement.claim.id}, {judgement.judged.label}",
+        textwrap.fill(f"{judgement.claim.id}, {judgement.judged.label}", 36),
         "",
         x=" or ".join(str(unit or "value") for unit in units),
     )
@@ -344,10 +513,6 @@ def small_png(figure: Figure, arms: Sequence[Arm]) -> bytes:
 
 
 def reference(axes: Axes, y: float, where: object) -> None:
-    """A horizontal line for another arm, in its colour, with its label; none where y is not finite (never)."""
-    if not np.isfinite(y):
-        return
-    one = arm(where)
-    axes.axhline(y, color=one.colour, linewidth=1.2, linestyle=":")
-    place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-    axes.annotate(one.label, (0.99, y), fontsize=9, color=one.colour, **place)
+    """A horizontal line for another arm, in its colour and with its label; none where y is not finite (never)."""
+    if np.isfinite(y):
+        axes.axhline(y, color=arm(where).colour, linewidth=1.2, linestyle=":", label=arm(where).label)

@@ -51,10 +51,11 @@ def scorecard(
             head = f"<small>{link or html.escape(judged.label)}</small>"
             if place == 0:
                 head = _title(entry, outcome if len(own) > 1 else "") + head
+            drawn = forest(by_key[key]) if key in by_key and by_key[key].parts else ""
             cells = (
-                badge(verdict.verdict),
-                forest(by_key[key]) if key in by_key and by_key[key].parts else "",
-                f"{html.escape(result_text(verdict))}<br><small>{html.escape(' · '.join(evidence))}</small>",
+                badge(verdict.verdict) + drawn,
+                f"{html.escape(result_text(verdict))}<br><small>{html.escape(' · '.join(evidence))}</small>"
+                + (f"<br><small>Paper: {html.escape(entry.paper)}</small>" if entry.paper and place == 0 else ""),
             )
             kind = ' class="variant"' if place else ""
             rows.append(f"<tr{kind}><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
@@ -73,7 +74,7 @@ def scorecard(
         for name, options in (("outcome", order), ("setting", sorted(settings)), ("chapter", sorted(chapters)))
     )
     heads = "".join(
-        f"<th scope=col>{name}</th>" for name in ("claim, setting", "verdict", "against its rule", "estimate")
+        f"<th scope=col>{name}</th>" for name in ("claim, setting", "verdict, against its rule", "estimate")
     )
     return (
         f'<div class="filters" hidden>{filters}<output></output></div><div class="wide-table" tabindex="0">'
@@ -101,7 +102,7 @@ def _question(entry: Question) -> str:
     return (
         f'<tbody id="{anchor(entry.id)}" data-outcome="" data-setting="" data-chapter="{entry.chapter}"><tr><th scope=row>'
         f"{_link(entry)} {html.escape(entry.title)}</th><td>{badge('answered' if ready else 'open')}</td>"
-        f"<td colspan=2>{html.escape(entry.question)} <small>{where}</small></td></tr></tbody>"
+        f"<td>{html.escape(entry.question)} <small>{where}</small></td></tr></tbody>"
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from lib.analysis import times
 from lib.claims.claims import Claim
 from lib.claims.criteria import fingerprint, load_edition
-from lib.claims.judging import Judgement, result_text
+from lib.claims.judging import Judgement, evidence_text, result_text
 from lib.claims.statistics import MIN_SEEDS, between
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
@@ -81,8 +81,7 @@ def seeds_of(comparisons: Iterable[Comparison]) -> str:
 def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
     """Median and range of epochs over seeds; None is later than the budget."""
     values = np.array([np.inf if epoch is None else epoch for epoch in epochs])
-    # The upper median: with an even number of seeds no mean of a number and a bound is taken.
-    numbers = np.quantile(values, 0.5, method="inverted_cdf"), values.min(), values.max()
+    numbers = times.median_time(epochs), values.min(), values.max()
     median, low, high = (f"> {budget:,}" if np.isinf(value) else f"{value:,.0f}" for value in numbers)
     return f"{median} ({low} – {high})"
 
@@ -208,9 +207,10 @@ def anchor(claim: str, system: str = "") -> str:
     return "-".join([claim.lower(), *"".join(c if c.isalnum() else " " for c in system).split()])
 
 
-def folded(summary: str, content: str) -> str:
-    """Content that a reader unfolds."""
-    return f"<details><summary>{html.escape(summary)}</summary>{content}</details>"
+def folded(summary: str, content: str, key: str = "") -> str:
+    """Content (HTML) that a reader unfolds below a summary (HTML), as chapters fold theirs; a link to its key unfolds it too."""
+    name = f' id="{key}"' if key else ""
+    return f'<details class="fold"{name}><summary>{summary}</summary>{content}</details>'
 
 
 def settled(claim: Claim, recorded: Sequence[str]) -> str:
@@ -263,35 +263,41 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
+NO_NUMBER = "the text at hand gives no number"  # abstract, appendices and summaries; not sections 1 to 6
+
+
 def box(claim: Claim, verdicts: Iterable[str], notes: Iterable[str] = ()) -> str:
-    """A claim and its criterion with its verdicts (`verdict`), and what is to be said of all of them."""
-    text = "".join(f"<p>{html.escape(note)}</p>" for note in notes if note)
+    """A claim with its verdicts (`verdict`) beside the paper's number, and its criterion; folded, the claim in full and the notes."""
+    text = "".join(f"<p>{html.escape(note)}</p>" for note in [claim.claim, *notes] if note)
     key = anchor(claim.id)
     return (
         f'<div class="verdict" id="{key}"><p><a class="anchor" href="#{key}">{claim.id}</a> '
-        f"<strong>{html.escape(claim.title)}</strong> ({html.escape(claim.source)})</p><p>{html.escape(claim.claim)}</p>"
-        f"<p><em>Criterion.</em> {html.escape(claim.criterion)}</p>{''.join(verdicts)}{text}</div>"
+        f"<strong>{html.escape(claim.title)}</strong> ({html.escape(claim.source)})</p>"
+        f"<p><em>Paper:</em> {html.escape(claim.paper or NO_NUMBER)}. <em>Here</em> (parts and seeds unfold):"
+        f"</p>{''.join(verdicts)}"
+        f"<p><em>Criterion:</em> {html.escape(claim.criterion)}</p>"
+        f"{folded('The claim in full, and when its criterion was settled', text)}</div>"
     )
 
 
 def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
-    """The verdict on one system with its numbers and notes, and the numbers of each seed folded below."""
+    """The verdict on one system with its result; folded, the numbers of its parts and seeds and the notes."""
     found, key = judgement.verdict, anchor(judgement.claim.id, judgement.judged.system)
-    text = (
-        f'<p id="{key}"><a class="anchor" href="#{key}">{html.escape(judgement.judged.label)}</a>: {badge(found.verdict)} '
-        f"{html.escape(result_text(found))}</p>"
-    )
+    text = f"{html.escape(judgement.judged.label)}: {badge(found.verdict)} "
     if not judgement.parts:
-        return text + "<p>Not run: there are no records.</p>"
+        return f'<p id="{key}">{text}Not run: there are no records.</p>'
+    text += f"{html.escape(result_text(found))} <small>on {evidence_text(found)}</small>"
     of_best = judgement.judged.changed.get("of_best") if isinstance(judgement.judged.changed, Mapping) else None
     generalized = f"{of_best} of the best of its seed's base" if of_best else f"{judgement.tau:.2f}"
     few = f" No verdict either way is given on fewer than {MIN_SEEDS} seeds." if len(found.seeds) < MIN_SEEDS else ""
     by_seed = "".join(f"<p>{html.escape(one.words)}</p>{table(one.table)}" for one in judgement.parts)
-    return (
-        f"{text}{table(part_rows(judgement))}<p>Generalized: test accuracy {generalized}. Profile: "
-        f"{html.escape(found.profile)}; {seeds_text(found.seeds)}.{few}</p>"
+    content = (
+        f"{table(part_rows(judgement))}<p>Generalized: test accuracy {generalized}. Profile: "
+        f"{html.escape(found.profile)}; {seeds_text(found.seeds)}.{few} "
+        f'<a class="anchor" href="#{key}">Link to this verdict</a>.</p>'
         f"{''.join(f'<p>{html.escape(note)}</p>' for note in notes if note)}{folded('Seed by seed', by_seed)}"
     )
+    return folded(text, content, key)
 
 
 def provenance(comparisons: Comparisons, parameters: Parameters) -> str:

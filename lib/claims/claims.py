@@ -1,5 +1,6 @@
 """book/claims.yml: the claims, the settings on which each is judged, and the measures and rules that judge it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,14 +95,25 @@ class Judged(Strict):
 
 
 class Claim(Entry):
-    """A claim and the criterion it is judged by: replicated if all parts are, refuted if one is."""
+    """A claim and the criterion it is judged by: replicated if all parts are, refuted if one is.
+
+    paper: the number that the paper itself gives, and where; it decides nothing.
+    """
 
     id: str = Field(pattern=r"^C\d\d$")
     judged: list[Judged] = Field(min_length=1)
     claim: Text
     measure: Text
     criterion: Text
+    paper: Text | None = None
     parts: list[Part] = []
+
+    @field_validator("paper")
+    @classmethod
+    def _is_a_number(cls, paper: str | None) -> str | None:
+        if paper is not None and not re.match(r"[^:]+: .*\d", paper):
+            raise ValueError("needs a place and a number, as in 'App. C: 25,000 epochs'")
+        return paper
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> "Claim":

@@ -230,9 +230,9 @@ def killed(record: Record) -> int:
 
 
 def kept_shares(records: Sequence[Record]) -> dict[str, float]:
-    """The share of each weight matrix that the masks of records keep, median over seeds."""
-    masks = [record.run.split(record.mask) for record in records]
-    return {name: float(np.median([mask[name].mean() for mask in masks])) for name in masks[0]}
+    """The share of each weight matrix that the masks of records keep, median over the seeds whose masks are stored; empty without."""
+    masks = [record.run.split(record.mask) for record in records if record.mask is not None]
+    return {name: float(np.median([mask[name].mean() for mask in masks])) for name in (masks[0] if masks else ())}
 
 
 def memorizing_epoch(record: Record, t_gen: int | None) -> int | None:

@@ -127,6 +127,7 @@ def share_interval(held: int, undecided: int, n: int) -> tuple[float, float]:
 
 
 def finite(x: float) -> float | None:
+    """A number, or None for infinity and NaN."""
     return float(x) if np.isfinite(x) else None
 
 

@@ -1,4 +1,4 @@
-"""Pruning: masks from weights (paper, section 4.1 and App. D.1) and from scores at initialisation (App. B).
+"""Pruning: masks from weights (paper, section 4.1 and appendix D.1) and from scores at initialisation (appendix B).
 
 A score is high where a weight is to be kept. All are taken in float64, from the loss over the whole training set.
 """
@@ -62,7 +62,7 @@ def random_score(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
 
 
 def snip(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
-    """|dL/dw * w|: the loss changes most where this is high (Lee et al. 2019)."""
+    """`|dL/dw * w|`: the loss changes most where this is high (Lee et al. 2019)."""
     return np.abs(loss_gradient(model, task, weights) * weights)
 
 
@@ -79,7 +79,7 @@ def grasp(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
 
 
 def synflow(model: Model, task: Task, weights: np.ndarray) -> np.ndarray:
-    """dR/dw * w with R = 1^T (prod |W|) 1: the flow of all paths through a weight (Tanaka et al. 2020). No data."""
+    """`dR/dw * w` with `R = 1^T (prod |W|) 1`: the flow of all paths through a weight (Tanaka et al. 2020). No data."""
     buffer = torch.from_numpy(np.abs(weights.astype(np.float64)))[None].requires_grad_()
     model.flow(model.matrices(buffer, task)).sum().backward()
     return (buffer.grad * buffer.detach())[0].numpy()

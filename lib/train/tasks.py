@@ -1,4 +1,4 @@
-"""Tasks: inputs, labels and the train/test split (paper, section 3, App. A.1 and F)."""
+"""Tasks: inputs, labels and the train/test split (paper, section 3, appendix A.1 and F)."""
 
 import zlib
 from collections.abc import Callable

@@ -1,0 +1,240 @@
+# ---
+# jupyter:
+#   jupytext:
+#     default_lexer: ipython3
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # \[Re\] Grokking Tickets: Lottery Tickets Accelerate Grokking
+
+# %% tags=["parameters", "remove-input"]
+profile = "paper"
+seeds = "recorded"
+prime = 67
+train_fraction = 0.4
+epochs = 30000
+ticket_epoch = 28000
+pruning_rate = 0.6
+device = "cpu"
+
+# %% tags=["hide-input"]
+import pandas as pd
+import yaml
+from IPython.display import HTML, Markdown
+
+from lib.book import figures, tables
+from lib.book.chapter import Chapter
+from lib.claims.claims import Claim, load_claims
+from lib.claims.criteria import load_edition
+from lib.claims.judging import all_judgements, complete, evidence_text, outcome_of_claim, result_text
+from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST
+from lib.experiments.settings import SETTINGS
+from lib.files import ROOT
+from lib.records.store import Store
+
+chapter = Chapter.open("report", globals(), of="main-results")
+given, edition, citation = chapter.parameters, load_edition(), yaml.safe_load((ROOT / "CITATION.cff").read_text())
+claims = {claim.id: claim for claim in load_claims() if isinstance(claim, Claim)}
+judged = (judgement.verdict for judgement, _ in all_judgements(given, Store(), list(claims.values())))
+verdicts = {key: [] for key in claims}
+for verdict in complete(judged, list(claims.values()), given.label):
+    verdicts[verdict.id].append(verdict)
+labels = {(key, one.system): one.label for key, claim in claims.items() for one in claim.judged}
+outcomes = {key: outcome_of_claim(found) for key, found in verdicts.items()}
+ORDER = ("replicated", "mixed", "inconclusive", "refuted", "not run")
+by_outcome = {word: [key for key in claims if outcomes[key] == word] for word in ORDER}
+CENTRAL = ("C01", "C02", "C03", "C09", "C10", "C15", "C16")
+
+
+def number(key):
+    """What was measured for a claim, system by system."""
+    return "; ".join(f"{labels[one.id, one.system]} {result_text(one)}" for one in verdicts[key] if one.seeds) or "not run"
+
+
+def people(authors):
+    return ", ".join(one.get("name") or f"{one['given-names']} {one['family-names']}" for one in authors)
+
+
+def head():
+    (paper,) = citation["references"]
+    rows = {
+        "Authors": people(citation["authors"]),
+        "Replication of": f"{people(paper['authors'])} ({paper['year']}): {paper['title']}, {paper['url']}",
+        "Version": f"{citation['version']}; criteria {edition.tag}; profile {given.label}",
+        "Licence": f"code {citation['license']}; text, figures and records CC BY 4.0",
+    }
+    return Markdown("\n".join(f"**{name}.** {text}  " for name, text in rows.items()))
+
+
+def abstract():
+    counts = ", ".join(f"{len(keys)} {word}" for word, keys in by_outcome.items() if keys)
+    return Markdown(
+        f"The paper says that a sparse network found by pruning a network that has grokked, its *ticket*, generalizes without the long wait. "
+        f"We run its experiments, and those of a follow-up study, again over several seeds with code of our own, and judge {len(claims)} claims "
+        f"by criteria on intervals over seeds. Outcome by claim: {counts}. The ticket's speed-up over its dense network: "
+        f"{number('C01')} (C01); {number('C02')} (C02)."
+    )
+
+
+def scope():
+    return Markdown("\n".join(f"* **{key}, {claims[key].title}.** {claims[key].claim}" for key in CENTRAL))
+
+
+def methods():
+    run = SETTINGS["mlp"].base(0, given)
+    counts = {len(run.task.data().train): "to train on", len(run.task.data().test): "to test on"}
+    return Markdown(
+        f"The data are the pairs of a + b mod {given.prime} ({', '.join(f'{n:,} {what}' for n, what in counts.items())}). Training is full-batch AdamW, "
+        f"learning rate {run.optimizer.learning_rate:g}, weight decay {run.optimizer.weight_decay:g}, {given.epochs:,} epochs. A ticket keeps the share "
+        f"{1 - given.pruning_rate:g} of the weights that is largest at epoch {given.ticket_epoch:,}, put back to their initial values."
+    )
+
+
+def statistics():
+    return Markdown(
+        f"The criteria were settled on {edition.settled:%Y-%m-%d}, with {tables.seeds_text(EXPLORATORY)} known (exploratory) and before any run of "
+        f"{tables.seeds_text(CONFIRMATORY)} (confirmatory). A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, and on "
+        f"exploratory ones elsewhere, which the table says."
+    )
+
+
+def results():
+    rows = []
+    for key, claim in claims.items():
+        ran = [one for one in verdicts[key] if one.seeds]
+        first = ran[0] if ran else verdicts[key][0]
+        other = [one.verdict for one in verdicts[key] if one is not first]
+        more = ", ".join(f"{other.count(word)} {word}" for word in ORDER if word in other)
+        rows.append(
+            {
+                "claim": f"{key} {claim.title}",
+                "outcome": outcomes[key],
+                "first setting": labels[first.id, first.system],
+                "verdict, estimate (95% interval)": f"{first.verdict}: {result_text(first)}" if ran else first.verdict,
+                "seeds": evidence_text(first).replace(" seeds", "") if ran else "",
+                "other settings": more,
+            }
+        )
+    return HTML(tables.table(pd.DataFrame(rows)))
+
+
+def discussion():
+    lists = "\n".join(f"* *{word}*: {', '.join(keys)}" for word, keys in by_outcome.items() if keys)
+    every = [one for found in verdicts.values() for one in found if one.seeds]
+    known = sum("exploratory" in one.profile for one in every)
+    return Markdown(
+        f"By claim, over all settings that were run (*mixed*: the settings do not agree):\n\n{lists}\n\nOf {len(every)} verdicts that rest on runs, {known} "
+        f"rest on exploratory seeds and show less than the others. No correction is made for the number of claims."
+    )
+
+
+def made_on():
+    notes = [record.provenance for one in chapter for records in one.arms.values() for record in records]
+    made = {name: ", ".join(sorted({str(note[key]) for note in notes if key in note})) for name, key in (("machine", "machine"), ("torch", "torch"), ("NumPy", "numpy"))}
+    return Markdown("The networks of the figure were trained on: " + "; ".join(f"{name} {text}" for name, text in made.items()) + ".")
+
+
+# %% tags=["remove-input"]
+head()
+
+# %% [markdown]
+# <p id="pdf"></p>
+#
+# ## Abstract
+
+# %% tags=["remove-input"]
+abstract()
+
+# %% [markdown]
+# ## Introduction
+#
+# A small network that learns a table of sums modulo a prime first knows its training examples by heart and gets the others right
+# only much later. This is called *grokking* {cite:p}`r-power2022`. The *lottery ticket hypothesis* says that a dense network contains
+# sparse ones that learn as well by themselves {cite:p}`r-frankle2019`. The paper under study {cite:p}`r-minegishi2023` prunes
+# networks that have grokked and asks whether the wait is the search for such a sparse network, or only for weights of a smaller norm,
+# as had been proposed {cite:p}`r-liu2022`.
+#
+# ## Scope of reproducibility
+#
+# All claims that the paper and its follow-up make, in text or figure, are listed with a criterion each, and all are in the table below.
+# The central ones are:
+
+# %% tags=["remove-input"]
+scope()
+
+# %% [markdown]
+# ## Methods
+#
+# Networks, tasks and training were written anew. Where the paper's text and the authors' code differ, the code is followed; each such place
+# is listed ({doc}`deviations`), and where it could matter, runs show whether the result depends on it.
+
+# %% tags=["remove-input"]
+methods()
+
+# %% [markdown]
+# The networks are an MLP with one hidden layer and a transformer with one layer. Controls are dense networks scaled to the ticket's norm,
+# random masks, and masks by SNIP {cite:p}`r-lee2019snip`, GraSP {cite:p}`r-wang2020grasp` and SynFlow {cite:p}`r-tanaka2020synflow` at
+# initialisation. An image classifier on MNIST has a set-up of its own ({doc}`mnist`).
+#
+# A network generalizes at the first evaluated epoch at which test accuracy reaches a threshold that only its setting's dense networks decide. A
+# run that does not get there within its budget is censored and enters as a bound. Intervals are of the median over seeds (order
+# statistics) or of a share of seeds (Wilson). A claim is replicated if the interval satisfies its criterion, refuted if it lies beyond the
+# other threshold, and else inconclusive.
+
+# %% tags=["remove-input"]
+statistics()
+
+# %% [markdown]
+# ## Results
+
+# %% mystnb={"figure": {"caption": "Test accuracy of the dense networks, of their tickets and of the controls of the main experiment. Thick lines are medians over seeds, bands reach from the lowest seed to the highest.", "name": "fig-report"}, "image": {"alt": "Test accuracy over epochs, a panel for the MLP and one for the transformer, with a line for each kind of network."}} tags=["remove-input"]
+chapter.panels(figures.curves, height=2.9, legend=3)
+
+# %% tags=["remove-input"]
+results()
+
+# %% [markdown]
+# ## Discussion
+
+# %% tags=["remove-input"]
+discussion()
+
+# %% [markdown]
+# A seed draws the initial weights and the split of the data; nothing is said about other primes, widths or learning rates than those that
+# were run. {doc}`limits` has the error rates of the criteria.
+#
+# ### What was easy
+#
+# The authors' code is public and settles much that the text leaves open. The networks are small, so that every experiment can be repeated over seeds
+# without a GPU.
+#
+# ### What was difficult
+#
+# Text and code differ in several places. Times to generalization may lie beyond the budget, and each criterion has to say what a
+# bound is worth. Rounding alone can move these times ({doc}`stability`), so that other machines are promised to agree in statistics and not in
+# each run.
+#
+# ## Reproducibility
+#
+# Each run is recorded with what made it, and this report is computed from the records: no number or outcome in it is typed. `make book` makes it
+# again, `python -m lib verify` trains a sample of the records anew and compares them, and {doc}`rerun` has the commands for new seeds.
+
+# %% tags=["remove-input"]
+made_on()
+
+# %% [markdown]
+# ## References
+#
+# ```{bibliography}
+# :filter: docname in docnames
+# :keyprefix: r-
+# ```

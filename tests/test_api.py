@@ -1,0 +1,32 @@
+"""The page on lib names every room and module, and its functions and classes have docstrings to show."""
+
+import ast
+import re
+
+import pytest
+
+from lib.files import ROOT
+
+PAGE = (ROOT / "book" / "api.md").read_text()
+ROOMS = sorted(path.parent for path in (ROOT / "lib").glob("*/__init__.py"))
+MODULES = sorted(path for path in (ROOT / "lib").rglob("*.py") if not path.name.startswith("__"))
+
+
+def test_the_page_has_every_module_folded_under_its_room() -> None:
+    listed = re.findall(r"^\.\. automodule:: (\S+)\n {3}:members:$", PAGE, re.M)
+    assert sorted(listed) == sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES), (
+        "book/api.md has other modules than lib"
+    )
+    for room in ROOMS:
+        section = PAGE.partition(f"\n## lib.{room.name}\n")[2].partition("\n## ")[0]
+        assert f".. automodule:: lib.{room.name}\n" in section
+        names = sorted(path.stem for path in room.glob("*.py") if not path.name.startswith("__"))
+        assert sorted(re.findall(r"^ {3}(\w+)$", section, re.M)) == names
+        assert sorted(re.findall(rf"lib\.{room.name}\.(\w+)$", section, re.M)) == sorted(2 * names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_public_name_says_what_it_is(path) -> None:
+    kinds = ast.FunctionDef | ast.ClassDef
+    named = [one for one in ast.parse(path.read_text()).body if isinstance(one, kinds) and one.name[0] != "_"]
+    assert [one.name for one in named if not ast.get_docstring(one)] == []
