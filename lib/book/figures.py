@@ -86,12 +86,12 @@ class Panels(Figure):
         display(shown, metadata={NARROW: narrow} if narrow else {}, raw=True)
 
     def svg(self) -> str:
-        """The figure as SVG, its letters as paths, coordinates to a hundredth of a point, what is pixels of 256 colours."""
+        """The figure as SVG, its letters as paths, coordinates to a tenth of a point, pixels of 256 colours."""
         buffer = io.StringIO()
         self.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
         places = r' d="[^"]*| [xy]="[^"]*|translate\([^)]*'
-        short = re.sub(places, lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), buffer.getvalue())
-        return re.sub(r"(?<=;base64,)[^\"]*", _of_few_colours, short)
+        short = re.sub(places, lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), buffer.getvalue())
+        return re.sub(r"(?<=;base64,)[^\"]*", _of_few_colours, re.sub(r"\n +", "\n", short))
 
     def narrow_svg(self) -> str | None:
         """The figure with its panels below each other, as SVG; None where it is no wider already."""
