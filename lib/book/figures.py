@@ -95,7 +95,8 @@ class Panels(Figure):
 
     def narrow_svg(self) -> str | None:
         """The figure with its panels below each other, as SVG; None where it is no wider already."""
-        if self.get_figwidth() <= 1.2 * NARROW_WIDTH:
+        self.draw_without_rendering()
+        if self.get_tightbbox().width <= 1.2 * NARROW_WIDTH:  # legends can be wider than the panels
             return None
         figure = copy.deepcopy(self)
         try:
@@ -155,6 +156,8 @@ class Panels(Figure):
 
     def _fitted(self, old: Legend) -> float:
         """Puts a legend of as many columns as the figure is wide for in the place of another; returns its height."""
+        if not old.get_texts():
+            return 0.0
         entries = old.legend_handles, [text.get_text() for text in old.get_texts()]
         size = old.get_texts()[0].get_fontsize()
         self.legends.remove(old)  # `old.remove()` would take it out of the figure that this is a copy of
