@@ -23,6 +23,8 @@ def test_seeds_that_differ_are_named_by_setting():
     alike = [comparison("mlp", range(5)), comparison("transformer", range(5))]
     assert tables.seeds_of(alike) == "seeds 0–4"
     assert tables.seeds_of([comparison("mlp", range(5, 15)), alike[1]]) == "seeds 5–14 (MLP); seeds 0–4 (Transformer)"
+    many = [comparison(name, range(5)) for name in ("mlp/a*b", "mlp/a-b", "transformer", "transformer/a*b")]
+    assert tables.seeds_of([comparison("mlp", [7]), *many]) == "seed 7 (MLP); seeds 0–4 (the others)"
 
 
 @pytest.mark.parametrize(

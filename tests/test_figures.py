@@ -88,6 +88,24 @@ def test_what_is_narrow_already_has_no_other_form() -> None:
     plt.close(figure)
 
 
+def test_a_legend_that_is_wider_than_its_panel_is_folded() -> None:
+    figure, axes = figures.panels(1, 1)
+    for i in range(6):
+        axes[0, 0].plot([i, i], label=f"a long name, number {i}")
+    figure.legend(loc="outside upper center", ncols=3)
+    assert width(figure.svg()) > 6 and width(figure.narrow_svg()) < 4
+    figure.legends[0].remove()
+    assert figure.narrow_svg() is None
+    plt.close(figure)
+
+
+def test_a_legend_without_anything_to_name_does_no_harm() -> None:
+    figure, _ = figures.panels(1, 2)
+    figure.legend([], [], loc="outside upper center")
+    assert width(figure.narrow_svg()) < 4
+    plt.close(figure)
+
+
 def test_a_grid_of_pictures_keeps_the_columns_it_asks_for() -> None:
     figure, axes = figures.panels(2, 6, height=2, narrow=3)
     for ax in axes.flat:

@@ -86,16 +86,17 @@ class Panels(Figure):
         display(shown, metadata={NARROW: narrow} if narrow else {}, raw=True)
 
     def svg(self) -> str:
-        """The figure as SVG, its letters as paths, coordinates to a hundredth of a point, what is pixels of 256 colours."""
+        """The figure as SVG, its letters as paths, coordinates to a tenth of a point, pixels of 256 colours."""
         buffer = io.StringIO()
         self.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
         places = r' d="[^"]*| [xy]="[^"]*|translate\([^)]*'
-        short = re.sub(places, lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), buffer.getvalue())
-        return re.sub(r"(?<=;base64,)[^\"]*", _of_few_colours, short)
+        short = re.sub(places, lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), buffer.getvalue())
+        return re.sub(r"(?<=;base64,)[^\"]*", _of_few_colours, re.sub(r"\n +", "\n", short))
 
     def narrow_svg(self) -> str | None:
         """The figure with its panels below each other, as SVG; None where it is no wider already."""
-        if self.get_figwidth() <= 1.2 * NARROW_WIDTH:
+        self.draw_without_rendering()
+        if self.get_tightbbox().width <= 1.2 * NARROW_WIDTH:  # legends can be wider than the panels
             return None
         figure = copy.deepcopy(self)
         try:
@@ -155,6 +156,8 @@ class Panels(Figure):
 
     def _fitted(self, old: Legend) -> float:
         """Puts a legend of as many columns as the figure is wide for in the place of another; returns its height."""
+        if not old.get_texts():
+            return 0.0
         entries = old.legend_handles, [text.get_text() for text in old.get_texts()]
         size = old.get_texts()[0].get_fontsize()
         self.legends.remove(old)  # `old.remove()` would take it out of the figure that this is a copy of

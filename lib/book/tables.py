@@ -69,12 +69,15 @@ def seeds_text(seeds: Iterable[int]) -> str:
 
 
 def seeds_of(comparisons: Iterable[Comparison]) -> str:
-    """The seeds of comparisons in short, by setting where they differ."""
+    """The seeds of comparisons in short, by setting where they differ; most of many settings are "the others"."""
     by_seeds: dict[str, list[str]] = {}
     for comparison in comparisons:
         by_seeds.setdefault(seeds_text(comparison.seeds), []).append(comparison.label)
     if len(by_seeds) == 1:
         return next(iter(by_seeds))
+    most = max(by_seeds.values(), key=len)
+    if len(most) > 3:
+        most[:] = ["the others"]
     return "; ".join(f"{seeds} ({', '.join(labels)})" for seeds, labels in by_seeds.items())
 
 
