@@ -215,7 +215,7 @@ chapter.finding(f"{len(turning)} of {len(table['labels'])} test images turn from
 # <details class="fold">
 # <summary>Right and wrong answers to single images over training</summary>
 
-# %% mystnb={"figure": {"caption": "A row for each of the first test images, right (coloured) or wrong (white), sorted by when the dense network is right for good. The dashed line is t_gen. The axis of epochs holds the snapshots, which lie closer before 1,000.", "name": "fig-mnist-answers"}, "image": {"alt": "Two panels, base and ticket, in which every row is a test image and every column a snapshot of the network; a cell is coloured where the answer is right. The coloured area begins near the dashed line, which lies further to the left for the ticket where that generalizes sooner."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A row for each of the first test images, right (coloured) or wrong (blank), sorted by when the dense network is right for good. The dashed line is t_gen. The axis of epochs holds the snapshots, which lie closer before 1,000.", "name": "fig-mnist-answers"}, "image": {"alt": "Two panels, base and ticket, in which every row is a test image and every column a snapshot of the network; a cell is coloured where the answer is right. The coloured area begins near the dashed line, which lies further to the left for the ticket where that generalizes sooner."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=4.2, sharey=True)
 order = np.argsort(settled(probes[Arm("base")]), kind="stable")
 for ax, (one, table) in zip(axes[0], probes.items(), strict=True):
@@ -241,7 +241,7 @@ chapter.finding(f"Test images answered right at the end, {one_seed}: {findings.l
 # <details class="fold">
 # <summary>First-layer weights as images, over training</summary>
 
-# %% mystnb={"figure": {"caption": "Blue is positive, red negative, white zero, on a scale of its own in each panel, which its title states. The 16 neurons are the same above and below and were not picked.", "name": "fig-mnist-weights"}, "image": {"alt": "Two rows of panels, base above and ticket below, at several epochs from left to right. Each panel holds the weights of 16 neurons as small square images in four rows and four columns."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Blue is positive, red negative, blank zero, on a scale of its own in each panel, which its title states. The 16 neurons are the same above and below and were not picked.", "name": "fig-mnist-weights"}, "image": {"alt": "Two rows of panels, base above and ticket below, at several epochs from left to right. Each panel holds the weights of 16 neurons as small square images in four rows and four columns."}} tags=["hide-input"]
 def mosaic(neurons, columns=4):
     """Weights of neurons [16, pixels] as one picture, with a line between them."""
     tiles = np.pad(neurons.reshape(-1, side, side), ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)

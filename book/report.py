@@ -31,7 +31,7 @@ import pandas as pd
 import yaml
 from IPython.display import HTML, Markdown
 
-from lib.book import figures, tables
+from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import load_edition
@@ -105,6 +105,12 @@ def statistics():
         f"{tables.seeds_text(CONFIRMATORY)} (confirmatory). A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, and on "
         f"exploratory ones elsewhere, which the table says."
     )
+
+
+def accuracies():
+    """The figure of the main experiment."""
+    chapter.panels(figures.curves, height=2.9, legend=3)
+    chapter.finding(findings.gains(chapter))
 
 
 def results():
@@ -197,7 +203,7 @@ statistics()
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Test accuracy of the dense networks, of their tickets and of the controls of the main experiment. Thick lines are medians over seeds, bands reach from the lowest seed to the highest.", "name": "fig-report"}, "image": {"alt": "Test accuracy over epochs, a panel for the MLP and one for the transformer, with a line for each kind of network."}} tags=["remove-input"]
-chapter.panels(figures.curves, height=2.9, legend=3)
+accuracies()
 
 # %% tags=["remove-input"]
 results()

@@ -96,8 +96,9 @@ for comparisons in found.values():
             counts = {"seeds": len(times), "all replicas generalize": int(np.isfinite(times).all(1).sum())}
             row = {"setting": comparisons[0].label, "arm": one.label, **counts}
             rows.append(row | {"largest over smallest t_gen of a seed (median)": apart(times), "share of rounding": rounding_share(times)})
+none = pd.DataFrame({"": ["no replica is recorded yet"]})
 shares = pd.DataFrame(rows)
-chapter.table(shares) if rows else "No replica has been trained yet."
+chapter.table(shares if rows else none)
 
 # %% [markdown]
 # Each claim whose arms the replicas have, judged on the run itself and on each replica:
@@ -114,7 +115,7 @@ rows = [
     }
     for one in stability(load_claims(), chapter.comparisons)
 ]
-chapter.table(pd.DataFrame(rows)) if rows else "No replica has been trained yet."
+chapter.table(pd.DataFrame(rows) if rows else none)
 
 # %% [markdown]
 # ## What differs from the paper

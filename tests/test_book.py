@@ -184,6 +184,27 @@ def test_the_front_page_leads_to_the_introduction(browser: Browser, address: str
     visit.context.close()
 
 
+WORDS_A_SECOND = 3  # of a reader who is in no hurry
+
+
+@pytest.mark.parametrize("width", ["desktop", "phone"])
+def test_the_answer_is_read_in_ten_seconds_and_that_on_weight_norm_in_thirty(
+    visits: dict[str, Visit], width: str
+) -> None:
+    """Both stand on the first screen, after so few words that they can be read by then."""
+    page = visits[PAGES[0]].show(width, "light")
+    page.evaluate("scrollTo(0, 0)")
+    box = page.locator(".in-short").first
+    text = page.locator("h1").first.inner_text() + " " + box.inner_text()
+    answers = box.locator("li")
+    for i, seconds in ((0, 10), (1, 30)):
+        answer = answers.nth(i).locator("strong").first
+        seen = answer.bounding_box()
+        assert seen is not None and seen["y"] + seen["height"] < page.viewport_size["height"]
+        before = text[: text.index(answer.inner_text(), text.index(answers.nth(i).inner_text()))]
+        assert len(before.split()) < seconds * WORDS_A_SECOND
+
+
 def test_the_scorecard_filters_folds_and_follows_a_link(browser: Browser, address: str) -> None:
     visit = Visit(browser, address, f"{PAGES[0]}", viewport=DESKTOP)
     page = visit.page

@@ -374,7 +374,7 @@ def rows_of_labels(axes: Axes, labels: Sequence[str]) -> None:
     """A row of the vertical axis for each label, from the top down; long labels are wrapped and stay level."""
     axes.set_yticks(range(len(labels)), [textwrap.fill(one, 23) for one in labels])
     axes.tick_params(axis="y", labelsize=9 if len(labels) > 6 else None)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)  # of none, too
 
 
 def family(
