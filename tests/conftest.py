@@ -43,6 +43,7 @@ kernelspec:
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side, the tests of a file share a process, and so do all that look at executed chapters."""
     for item in items:
