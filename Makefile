@@ -31,8 +31,8 @@ lint: $(INSTALLED) ## check code and chapters without running them; before each 
 	$(RUN) -m codespell_lib
 	$(RUN) -m mypy
 
-test: lint ## run all tests, a few files at a time
-	$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+test: lint ## run all tests
+	$(RUN) -m pytest
 
 quick: $(INSTALLED) ## run the tests that take no second
 	$(RUN) -m pytest -m "not slow" --quiet

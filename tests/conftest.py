@@ -43,14 +43,6 @@ kernelspec:
 """
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, the tests of a file share a process, and so do all that look at executed chapters."""
-    for item in items:
-        shared = "executed" in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group("chapters" if shared else item.path.name))
-
-
 @dataclass(frozen=True)
 class Executed:
     """The chapters after papermill: `source` holds the notebooks, `failures` says what went wrong where."""
