@@ -28,6 +28,7 @@ from tools.execute import copy_tags, execute
 from tools.notebooks import ROOT, ChapterError, is_chapter, parse
 
 EXPLORER = "book/explorer"  # the page that shows what tools/explorer.py writes
+PROGRESS = "run-epochs/s]"  # in a line on how far a training is (lib/records/plan.py)
 KERNELS = 2  # at a time: a kernel takes a core and up to a gigabyte
 # Everything besides its own code and parameters that a chapter's outputs can depend on.
 INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*", "requirements.lock", "CITATION.cff")
@@ -103,7 +104,8 @@ def code(notebook: NotebookNode) -> list[NotebookNode]:
 def renew_words(path: Path, chapter: NotebookNode) -> None:
     """Give an executed notebook the prose, captions and tags that its chapter has now; the code of both is the same.
 
-    What a figure's cell found (`Chapter.finding`) goes from the cell's outputs to the front of the figure's caption.
+    What a figure's cell found (`Chapter.finding`) goes from the cell's outputs to the front of the figure's caption. The progress
+    of a training that readers did not wait for goes.
     """
     executed = nbformat.read(path, as_version=4)
     old, cells = nbformat.from_dict(executed), []
@@ -112,6 +114,7 @@ def renew_words(path: Path, chapter: NotebookNode) -> None:
     for cell in chapter.cells:
         cells.append(done.get(id(cell), cell))
         if cell.cell_type == "code":
+            cells[-1].outputs = [one for one in cells[-1].outputs if PROGRESS not in one.get("text", "")]
             figure = cell.metadata.get("mystnb", {}).get("figure")
             found = take_finding(cells[-1]) if figure else ""
             cells[-1].metadata = cell.metadata
