@@ -52,4 +52,4 @@ def draw(path: Path, lead: dict) -> None:
         seeds = len(lead["seeds"])
         foot = f"{lead['setting']}; line and dot: median, band: range over {seeds} seed{'s' if seeds != 1 else ''}"
         figure.supxlabel(foot, fontsize=15, color="0.35", x=0.99, ha="right")
-        figure.savefig(path)
+        figure.savefig(path, dpi=100)
