@@ -163,7 +163,7 @@ def status(options: argparse.Namespace) -> int:
 def given(options: argparse.Namespace) -> parameters.Parameters:
     """The profile's parameters, with the values of --set and the seeds of --seeds. Raises ParameterError."""
     settings, changes = parameters.load(options.profile), {}
-    for text in getattr(options, "set", []):
+    for text in options.set:
         name, equals, value = text.partition("=") if isinstance(text, str) else (text[0], "=", text[1])
         if not equals or name == "profile":
             raise parameters.ParameterError(
@@ -228,7 +228,7 @@ def train(options: argparse.Namespace) -> int:
 def pack(options: argparse.Namespace) -> int:
     """Drops masks and probes that no chapter reads from the committed records, and merges small files. Not while something trains:
     that looks for records where they were."""
-    store, settings, thinned = Store(commit=options.profile == "paper"), given(options), 0
+    store, settings, thinned = Store(commit=options.profile == "paper"), parameters.load(options.profile), 0
     if settings.is_paper:
         whole = chapters.wanted(settings, store=store, whole=True)
         thinned = store.thin(whole.masked, whole.probed)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -47,9 +48,13 @@ PIXELS = """([selector, colour]) => {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The book of two seeds."""
+    return lay_out(tmp_path_factory.mktemp("site"), SEEDS)
+
+
+def lay_out(site: Path, seeds: list[int]) -> Path:
     """A book of two pages, one with the explorer and one with the lead figure."""
-    site = tmp_path_factory.mktemp("site")
-    explorer.write(site / "explorer", seeds=SEEDS)
+    explorer.write(site / "explorer", seeds=seeds)
     (site / "book").mkdir()
     (site / "_static").mkdir()
     (site / "_static" / "custom.css").write_text((ROOT / "book" / "_static" / "custom.css").read_text())
@@ -89,6 +94,13 @@ class Visitor:
 
 @pytest.fixture
 def visitor(browser: Browser, address: str) -> Iterator[Visitor]:
+    with visiting(browser, address) as visitor:
+        yield visitor
+
+
+@contextmanager
+def visiting(browser: Browser, address: str) -> Iterator[Visitor]:
+    """A visitor who complains of nothing and asks no other site."""
     visitor = Visitor(browser, address)
     yield visitor
     assert visitor.complaints == []
@@ -118,12 +130,15 @@ def test_lines_of_a_link_are_laid_over_one_another(visitor: Visitor, site: Path)
     assert "python -m lib train --chapter" in page.locator(".gt-table tbody tr").first.inner_text()
 
 
-def test_spectra_stand_beside_the_curves_where_a_record_keeps_them(visitor: Visitor) -> None:
-    page = visitor.explore(TWO.replace("|||0", "|||all"))  # of exploratory seeds no weights are kept
-    titles = page.locator(".gt-heat b").all_inner_texts()
-    assert any("ticket" in title and "paths that the mask leaves" in title for title in titles)
-    page = visitor.explore("l=mlp-deep|base|||0")
-    assert "No spectra" in page.locator(".gt-spectra").inner_text()
+def test_spectra_stand_beside_the_curves_where_a_record_keeps_them(browser: Browser, tmp_path: Path) -> None:
+    seeds = [0, 5]  # the deeper MLP has the first alone, and weights are kept of the other alone
+    with serve(lay_out(tmp_path, seeds)) as address, visiting(browser, address) as visitor:
+        page = visitor.explore(TWO.replace("|||0", "|||5"))
+        titles = page.locator(".gt-heat b").all_inner_texts()
+        assert any("base" in title and "weights at the end" in title for title in titles)
+        assert any("ticket" in title and "paths that the mask leaves" in title for title in titles)
+        page = visitor.explore("l=mlp-deep|base|||0")
+        assert "No spectra" in page.locator(".gt-spectra").inner_text()
 
 
 def test_a_choice_filters_what_stands_to_the_right_of_it(visitor: Visitor) -> None:

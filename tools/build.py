@@ -114,7 +114,7 @@ def renew_words(path: Path, chapter: NotebookNode) -> None:
     for cell in chapter.cells:
         cells.append(done.get(id(cell), cell))
         if cell.cell_type == "code":
-            cells[-1].outputs = [one for one in cells[-1].outputs if PROGRESS not in one.get("text", "")]
+            cells[-1].outputs = without_progress(cells[-1].outputs)
             figure = cell.metadata.get("mystnb", {}).get("figure")
             found = take_finding(cells[-1]) if figure else ""
             cells[-1].metadata = cell.metadata
@@ -127,6 +127,19 @@ def renew_words(path: Path, chapter: NotebookNode) -> None:
     copy_tags(executed)
     if executed != old:
         nbformat.write(executed, path)
+
+
+def without_progress(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """A cell's outputs without the lines that tell how far a training is; what else was printed stays."""
+    kept = []
+    for output in outputs:
+        if PROGRESS in output.get("text", ""):
+            lines = re.split(r"(?<=[\r\n])", output.text)
+            output.text = "".join(line for line in lines if PROGRESS not in line)
+            if not output.text.strip():
+                continue
+        kept.append(output)
+    return kept
 
 
 def take_finding(cell: NotebookNode) -> str:

@@ -63,9 +63,7 @@ def shade(number: float, top: float) -> tuple:
     return plt.colormaps["viridis"](0.88 * number / top)
 
 
-NARROW = (
-    "narrow_svg"  # in an output's metadata, which nobody shows; tools/pictures.py takes it from there onto the page
-)
+NARROW = "narrow_svg"  # in an output's metadata, unseen; tools/pictures.py takes it from there onto the page
 WIDEST = 9.2  # inches that letters of 9 points can still be read at, on a page of 700 pixels
 NARROW_WIDTH = 3.7  # inches: a phone's page
 

@@ -249,7 +249,6 @@ class Wanted:
 
     def _recorded(self, chapter: str, setting: str) -> dict[Arm, list[Run]]:
         """All arms of the confirmatory seeds that have them, if there are enough; else those that all exploratory seeds have."""
-
         seeds = self._confirmed(chapter, setting) or EXPLORATORY[: CHAPTERS[chapter].exploratory]
         found = self._recorded_arms(chapter, setting, seeds)
         return found if Arm("base") in found else {}
