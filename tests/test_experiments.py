@@ -449,6 +449,11 @@ def test_table_says_what_is_missing():
         assert f"<td>{text}</td>" in html
 
 
+def test_long_cells_of_a_table_fold_and_short_ones_do_not():
+    html = tables.table(pd.DataFrame({"claims": ["C01, " * 10, "C01"]}))
+    assert html.count('<td class="long">') == html.count("<td>") == 1 and "<td>C01</td>" in html
+
+
 def test_verdict_json_has_the_interface_keys():
     entries = json.loads(judging.VERDICTS.read_text())
     keys = {"id", "system", "verdict", "estimate", "low", "high", "unit", "seeds", "profile"}

@@ -119,6 +119,15 @@ def test_a_grid_of_pictures_keeps_the_columns_it_asks_for() -> None:
     plt.close(figure)
 
 
+def test_squares_leave_no_gap_on_a_phone() -> None:
+    figure, axes = figures.panels(1, 2, height=5)
+    image = [ax.imshow(np.eye(3)) for ax in axes[0]][-1]
+    figure.colorbar(image, ax=axes)
+    (_, first), (_, second), _ = frames(figure.narrow_svg())
+    assert abs(second - first) <= figures.NARROW_WIDTH * 72
+    plt.close(figure)
+
+
 def test_colour_bars_stay_beside_their_panels() -> None:
     figure, axes = figures.panels(3, 2, height=2)
     for ax in axes.flat:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import shutil
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.analysis import fourier
-from lib.analysis.times import final, generalization_epoch, threshold
+from lib.analysis.times import final, generalization_epoch, median_time, threshold
 from lib.book.figures import AXES
 from lib.experiments import parameters
 from lib.experiments.arms import ARMS, Arm
@@ -186,7 +185,7 @@ def lead(lines: dict[Line, dict[int, Found]]) -> dict[str, object]:
         bands = [[round(x, 3) if x == x else None for x in f(known, 0).tolist()] for f in (np.min, np.median, np.max)]
         times = [generalization_epoch(record, tau) for record in records]
         row = {"rate": where.rate, "cut": int(where.cut or 0), "times": times, "bands": bands}
-        out.append(row | {"median": _or_none(statistics.median_high(math.inf if t is None else t for t in times))})
+        out.append(row | {"median": _or_none(median_time(times))})
     colours = {kind: ARMS[kind].colour for kind in ("base", "ticket")}
     label = SETTINGS[LEAD].label
     told = {"setting": label, "tau": tau, "seeds": seeds, "axis": AXES[METRICS[0]], "colours": colours}

@@ -147,7 +147,10 @@ class Panels(Figure):
         height -= sum(legend.get_window_extent().height for legend in self.legends) / self.dpi
         rows, columns = next(iter(specs.values())).get_gridspec().get_geometry()
         scale = NARROW_WIDTH / self.narrow / (width / columns) if self.narrow > 1 else 1
-        height = height / rows * scale * grid.nrows + 0.45 * labelled
+        height = height / rows * scale
+        if all(ax.get_aspect() == 1 for ax in specs):  # squares: no higher than they are wide
+            height = min(height, NARROW_WIDTH / self.narrow)
+        height = height * grid.nrows + 0.45 * labelled
         self.set_size_inches(NARROW_WIDTH, height)
         legends = sum(self._fitted(legend) for legend in list(self.legends)) / self.dpi
         self.set_size_inches(NARROW_WIDTH, height + legends)

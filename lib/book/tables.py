@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -143,6 +144,7 @@ def table(frame: pd.DataFrame, precision: int = 2) -> str:
         return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
 
     body = frame.astype(object).map(text).to_html(index=False, border=0, classes="dataframe", escape=True)
+    body = re.sub(r"<td>(?=[^<]{41})", '<td class="long">', body)
     return f'<div class="wide-table" tabindex="0">{body}</div>'
 
 
