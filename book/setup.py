@@ -147,7 +147,7 @@ HTML(tables.table(pd.DataFrame({"parameter": rows.keys(), "value": [str(value) f
 
 # %% tags=["hide-input"]
 masks = {"masks are cut at epoch": f"{given.ticket_epoch:,}", "pruning rate": f"{given.pruning_rate:g}"}
-masks["share kept (`sparsity` in the authors' code)"] = f"{1 - given.pruning_rate:g}"
+masks["share kept (sparsity in the authors' code)"] = f"{1 - given.pruning_rate:g}"
 HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(), "": masks.values()})))
 
 # %% [markdown]
