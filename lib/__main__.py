@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lib.experiments import chapters, parameters
 from lib.experiments.images import with_images_at_hand
+from lib.experiments.settings import SETTINGS
 from lib.files import CACHE, RESULTS, StoreError
 from lib.records.plan import execute, make_plan
 from lib.records.store import Store
@@ -69,6 +70,14 @@ def parser() -> argparse.ArgumentParser:
         if name in ("status", "train", "verify"):
             sub.add_argument(
                 "--chapter", action="append", choices=list(chapters.CHAPTERS), help="only this chapter's runs"
+            )
+            sub.add_argument(
+                "--setting",
+                action="append",
+                choices=list(SETTINGS),
+                default=[],
+                metavar="SETTING",
+                help="only this setting's runs, such as mlp or transformer/a-b",
             )
         if name in ("status", "train"):
             sub.add_argument("--seeds", help="in place of the profile's: 7,8,9, or 5:25 for 5 to 24")
@@ -132,7 +141,7 @@ def status(options: argparse.Namespace) -> int:
     """
     store = Store()
     settings = given(options)
-    of, whole = (chapters.wanted(settings, options.chapter, store, whole=whole) for whole in (False, True))
+    of, whole = (wanted(options, settings, store, whole) for whole in (False, True))
     shown = set(of.runs)
     planned = {run: store.status(run) for run in whole.runs if run not in shown}
     broken = {run: state for run, state in planned.items() if state.state == "damaged"}
@@ -158,6 +167,17 @@ def status(options: argparse.Namespace) -> int:
     for problem in store.unreadable():
         print(f"  {problem}")
     return int(bool(jobs or broken))
+
+
+def wanted(
+    options: argparse.Namespace, settings: parameters.Parameters, store: Store, whole: bool = False
+) -> chapters.Wanted:
+    """The runs that --chapter and --setting name. Raises ParameterError if no chapter of these has such a setting."""
+    of = chapters.wanted(settings, options.chapter, store, whole=whole, settings=options.setting)
+    if options.setting and not any(of.by_arm.values()):
+        there = sorted({name for chapter in of.chapters for name in chapters.CHAPTERS[chapter].settings(settings)})
+        raise parameters.ParameterError(f"--setting is {', '.join(options.setting)}; there are {', '.join(there)}")
+    return of
 
 
 def given(options: argparse.Namespace) -> parameters.Parameters:
@@ -216,9 +236,7 @@ def train(options: argparse.Namespace) -> int:
         trained += sum(map(len, levels))
 
     with client_of(options) as client:
-        of = chapters.until_known(
-            lambda: chapters.wanted(settings, options.chapter, store, whole=options.all), train_all
-        )
+        of = chapters.until_known(lambda: wanted(options, settings, store, options.all), train_all)
     adopted = store.adopt(of.runs) if settings.is_paper else 0  # a chapter that was run has left them in .cache/
     taken = f", {adopted} taken from .cache/" if adopted else ""
     print(f"{title(settings)}: {len(of.runs)} runs recorded, {trained} trained just now{taken}")
@@ -262,7 +280,7 @@ def verify(options: argparse.Namespace) -> int:
     settings = given(options)
     # A folder that is not there in place of the cache: what is committed is what is verified.
     store = Store(RESULTS, CACHE / "none") if settings.is_paper else Store()
-    runs = chapters.wanted(settings, options.chapter, store).runs
+    runs = wanted(options, settings, store).runs
     records = drawn(runs, store, options.sample, options.seed, options.longest)
     agree = True
     for record, anew in zip(records, train_anew(records), strict=True):

@@ -23,6 +23,7 @@ from lib.records.plan import obtain
 from lib.records.store import Record, Store
 from lib.records.verify import compare_anew
 from lib.train import images
+from lib.train.models import MLP
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +94,7 @@ def test_every_command_refuses_a_bad_profile(store, capsys, name):
         [],
         ["fly"],
         ["status", "--chapter", "nowhere"],
+        ["status", "--setting", "nowhere"],
         ["judge", "--chapter", "main-results"],
         ["train", "--device", "gpu"],
         ["train", "--workers", "2", "--scheduler", "tcp://node:8786"],
@@ -120,6 +122,22 @@ def test_without_a_chapter_every_chapters_runs_are_meant(store, capsys):
     n = len(wanted(SMOKE).runs)
     assert n > 100
     assert run(capsys, "status", "--profile", "smoke")[1].startswith(f"smoke profile, {n} runs: {n} missing\n")
+
+
+def test_the_runs_of_one_setting(store, capsys):
+    status, out, _ = run(capsys, "train", *ONE_CHAPTER, "--setting", "mlp")
+    assert (status, out) == (0, "smoke profile: 3 runs recorded, 3 trained just now\n")
+    runs = wanted(SMOKE, ["main-results"]).runs
+    assert {type(run.model) for run in runs if store.load(run)} == {MLP}
+    assert run(capsys, "status", *ONE_CHAPTER, "--setting", "mlp", "--setting", "transformer")[1].startswith(
+        "smoke profile, 7 runs: 4 missing, 3 recorded\n"
+    )
+
+
+def test_a_setting_that_the_chapter_has_not_is_refused_with_those_that_it_has(store, capsys):
+    status, out, err = run(capsys, "train", *ONE_CHAPTER, "--setting", "mlp/a-b")
+    assert (status, out) == (2, "")
+    assert err == "error: --setting is mlp/a-b; there are mlp, transformer\n"
 
 
 @pytest.fixture

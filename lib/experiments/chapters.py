@@ -215,13 +215,15 @@ CHAPTERS: dict[str, Chapter] = {
 class Wanted:
     """The runs of some chapters with some parameters. by_arm: chapter -> setting -> arm -> runs in the order of seeds.
 
-    store: where records are looked for, if anywhere; whole: of the seeds "recorded", all that the book is to have and not those that are there.
+    store: where records are looked for, if anywhere; whole: of the seeds "recorded", all that the book is to have and not those that are there;
+    settings: only these, if any are named.
     """
 
     chapters: tuple[str, ...]
     parameters: Parameters
     store: Store | None
     whole: bool = False
+    settings: frozenset[str] = frozenset()
 
     @cached_property
     def by_arm(self) -> dict[str, dict[str, dict[Arm, list[Run]]]]:
@@ -233,7 +235,11 @@ class Wanted:
         return dataclasses.replace(self, parameters=self.parameters.model_copy(update={"seeds": list(seeds)}))
 
     def _by_setting(self, chapter: str) -> dict[str, dict[Arm, list[Run]]]:
-        settings = list(CHAPTERS[chapter].settings(self.parameters))
+        settings = [
+            setting
+            for setting in CHAPTERS[chapter].settings(self.parameters)
+            if not self.settings or setting in self.settings
+        ]
         if self.parameters.seeds == RECORDED and not self.whole:
             found = {setting: self._recorded(chapter, setting) for setting in settings}
             if any(found.values()):
@@ -375,7 +381,8 @@ def wanted(
     store: Store | None = None,
     *,
     whole: bool = False,
+    settings: Iterable[str] = (),
 ) -> Wanted:
     """The runs of the chapters, all unless told, but without whole not those to come; see `Wanted`."""
     chosen = (CHAPTERS if whole else READY) if chapters is None else chapters
-    return Wanted(tuple(chosen), parameters, store, whole)
+    return Wanted(tuple(chosen), parameters, store, whole, frozenset(settings))
