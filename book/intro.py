@@ -27,6 +27,7 @@ pruning_rate = 0.6
 device = "cpu"
 
 # %% tags=["hide-input"]
+import re
 from collections import Counter
 
 from IPython.display import HTML
@@ -38,7 +39,7 @@ from lib.claims.claims import Claim, load_claims
 from lib.claims.judging import all_judgements, complete, evidence_text, outcome_of_claim, result_text, sensitivity
 from lib.claims.stability import stability
 from lib.experiments.chapters import wanted
-from lib.experiments.comparison import Comparison, compare
+from lib.experiments.comparison import compare
 from lib.records.store import Store
 
 chapter = Chapter.open("intro", globals(), of="main-results")
@@ -56,37 +57,42 @@ def said(*keys):
     return word.get(outcome_of_claim(verdicts), "In part."), *numbers
 
 
+opposite = {"Yes.": "No.", "No.": "Yes."}
 gain = said(("C01", "mlp"), ("C02", "transformer"))
-norm = said(("C09", "mlp"), ("C10", "transformer"))
+norm, norm_of_images = said(("C09", "mlp"), ("C10", "transformer")), said(("C09", "mnist-mlp"))
 _, on_images, over_uniform = said(("C03", "mnist-mlp"), ("C02", "transformer/uniform"))
 new_weights = {one.label: one.t_gen("new-weights") for one in chapter}
 others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" for label, ts in new_weights.items())
-attended = findings.scoring_kept(chapter["transformer"])
-pruned = f"the transformer's ticket keeps {attended}, the weights of attention's scores (medians), and " if attended else ""
+attended = re.sub(r"W_(\w)", r"<i>W<sub>\1</sub></i>", findings.scoring_kept(chapter["transformer"]))
+pruned = f"The transformer's ticket keeps {attended}, the weights of attention's scores (medians). " if attended else ""
 by_claim = Counter(outcome_of_claim(v for v in found if v.id == claim.id) for claim in claims if isinstance(claim, Claim))
 order = ("replicated", "mixed", "inconclusive", "refuted", "not run")
-counts = ", ".join(f"{by_claim[word]} {tables.badge(word)}" for word in order if by_claim[word])
+link = '<a href="?outcome={}#scorecard">{} {}</a>'
+counts = ", ".join(link.format(word.replace(" ", "+"), by_claim[word], tables.badge(word)) for word in order if by_claim[word])
+small = "" if chapter.parameters.is_paper else f"Profile {chapter.parameters.label}, not the paper's scale. "
 HTML(
     f"""<div class="in-short"><p><strong>Does a ticket, the sparse network left when a network that has generalized is pruned,
     generalize without the long wait?</strong></p><ul>
-    <li><strong>{gain[0]}</strong> Time of the dense network that it came from over the ticket's: MLP {gain[1]}; transformer
-    {gain[2]}.</li>
-    <li>Is it because the ticket begins with small weights? <strong>{({"Yes.": "No.", "No.": "Yes."}).get(norm[0], norm[0])}</strong> Time of a
-    dense network scaled to the ticket's norm over the ticket's: MLP {norm[1]}; transformer {norm[2]}.</li>
-    <li>Surprises: on MNIST the gain is {on_images}; with the ticket's mask on other initial weights {others} generalize;
-    {pruned}over a dense network with uniform attention the transformer's gain is {over_uniform}.</li></ul>
-    <p>{sum(by_claim.values())} claims: {counts}</p><p>Profile {chapter.parameters.label}; in brackets 95% intervals over seeds.</p></div>"""
+    <li><strong>{gain[0]}</strong> How much sooner than the dense network that it was cut from: MLP {gain[1]}; transformer {gain[2]}.</li>
+    <li>Is it because the ticket begins with small weights? <strong>{opposite.get(norm[0], norm[0])}</strong> How much sooner than a dense
+    network that begins with its norm: MLP {norm[1]}; transformer {norm[2]}. On MNIST
+    <strong>{opposite.get(norm_of_images[0], norm_of_images[0]).rstrip(".").lower()}</strong>: {norm_of_images[1]}.</li></ul>
+    <p>Surprises:</p><ul>
+    <li>On MNIST the ticket's gain over its base is {on_images}.</li>
+    <li>With the ticket's mask on other initial weights {others} generalize.</li>
+    <li>{pruned}Over a dense network with uniform attention its gain is {over_uniform}.</li></ul>
+    <p>{sum(by_claim.values())} claims: {counts}</p><p>{small}In brackets 95% intervals over seeds, of five seeds their range (94%). Seeds are <a
+    href="glossary.html#term-confirmatory-exploratory">confirmatory</a> unless they are called exploratory.</p></div>"""
 )
 
-# %% mystnb={"figure": {"caption": "Dotted lines are training accuracy, solid lines test accuracy; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of one MLP. The dense network's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Dotted lines are training accuracy, solid lines test accuracy, medians and ranges over seeds; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of the MLP. The dense network's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]
 comparison = chapter["mlp"]
-one_seed = Comparison("mlp", {arm: records[:1] for arm, records in comparison.arms.items()})
 figure, axes = figures.panels(1, 1, height=3.4, width=8)
-figures.accuracies(axes[0, 0], one_seed, arms=["base", "ticket"])
-axes[0, 0].set_title(f"MLP on a + b mod {chapter.parameters.prime}, seed {comparison.seeds[0]}")
+figures.accuracies(axes[0, 0], comparison, arms=["base", "ticket"])
+axes[0, 0].set_title(f"MLP on a + b mod {chapter.parameters.prime}")
 chapter.legend(figure, 4)
-figures.sign(figure, chapter.parameters, tables.seeds_text(comparison.seeds[:1]))
-chapter.finding(findings.times([one_seed], "base", "ticket"))
+chapter.sign(figure, [comparison])
+chapter.finding(findings.times([comparison], "base", "ticket"))
 
 # %% [markdown]
 # <link rel="stylesheet" href="../explorer/uPlot.min.css">
@@ -126,10 +132,13 @@ of = wanted(chapter.parameters, ["stability"], store)
 replicas = compare(of.by_arm["stability"], of.complete(store.versions))
 stable = {(one.claim.id, one.judged.system): "yes" if one.is_stable else "no" for one in stability(claims, replicas)}
 exploratory = sum("exploratory" in verdict.profile for verdict in found)
+waiting = ", ".join(claim.id for claim in claims if isinstance(claim, Claim) and {v.verdict for v in found if v.id == claim.id} == {"not run"})
+waiting = f" Runs of {waiting} are still to come." if waiting else ""
 HTML(
     scorecard(claims, (judgement for judgement, _ in judged), chapter.parameters.label, levels, stable)
-    + f"<p>{len(found)} verdicts on these claims, setting by setting; {exploratory} of them rest on exploratory seeds, which were known when the "
-    "criteria were settled. As data, at the paper's scale: <a href='../data/verdicts.json'>verdicts.json</a>; claims and criteria: <a "
+    + f"<p>{sum(by_claim.values())} claims and {len(claims) - sum(by_claim.values())} questions. A claim that is judged on several settings has a "
+    f"verdict on each, {len(found)} in all; {exploratory} of them rest on exploratory seeds, which were known when the criteria were "
+    f"settled.{waiting} As data, at the paper's scale: <a href='../data/verdicts.json'>verdicts.json</a>; claims and criteria: <a "
     "href='../data/claims.yml'>claims.yml</a>.</p>"
 )
 

@@ -379,9 +379,6 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## How to read it
 #
-# <details class="fold">
-# <summary>What each place in the figures would mean</summary>
-#
 # * A network on the diagonal is as fast as its norm at the start makes it, whatever its mask. One below it has something more; one above it
 #   is slower than a dense network that starts with the same norm would be.
 # * The norm that counts need not be that of all weights. A network of three matrices without biases multiplies its output by $c^3$ if each is
@@ -390,8 +387,6 @@ chapter.table(pd.DataFrame(rows))
 #   start from a mask, differ in more; what the clock leaves there is what the mask does beyond making the start smaller.
 # * The network that is not rewound starts from weights that have generalized already. Its time says nothing of a ticket; it is here because the
 #   authors' configuration for MNIST has this network in the ticket's place.
-#
-# </details>
 #
 # ## What differs from the paper
 #

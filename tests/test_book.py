@@ -221,6 +221,29 @@ def test_the_scorecard_filters_folds_and_follows_a_link(browser: Browser, addres
     visit.context.close()
 
 
+def test_a_count_of_the_front_page_leads_to_the_claims_of_its_outcome_on_any_setting(
+    browser: Browser, address: str
+) -> None:
+    visit = Visit(browser, address, f"{PAGES[0]}", viewport=DESKTOP)
+    page = visit.page
+    count = page.locator(".in-short a[href*='outcome=']").last
+    outcome = count.locator(".badge").get_attribute("class").split()[-1].replace("-", " ")
+    count.click()
+    page.wait_for_url("**?outcome=*#scorecard")
+    assert page.get_by_label("outcome").input_value() == outcome
+    claims = page.locator("table.scorecard tbody").all()
+    judged_so = {claim for claim in claims if outcome in claim.get_attribute("data-outcome").split("|")}
+    assert {claim for claim in claims if claim.is_visible()} == judged_so
+    assert len(judged_so) >= int(count.inner_text().split()[0]) > 0
+    for claim in judged_so:  # a setting with this outcome is not left folded
+        if not claim.get_attribute("data-outcome").startswith(outcome):
+            assert claim.locator("tr.variant:visible").count() > 0
+    page.get_by_label("outcome").select_option("")
+    assert "outcome" not in page.url and page.locator("table.scorecard tbody:visible").count() == len(claims)
+    assert visit.complaints == []
+    visit.context.close()
+
+
 def test_a_link_and_a_printer_open_what_is_folded(browser: Browser, address: str) -> None:
     visit = Visit(browser, address, "book/pruning-at-init", viewport=DESKTOP)
     page, folds = visit.page, visit.page.locator("details.fold")

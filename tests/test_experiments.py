@@ -412,6 +412,41 @@ def test_scorecard_shows_every_claim_and_question(chapter):
         assert html.count(f"Paper: {paper}<") == (paper is not None)
 
 
+def test_a_claim_of_several_settings_shows_their_joint_outcome_first_and_is_found_by_each(chapter):
+    (claim,) = [entry for entry in load_claims() if entry.id == "C02"]
+    first, second = [j for j in chapter.judgements if j.claim.id == "C02"]
+    parted = [
+        dataclasses.replace(one, verdict=one.verdict.model_copy(update={"verdict": word}))
+        for one, word in ((first, "replicated"), (second, "refuted"))
+    ]
+    html = scorecard([claim], parted, "smoke", {}, {})
+    assert 'data-outcome="mixed|replicated|refuted"' in html
+    assert html.index(f"{tables.badge('mixed')} in all") < html.index(f"Transformer: {tables.badge('replicated')}")
+    assert all(f"<option>{word}</option>" in html for word in ("mixed", "replicated", "refuted"))
+
+
+def test_a_chapter_in_short_names_verdicts_on_its_claims_in_other_chapters(chapter, monkeypatch):
+    (claim,) = [entry for entry in load_claims() if entry.id == "C09"]
+    verdict = judging.Verdict(
+        id="C09",
+        system="mnist-mlp",
+        verdict="refuted",
+        estimate=0.9,
+        low=0.8,
+        high=1,
+        unit="times",
+        seeds=[0],
+        profile="paper",
+    )
+    monkeypatch.setattr("lib.book.chapter.read_verdicts", lambda: [verdict])
+    norm = dataclasses.replace(chapter, name="weight-norm", parameters=PAPER)
+    assert norm._elsewhere(claim) == (
+        f'; elsewhere <a href="mnist.html#c09-mnist-mlp">MNIST MLP</a> {tables.badge("refuted")} 0.90 times (0.80 to 1.00)'
+    )
+    assert dataclasses.replace(norm, parameters=SMOKE)._elsewhere(claim) == ""
+    assert dataclasses.replace(norm, name="mnist")._elsewhere(claim) == ""
+
+
 def test_a_forest_row_places_interval_and_rule_on_one_axis(chapter):
     """On the axis from 1/4 to 64, which has 8 doublings, 2 is the third; without bounds the bar has the whole width."""
     (one,) = [j for j in chapter.judgements if (j.claim.id, j.judged.system) == ("C01", "mlp")]

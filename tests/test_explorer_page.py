@@ -137,6 +137,7 @@ def test_spectra_stand_beside_the_curves_where_a_record_keeps_them(browser: Brow
         titles = page.locator(".gt-heat b").all_inner_texts()
         assert any("base" in title and "weights at the end" in title for title in titles)
         assert any("ticket" in title and "paths that the mask leaves" in title for title in titles)
+        assert all("seed 5:" in title for title in titles)  # not the ticket's lowest
         page = visitor.explore("l=mlp-deep|base|||0")
         assert "No spectra" in page.locator(".gt-spectra").inner_text()
 

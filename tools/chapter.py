@@ -104,7 +104,7 @@ def begin(root: Path, name: str) -> list[Path]:
     text = TEMPLATE.format(name=name, title=name.replace("-", " ").capitalize(), parameters=parameters)
     for path in (md, py):
         path.write_text(unparse(parse(text, md), path), encoding="utf-8")
-    contents.write_text(f"{contents.read_text().rstrip()}\n  - file: book/{name}\n")
+    contents.write_text(f"{contents.read_text().rstrip()}\n      - file: book/{name}\n")
     before, entries, after = re.split(r"(\nCHAPTERS: .*?)(?=\n}\n)", code.read_text(), maxsplit=1, flags=re.DOTALL)
     code.write_text(f'{before}{entries}\n    "{name}": Chapter(both(*PAIR)),{after}')
     return [md, py, contents, code]

@@ -48,7 +48,7 @@ def lay_out(name: str, notebook: Path, source: Path) -> None:
     config["sphinx"]["config"]["html_js_files"] = ["reload.js"]
     pages = build.pages()
     if name not in pages:  # a chapter to come
-        contents["chapters"].append({"file": name})
+        contents["parts"][-1]["chapters"].append({"file": name})
     for file, content in (("_config.yml", config), ("_toc.yml", contents)):
         write(source / file, yaml.safe_dump(content, sort_keys=False))
     for file in (ROOT / "book" / "_static").iterdir():

@@ -222,15 +222,19 @@ const grokking = (() => {
       said.textContent = (lost ? `Not recorded, and left out: ${lost} of this link's lines. ` : "") + `${runs} ${runs === 1 ? "run" : "runs"}. ` + (parts.some((part) => part.runs.length > 1) ? "Thick lines are medians over seeds, faint lines the seeds. " : "") +
         parts.map(({line}) => index.settings[line.setting]).filter((one, i, every) => every.indexOf(one) === i)
           .map((one) => `${one.label}: ${one.task}, generalized from a test accuracy of ${one.tau} on.`).join(" ");
-      const pictures = parts.flatMap(({line, waves, runs}) => runs.filter(([seed]) => waves[seed]).slice(0, 1).flatMap(([seed]) =>
+      // Of each line one seed: the lowest that all lines with spectra have, else its own lowest.
+      const kept = parts.map(({waves, runs}) => runs.map(([seed]) => seed).filter((seed) => waves[seed]));
+      const common = kept.flat().find((seed) => kept.every((seeds) => !seeds.length || seeds.includes(seed)));
+      const pictures = parts.flatMap(({line, waves}, i) => kept[i].filter((seed) => common === undefined || seed === common).slice(0, 1).flatMap((seed) =>
         Object.entries(waves[seed]).map(([side, one]) => heat(one, line.colour, `${index.settings[line.setting].label}, ${named(line)}, seed ${seed}: ${side === "mask" ? "paths that the mask leaves" : "weights at the end"}`))));
       beside.replaceChildren(...(pictures.length ? pictures : ["No spectra: the records of these runs keep neither mask nor weights."]));
       const cells = (kind, values) => make("tr", {}, ...values.map((value) => make(kind, kind === "th" ? {scope: "col"} : {}, value)));
-      const link = (file) => make("a", {href: `${home}records/${file}`, textContent: file, download: file});
+      const short = (tag, name, attributes) => make(tag, {...attributes, title: name, textContent: `${name.slice(0, 8)}…`});
+      const byCount = [...parts].sort((a, b) => a.runs.length - b.runs.length); // single runs first
       table.replaceChildren(make("table", {className: "dataframe"},
         make("thead", {}, cells("th", ["net", "seed", "t_gen (epochs)", "training accuracy", "test accuracy", "record", "key", "made again by"])),
-        make("tbody", {}, ...parts.flatMap(({line, runs}) => runs.map(([seed, t, train, test, file, chapter, key, cut]) => cells("td", [
-          `${index.settings[line.setting].label}, ${named(line)}${cut === null ? "" : ` (${count(cut)})`}`, seed, epochs(t, index.settings[line.setting].epochs), train, test, link(file), make("code", {textContent: key}),
+        make("tbody", {}, ...byCount.flatMap(({line, runs}) => runs.map(([seed, t, train, test, file, chapter, key, cut]) => cells("td", [
+          `${index.settings[line.setting].label}, ${named(line)}${cut === null ? "" : ` (${count(cut)})`}`, seed, epochs(t, index.settings[line.setting].epochs), train, test, short("a", file, {href: `${home}records/${file}`, download: file}), short("code", key),
           make("code", {textContent: `python -m lib train --chapter ${chapter} --seeds ${seed} --results again`})]))))));
     }
     addEventListener("hashchange", () => new URLSearchParams(location.hash.slice(1)).has("l") && restore());

@@ -1,4 +1,5 @@
-// Filters of the scorecard, and its folded settings. Without this script every row stands open.
+// Filters of the scorecard, kept in the address (?outcome=refuted), and its folded settings. Without this script every row
+// stands open.
 document.addEventListener("DOMContentLoaded", () => {
   const table = document.querySelector("table.scorecard");
   if (!table) return;
@@ -16,13 +17,26 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   const box = document.querySelector(".filters"), count = box.querySelector("output");
   const filter = () => {
-    for (const claim of claims)
+    for (const claim of claims) {
       claim.hidden = filters.some(({ value, dataset }) =>
         value && !claim.dataset[dataset.filter].split("|").includes(value));
-    count.textContent = `${claims.filter((claim) => !claim.hidden).length} of ${claims.length} shown`;
+      const outcome = filters.find(({ dataset }) => dataset.filter === "outcome").value;
+      if (outcome && !claim.hidden && !claim.dataset.outcome.startsWith(outcome)) unfold(claim, true); // one of its settings has it
+    }
+    count.textContent = `${claims.filter((claim) => !claim.hidden).length} of ${claims.length} claims and questions`;
   };
+  const address = new URL(location);
+  for (const select of filters) {
+    const asked = address.searchParams.get(select.dataset.filter);
+    if ([...select.options].some(({ value }) => value === asked)) select.value = asked;
+    select.addEventListener("change", () => {
+      if (select.value) address.searchParams.set(select.dataset.filter, select.value);
+      else address.searchParams.delete(select.dataset.filter);
+      history.replaceState(null, "", address);
+      filter();
+    });
+  }
   box.hidden = false;
-  filters.forEach((select) => select.addEventListener("change", filter));
   filter();
   const follow = () => {
     const claim = claims.find(({ id }) => id && `#${id}` === location.hash);

@@ -1,6 +1,7 @@
 """A chapter of the book: its parameters, its comparisons, and what every chapter shows of them."""
 
 import html
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.book import figures, findings, tables
-from lib.claims.judging import Judgement, judgements, result_text, sensitivity
+from lib.claims.claims import Claim
+from lib.claims.judging import Judgement, judgements, read_verdicts, result_text, sensitivity
 from lib.experiments import parameters as parameter_sets
 from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, until_known, wanted
 from lib.experiments.comparison import Comparison, compare
@@ -102,6 +104,7 @@ class Chapter:
     @staticmethod
     def finding(text: str) -> None:
         """Ends a figure's cell with what the figure shows, in a sentence; in the book it begins the figure's caption."""
+        text = re.sub(r"\bW_(\w+)", r"$W_{\1}$", text)
         display(Markdown(f"**{text}.**"), metadata={"finding": text})
 
     def recorded_seeds(self) -> pd.DataFrame:
@@ -160,6 +163,7 @@ class Chapter:
                 for one in own[:2]
             ).removesuffix(";")
             more = f' and <a href="#{tables.anchor(claim)}">{len(own) - 2} more</a>' if len(own) > 2 else ""
+            more += self._elsewhere(own[0].claim)
             rows.append(
                 f'<li><a href="#{tables.anchor(claim)}">{html.escape(own[0].claim.title)}</a> ({claim}): {badges}{more}</li>'
             )
@@ -175,6 +179,19 @@ class Chapter:
         return HTML(
             f'<div class="in-short"><p><strong>In short</strong></p><ul>{"".join(rows)}</ul><p>Mind: {text}.</p></div>'
         )
+
+    def _elsewhere(self, claim: Claim) -> str:
+        """The recorded verdicts on a claim that stand in other chapters, each with a link."""
+        found = {one.system: one for one in read_verdicts() if one.id == claim.id and self.parameters.is_paper}
+        words = []
+        for judged in claim.judged:
+            chapter = judged.chapter or claim.chapter
+            if chapter != self.name and (verdict := found.get(judged.system)):
+                link = (
+                    f'<a href="{chapter}.html#{tables.anchor(claim.id, judged.system)}">{html.escape(judged.label)}</a>'
+                )
+                words.append(f"{link} {tables.badge(verdict.verdict)} {html.escape(result_text(verdict))}")
+        return f"; elsewhere {', '.join(words)}" if words else ""
 
     def _settled(self, judgement: Judgement) -> str:
         if not self.parameters.is_paper:
@@ -219,10 +236,10 @@ class Chapter:
         """
         files = {self.name: tables.ends(self), f"{self.name}-curves": tables.curves(self, metrics, every)}
         files |= {f"{self.name}-{name.replace('_', '-')}": frame for name, frame in frames.items()}
-        command = f'papermill book/{self.name}.md out.ipynb -p seeds "[7, 8, 9]"'
+        command = f'papermill book/{self.name}.md out.ipynb -p seeds "{[CONFIRMATORY.stop + i for i in range(3)]}"'
         data = "".join(tables.download(frame, name) for name, frame in files.items())
         return HTML(
-            f"<p>With other seeds:</p><pre>{command}</pre>"
+            f'<p>With other seeds (<a href="rerun.html">set-up and costs</a>):</p><pre>{command}</pre>'
             + tables.folded("Data of the figures as files", data)
             + tables.folded("Where the records come from", tables.provenance(self, self.parameters))
         )

@@ -38,7 +38,7 @@ def scorecard(
         labels = [SETTINGS[judged.setting].label for judged in entry.judged]
         settings |= set(labels)
         chapters |= {judged.chapter or entry.chapter for judged in entry.judged}
-        outcomes.add(outcome)
+        outcomes |= {outcome, *(verdict.verdict for verdict in own)}
         rows = []
         for place, (judged, verdict) in enumerate(zip(entry.judged, own, strict=True)):
             key = entry.id, judged.system
@@ -49,18 +49,21 @@ def scorecard(
             evidence += [f"stable: {stable[key]}"] if stable.get(key) else []
             link = f'<a href="{target}">{html.escape(judged.label)}</a>' if key in by_key and chapter in READY else ""
             head = f"<small>{link or html.escape(judged.label)}</small>"
+            judged_as = badge(verdict.verdict)
             if place == 0:
-                head = _title(entry, outcome if len(own) > 1 else "") + head
+                head = _title(entry) + head
+                if len(own) > 1:
+                    judged_as = f"{badge(outcome)} in all<br><small>{html.escape(judged.label)}: {judged_as}</small>"
             drawn = forest(by_key[key]) if key in by_key and by_key[key].parts else ""
             cells = (
-                badge(verdict.verdict) + drawn,
+                judged_as + drawn,
                 f"{html.escape(result_text(verdict))}<br><small>{html.escape(' · '.join(evidence))}</small>"
                 + (f"<br><small>Paper: {html.escape(entry.paper)}</small>" if entry.paper and place == 0 else ""),
             )
             kind = ' class="variant"' if place else ""
             rows.append(f"<tr{kind}><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
         data = {
-            "outcome": outcome,
+            "outcome": "|".join(dict.fromkeys([outcome, *(verdict.verdict for verdict in own)])),
             "setting": "|".join(dict.fromkeys(labels)),
             "chapter": "|".join(dict.fromkeys(judged.chapter or entry.chapter for judged in entry.judged)),
         }
@@ -86,11 +89,10 @@ def _link(entry: Claim | Question) -> str:
     return f'<a class="anchor" href="#{anchor(entry.id)}" aria-label="link to {entry.id}">{entry.id}</a>'
 
 
-def _title(entry: Claim, overall: str) -> str:
+def _title(entry: Claim) -> str:
     more = (
-        f'<small>{badge(overall)} in all; </small><button type="button" aria-expanded="true" hidden>'
-        f"{len(entry.judged) - 1} more</button><br>"
-        if overall
+        f'<button type="button" aria-expanded="true" hidden>{len(entry.judged) - 1} more</button><br>'
+        if len(entry.judged) > 1
         else ""
     )
     return f'{_link(entry)} <span title="{html.escape(entry.claim)}">{html.escape(entry.title)}</span><br>{more}'
