@@ -94,7 +94,7 @@ const grokking = (() => {
     const words = `${one.rows.length} of ${one.neurons} neurons are live; the strongest frequency has ` +
       `${Math.round(100 * one.share)}% of a neuron's power (median; white noise: ${Math.round(100 * one.noise)}%)`;
     return make("figure", {className: "gt-heat"}, make("figcaption", {}, make("b", {textContent: title}), make("br"), words), canvas,
-      make("div", {className: "gt-scale"}, make("span", {textContent: "1"}), make("span", {textContent: "frequency"}), make("span", {textContent: columns})));
+      make("div", {className: "gt-scale"}, make("span", {textContent: "1"}), make("span", {textContent: "frequency (a row is a neuron)"}), make("span", {textContent: columns})));
   }
 
   const median = (values) => {
