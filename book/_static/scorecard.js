@@ -17,10 +17,10 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   const box = document.querySelector(".filters"), count = box.querySelector("output");
   const filter = () => {
+    const outcome = filters.find(({ dataset }) => dataset.filter === "outcome").value;
     for (const claim of claims) {
       claim.hidden = filters.some(({ value, dataset }) =>
         value && !claim.dataset[dataset.filter].split("|").includes(value));
-      const outcome = filters.find(({ dataset }) => dataset.filter === "outcome").value;
       if (outcome && !claim.hidden && !claim.dataset.outcome.startsWith(outcome)) unfold(claim, true); // one of its settings has it
     }
     count.textContent = `${claims.filter((claim) => !claim.hidden).length} of ${claims.length} claims and questions`;

@@ -182,8 +182,9 @@ class Chapter:
 
     def _elsewhere(self, claim: Claim) -> str:
         """The recorded verdicts on a claim that stand in other chapters, each with a link."""
-        found = {one.system: one for one in read_verdicts() if one.id == claim.id and self.parameters.is_paper}
-        words = []
+        if not self.parameters.is_paper:
+            return ""
+        found, words = {one.system: one for one in read_verdicts() if one.id == claim.id}, []
         for judged in claim.judged:
             chapter = judged.chapter or claim.chapter
             if chapter != self.name and (verdict := found.get(judged.system)):
