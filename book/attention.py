@@ -196,10 +196,15 @@ def ratio(comparison, slower, faster):
     return np.array([(one.low, one.high) for one in found if one.is_case]).reshape(-1, 2).T
 
 
-def steps(ax, comparison):
+def rows_of(comparison):
+    """What is drawn of a setting: slower arm, faster arm, name."""
     chain = [name for name in CHAIN if has(comparison, name)]
     rows = [("base", "ticket", "ticket over base")]
-    rows += [(slower, faster, STEPS[faster]) for slower, faster in zip(chain, chain[1:], strict=False) if len(chain) > 2]
+    return rows + [(slower, faster, STEPS[faster]) for slower, faster in zip(chain, chain[1:], strict=False) if len(chain) > 2]
+
+
+def steps(ax, comparison):
+    rows = rows_of(comparison)
     for y, (slower, faster, _) in enumerate(rows):
         low, high = ratio(comparison, slower, faster)
         tint = arm(faster).colour if y else "0.2"
@@ -224,7 +229,7 @@ def steps(ax, comparison):
 
 
 pairs = [comparison for comparison in chapter if has(comparison, "base", "ticket")]
-grid(steps, pairs, height=2.9, sharex=True)
+grid(steps, pairs, height=1.4 + 0.3 * max(len(rows_of(one)) for one in pairs), sharex=True)
 chapter.finding(findings.gains(pairs, beside))
 
 

@@ -445,6 +445,10 @@ def test_a_chapter_in_short_names_verdicts_on_its_claims_in_other_chapters(chapt
     )
     assert dataclasses.replace(norm, parameters=SMOKE)._elsewhere(claim) == ""
     assert dataclasses.replace(norm, name="mnist")._elsewhere(claim) == ""
+    alike = [verdict.model_copy(update={"system": judged.system}) for judged in claim.judged]
+    monkeypatch.setattr("lib.book.chapter.read_verdicts", lambda: alike)
+    html = dataclasses.replace(norm, name="another")._elsewhere(claim)  # what says the same is said once
+    assert html.count("<a ") == len(claim.judged) > 1 and html.count("0.90 times") == 1
 
 
 def test_a_forest_row_places_interval_and_rule_on_one_axis(chapter):
@@ -487,6 +491,11 @@ def test_table_says_what_is_missing():
 def test_long_cells_of_a_table_fold_and_short_ones_do_not():
     html = tables.table(pd.DataFrame({"claims": ["C01, " * 10, "C01"]}))
     assert html.count('<td class="long">') == html.count("<td>") == 1 and "<td>C01</td>" in html
+
+
+def test_a_range_in_a_table_stays_on_its_line():
+    html = tables.table(pd.DataFrame({"t_gen": ["10,000 (7,300 – > 30,000)"]}))
+    assert "<td>10,000 (7,300\u00a0–\u00a0&gt;\u00a030,000)</td>" in html
 
 
 def test_verdict_json_has_the_interface_keys():

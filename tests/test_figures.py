@@ -119,6 +119,18 @@ def test_a_grid_of_pictures_keeps_the_columns_it_asks_for() -> None:
     plt.close(figure)
 
 
+@pytest.mark.parametrize("words", [False, True])
+def test_curves_are_lower_on_a_phone_and_rows_of_words_are_not(words: bool) -> None:
+    figure, axes = figures.panels(1, 2, height=4)
+    for ax in axes.flat:
+        ax.plot([0, 1])
+        if words:
+            figures.rows_of_labels(ax, ["base", "ticket"])
+    (_, first), (_, second) = frames(figure.narrow_svg())
+    assert abs(second - first) / 72 == pytest.approx(4 if words else figures.NARROW_HEIGHT, abs=0.15)
+    plt.close(figure)
+
+
 def test_squares_leave_no_gap_on_a_phone() -> None:
     figure, axes = figures.panels(1, 2, height=5)
     image = [ax.imshow(np.eye(3)) for ax in axes[0]][-1]

@@ -184,15 +184,16 @@ class Chapter:
         """The recorded verdicts on a claim that stand in other chapters, each with a link."""
         if not self.parameters.is_paper:
             return ""
-        found, words = {one.system: one for one in read_verdicts() if one.id == claim.id}, []
+        found = {one.system: one for one in read_verdicts() if one.id == claim.id}
+        links: dict[str, list[str]] = {}  # by what they say
         for judged in claim.judged:
             chapter = judged.chapter or claim.chapter
             if chapter != self.name and (verdict := found.get(judged.system)):
-                link = (
-                    f'<a href="{chapter}.html#{tables.anchor(claim.id, judged.system)}">{html.escape(judged.label)}</a>'
-                )
-                words.append(f"{link} {tables.badge(verdict.verdict)} {html.escape(result_text(verdict))}")
-        return f"; elsewhere {', '.join(words)}" if words else ""
+                place = f"{chapter}.html#{tables.anchor(claim.id, judged.system)}"
+                says = f"{tables.badge(verdict.verdict)} {html.escape(result_text(verdict))}".strip()
+                links.setdefault(says, []).append(f'<a href="{place}">{html.escape(judged.label)}</a>')
+        words = "; ".join(f"{', '.join(those)} {says}" for says, those in links.items())
+        return f"; elsewhere {words}" if words else ""
 
     def _settled(self, judgement: Judgement) -> str:
         if not self.parameters.is_paper:

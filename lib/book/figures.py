@@ -66,6 +66,9 @@ def shade(number: float, top: float) -> tuple:
 NARROW = "narrow_svg"  # in an output's metadata, unseen; tools/pictures.py takes it from there onto the page
 WIDEST = 9.2  # inches that letters of 9 points can still be read at, on a page of 700 pixels
 NARROW_WIDTH = 3.7  # inches: a phone's page
+NARROW_HEIGHT = (
+    2.4  # inches of a panel of curves there, with its labels; rows of words and pictures take what they need
+)
 
 
 class Panels(Figure):
@@ -134,7 +137,7 @@ class Panels(Figure):
                 ax.set_xlabel("")
                 ax.tick_params(labelbottom=False)
             ax.set_title(_filled(ax.get_title(), 36 // self.narrow))
-            if isinstance(ax.yaxis.get_major_locator(), FixedLocator):  # its labels are words
+            if _in_words(ax.yaxis):
                 ax.set_yticks(ax.get_yticks(), [_filled(one.get_text(), 16) for one in ax.get_yticklabels()])
                 ax.tick_params(labelsize=9)
             ax.set_subplotspec(grid[divmod(i, self.narrow)])
@@ -150,6 +153,8 @@ class Panels(Figure):
         height = height / rows * scale
         if all(ax.get_aspect() == 1 for ax in specs):  # squares: no higher than they are wide
             height = min(height, NARROW_WIDTH / self.narrow)
+        elif not any(ax.images or _in_words(ax.yaxis) for ax in specs):
+            height = min(height, NARROW_HEIGHT)
         height = height * grid.nrows + 0.45 * labelled
         self.set_size_inches(NARROW_WIDTH, height)
         legends = sum(self._fitted(legend) for legend in list(self.legends)) / self.dpi
@@ -169,6 +174,11 @@ class Panels(Figure):
             if columns > 1:
                 new.remove()
         return new.get_window_extent().height
+
+
+def _in_words(axis: Axis) -> bool:
+    """Whether the labels of an axis are words."""
+    return isinstance(axis.get_major_locator(), FixedLocator)
 
 
 def _filled(text: str, width: int) -> str:

@@ -55,11 +55,12 @@ def scorecard(
                 if len(own) > 1:
                     judged_as = f"{badge(outcome)} in all<br><small>{html.escape(judged.label)}: {judged_as}</small>"
             drawn = forest(by_key[key]) if key in by_key and by_key[key].parts else ""
-            cells = (
-                judged_as + drawn,
-                f"{html.escape(result_text(verdict))}<br><small>{html.escape(' · '.join(evidence))}</small>"
-                + (f"<br><small>Paper: {html.escape(entry.paper)}</small>" if entry.paper and place == 0 else ""),
-            )
+            notes = [" · ".join(evidence), f"Paper: {entry.paper}" if entry.paper and place == 0 else ""]
+            estimate = [
+                html.escape(result_text(verdict)),
+                *(f"<small>{html.escape(note)}</small>" for note in notes if note),
+            ]
+            cells = judged_as + drawn, "<br>".join(filter(None, estimate))
             kind = ' class="variant"' if place else ""
             rows.append(f"<tr{kind}><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
         data = {
@@ -91,7 +92,7 @@ def _link(entry: Claim | Question) -> str:
 
 def _title(entry: Claim) -> str:
     more = (
-        f'<button type="button" aria-expanded="true" hidden>{len(entry.judged) - 1} more</button><br>'
+        f'<button type="button" aria-expanded="true" hidden>{len(entry.judged) - 1} more</button> '
         if len(entry.judged) > 1
         else ""
     )
@@ -132,8 +133,8 @@ def forest(judgement: Judgement) -> str:
     if estimate is not None:
         drawn.append(f'<i class="dot {part.outcome}" style="left:{place(estimate)}%"></i>')
     words = f"{result_text(judgement.verdict)}; {rule}"
-    ticks = f"<small><span>{start:g}</span><span>{end:g}</span></small>"
-    return f'<div class="forest" role="img" aria-label="{html.escape(words)}" title="{html.escape(str(rule))}">{"".join(drawn)}{ticks}</div>'
+    axis = f"<small>{start:g}</small><b>{''.join(drawn)}</b><small>{end:g}</small>"
+    return f'<div class="forest" role="img" aria-label="{html.escape(words)}" title="{html.escape(str(rule))}">{axis}</div>'
 
 
 def _regions(rule: IntervalRule | ShareRule) -> list[tuple[str, float, float]]:
