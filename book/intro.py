@@ -71,18 +71,18 @@ link = '<a href="?outcome={}#scorecard">{} {}</a>'
 counts = ", ".join(link.format(word.replace(" ", "+"), by_claim[word], tables.badge(word)) for word in order if by_claim[word])
 small = "" if chapter.parameters.is_paper else f"Profile {chapter.parameters.label}, not the paper's scale. "
 HTML(
-    f"""<div class="in-short"><p><strong>Does a ticket, the sparse network left when a network that has generalized is pruned,
-    generalize without the long wait?</strong></p><ul>
+    f"""<div class="in-short answer"><p><strong>Does a ticket, the sparse network left when a network that has generalized is pruned,
+    generalize without the long wait?</strong></p><div class="beside"><ul>
     <li><strong>{gain[0]}</strong> How much sooner than the dense network that it was cut from: MLP {gain[1]}; transformer {gain[2]}.</li>
     <li>Is it because the ticket begins with small weights? <strong>{opposite.get(norm[0], norm[0])}</strong> How much sooner than a dense
     network that begins with its norm: MLP {norm[1]}; transformer {norm[2]}. On MNIST
     <strong>{opposite.get(norm_of_images[0], norm_of_images[0]).rstrip(".").lower()}</strong>: {norm_of_images[1]}.</li></ul>
-    <p>Surprises:</p><ul>
+    <div><p>Surprises:</p><ul>
     <li>On MNIST the ticket's gain over its base is {on_images}.</li>
     <li>With the ticket's mask on other initial weights {others} generalize.</li>
-    <li>{pruned}Over a dense network with uniform attention its gain is {over_uniform}.</li></ul>
-    <p>{sum(by_claim.values())} claims: {counts}</p><p>{small}In brackets 95% intervals over seeds, of five seeds their range (94%). Seeds are <a
-    href="glossary.html#term-confirmatory-exploratory">confirmatory</a> unless they are called exploratory.</p></div>"""
+    <li>{pruned}Over a dense network with uniform attention its gain is {over_uniform}.</li></ul></div></div>
+    <p>{sum(by_claim.values())} claims: {counts}</p><p><small>{small}In brackets 95% intervals over seeds, of five seeds their range (94%). Seeds are <a
+    href="glossary.html#term-confirmatory-exploratory">confirmatory</a> unless they are called exploratory.</small></p></div>"""
 )
 
 # %% mystnb={"figure": {"caption": "Dotted lines are training accuracy, solid lines test accuracy, medians and ranges over seeds; the wait between the two is the delay that grokking is known for.", "name": "fig-intro"}, "image": {"alt": "Accuracy over epochs of the MLP. The dense network's training accuracy rises at once, its test accuracy much later; the ticket's test accuracy is drawn beside them."}} tags=["hide-input"]

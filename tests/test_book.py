@@ -205,6 +205,15 @@ def test_the_answer_is_read_in_ten_seconds_and_that_on_weight_norm_in_thirty(
         assert len(before.split()) < seconds * WORDS_A_SECOND
 
 
+def test_answers_counts_and_the_figure_to_drag_share_a_desktop_screen(visits: dict[str, Visit]) -> None:
+    page = visits[PAGES[0]].show("desktop", "light")
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_selector("[data-grokking=lead] canvas")
+    last = [page.locator(".in-short a").last, page.locator("[data-grokking=lead] input").last]
+    places = [one.bounding_box() for one in (*last, page.locator("[data-grokking=lead] canvas"))]
+    assert all(place is not None and place["y"] + place["height"] <= DESKTOP["height"] for place in places), places
+
+
 def test_the_scorecard_filters_folds_and_follows_a_link(browser: Browser, address: str) -> None:
     visit = Visit(browser, address, f"{PAGES[0]}", viewport=DESKTOP)
     page = visit.page

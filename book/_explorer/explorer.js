@@ -294,7 +294,7 @@ const grokking = (() => {
 
   function start() {
     document.querySelectorAll("[data-grokking=explorer]").forEach(explorer);
-    const seen = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach(({target}) => (seen.unobserve(target), lead(target))));
+    const seen = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach(({target}) => (seen.unobserve(target), lead(target))), {rootMargin: "100%"});
     document.querySelectorAll("[data-grokking=lead]").forEach((box) => seen.observe(box));
   }
   document.readyState === "loading" ? addEventListener("DOMContentLoaded", start) : start();
