@@ -209,8 +209,8 @@ def test_answers_counts_and_the_figure_to_drag_share_a_desktop_screen(visits: di
     page = visits[PAGES[0]].show("desktop", "light")
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_selector("[data-grokking=lead] canvas")
-    last = [page.locator(".in-short a").last, page.locator("[data-grokking=lead] input").last]
-    places = [one.bounding_box() for one in (*last, page.locator("[data-grokking=lead] canvas"))]
+    shown = (".in-short a", "[data-grokking=lead] input", "[data-grokking=lead] canvas")
+    places = [page.locator(one).last.bounding_box() for one in shown]
     assert all(place is not None and place["y"] + place["height"] <= DESKTOP["height"] for place in places), places
 
 
