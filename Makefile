@@ -31,8 +31,8 @@ lint: $(INSTALLED) ## check code and chapters without running them; before each 
 	$(RUN) -m codespell_lib
 	$(RUN) -m mypy
 
-test: lint ## run all tests
-	$(RUN) -m pytest
+test: lint ## run all tests, some files at a time
+	$(RUN) -m pytest --numprocesses auto --maxprocesses 4
 
 quick: $(INSTALLED) ## run the tests that take no second
 	$(RUN) -m pytest -m "not slow" --quiet

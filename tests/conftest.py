@@ -12,6 +12,7 @@ import pytest
 import reference
 import torch
 from playwright.sync_api import Browser
+from xdist.scheduler import LoadFileScheduling
 
 from lib.experiments import settings
 from lib.experiments.chapters import TO_COME
@@ -41,6 +42,18 @@ kernelspec:
   name: python3
 ---
 """
+
+
+class ByFile(LoadFileScheduling):
+    """The tests of a file share a process, and so do all that look at executed chapters."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "chapters" if file.endswith(("test_book.py", "test_chapters.py", "test_figures.py")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    return ByFile(config, log)
 
 
 @dataclass(frozen=True)
