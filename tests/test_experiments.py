@@ -495,7 +495,7 @@ def test_long_cells_of_a_table_fold_and_short_ones_do_not():
 
 def test_a_range_in_a_table_stays_on_its_line():
     html = tables.table(pd.DataFrame({"t_gen": ["10,000 (7,300 – > 30,000)"]}))
-    assert "<td>10,000 (7,300\u00a0–\u00a0&gt;\u00a030,000)</td>" in html
+    assert "<td>10,000 (7,300\u00a0–\u2060\u00a0&gt;\u00a030,000)</td>" in html
 
 
 def test_verdict_json_has_the_interface_keys():
