@@ -131,12 +131,6 @@ def restricted_losses(logits: np.ndarray, keys: Sequence[int], labels: np.ndarra
     return losses(left[sums(len(logits))], labels)
 
 
-def excluded_loss(logits: np.ndarray, frequency: int, labels: np.ndarray, train: np.ndarray) -> float:
-    """Training loss without one frequency's waves in a + b. train: the training pairs on the grid [p, p], bool."""
-    removed = wave(by_sum(logits), frequency)
-    return float(losses(logits[train] - removed[sums(len(logits))[train]], labels[train]).mean())
-
-
 def measures(grid: Grid, keys: Sequence[int], labels: np.ndarray, train: np.ndarray) -> dict[str, object]:
     """Losses of a network whose key frequencies are known. labels [p, p]; train: the training pairs on the grid, bool.
 
