@@ -277,7 +277,7 @@ const grokking = (() => {
       ["base", "ticket"].forEach((kind) => box.style.setProperty(`--gt-${kind}`, shown(data.colours[kind])));
       const drawn = [["base", base], ["ticket", net]].flatMap(([kind, {bands}], i) => bands.map((y, j) => ({
         x: data.epochs, y: clean(y), colour: data.colours[kind], width: j === 1 ? 2.5 : 0.5, alpha: j === 1 ? 1 : 0.35, ...(j === 2 ? {to: 3 * i} : {})})));
-      plot(area, drawn, {label: data.axis, tau: data.tau, budget, height: 260});
+      plot(area, drawn, {label: data.axis, tau: data.tau, budget, height: 220});
       const pairs = net.times.map((t, i) => [t ?? Infinity, base.times[i] ?? Infinity]), sooner = pairs.filter(([t, b]) => t < b).length;
       const does = (name, one) => (one.median === null ? `${name} of most seeds does not reach a test accuracy of ${data.tau} within ${count(budget)} epochs` : `${name} generalizes at epoch ${count(one.median)}`);
       words.replaceChildren(`${does("The dense base", base)}; ${does("the ticket", net)} (medians over seeds ${data.seeds.join(", ")}; in ${sooner} of ${data.seeds.length} the ticket is sooner).`, note);
