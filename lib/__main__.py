@@ -126,7 +126,7 @@ def client_of(options: argparse.Namespace) -> Iterator["distributed.Client | Non
     dask.config.set({"distributed.worker.profile.enabled": False})
     try:
         client = Client(options.scheduler, timeout=10) if options.scheduler else Client(
-            n_workers=options.workers, threads_per_worker=1, dashboard_address=None
+            n_workers=options.workers, threads_per_worker=1, dashboard_address=":0"  # any free port
         )  # fmt: skip
     except (OSError, TimeoutError, ValueError) as error:
         raise ValueError(f"no Dask scheduler answers at {options.scheduler} ({error})") from error

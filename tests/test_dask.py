@@ -30,7 +30,7 @@ def test_same_records_though_a_worker_is_killed(runs, tmp_path):
     expected = plan.obtain(runs, here, progress=False)
 
     store = Store(tmp_path / "c", tmp_path / "d")
-    with Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+    with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
         victim = next(iter(client.run(os.getpid).values()))
         os.kill(victim, signal.SIGKILL)
         plan.execute(plan.make_plan(runs, store), store, progress=False, client=client)
