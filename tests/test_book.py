@@ -166,7 +166,7 @@ def test_a_phone_gets_figures_that_are_as_wide_as_itself(browser: Browser, addre
     """Letters are nearly as large as they were drawn, 9 points at least, which are 12 pixels."""
     visit = Visit(browser, address, name, viewport=PHONE)
     shown = visit.page.evaluate(
-        """() => Promise.all([...document.querySelectorAll("img[src*='_images/']")].map(async image => {
+        """() => Promise.all([...document.querySelectorAll("img[src*='_images/']:not([hidden] *)")].map(async image => {
             image.loading = "eager";
             await image.decode();
             const drawn = new Image();
