@@ -50,6 +50,7 @@ import pandas as pd
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import load_claims
+from lib.claims.judging import result_text
 from lib.claims.stability import replicas, rounding_share, stability
 from lib.experiments.settings import MODELS
 
@@ -101,7 +102,8 @@ shares = pd.DataFrame(rows)
 chapter.table(shares if rows else none)
 
 # %% [markdown]
-# Each claim whose arms the replicas have, judged on the run itself and on each replica:
+# Each claim whose arms the replicas have, judged on the run itself and on each replica. On so few seeds one run that never generalizes
+# leaves the interval without an end, and the claim inconclusive whatever the estimate:
 
 # %% tags=["hide-input"]
 rows = [
@@ -110,7 +112,7 @@ rows = [
         "": one.claim.title,
         "setting": one.judged.label,
         "seeds": tables.seeds_text(one.seeds),
-        **{"run itself" if i == 0 else f"replica {i}": outcome for i, outcome in enumerate(one.outcomes)},
+        **{"run itself" if i == 0 else f"replica {i}": f"{v.verdict}: {result_text(v)}" for i, v in enumerate(one.verdicts)},
         "stable": "yes" if one.is_stable else "no",
     }
     for one in stability(load_claims(), chapter.comparisons)

@@ -10,20 +10,23 @@ import numpy as np
 
 from lib.analysis.times import NoRecords
 from lib.claims.claims import Claim, Judged, Question
-from lib.claims.judging import judge
-from lib.claims.statistics import Outcome
+from lib.claims.judging import Verdict, judge
 from lib.experiments.comparison import Comparison
 from lib.experiments.settings import ROUNDINGS
 
 
 @dataclass(frozen=True)
 class Stability:
-    """A claim's outcome on each replica of the same seeds, the run itself first."""
+    """A claim's verdict on each replica of the same seeds, the run itself first."""
 
     claim: Claim
     judged: Judged
     seeds: Sequence[int]
-    outcomes: tuple[Outcome, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        return tuple(verdict.verdict for verdict in self.verdicts)
 
     @property
     def is_stable(self) -> bool:
@@ -50,11 +53,11 @@ def stability(entries: Iterable[Claim | Question], comparisons: Mapping[str, Com
         for judged in claim.judged:
             found = replicas(judged.setting, comparisons)
             try:
-                outcomes = tuple(judge(claim, judged, comparison, "").verdict.verdict for comparison in found)
+                verdicts = tuple(judge(claim, judged, comparison, "").verdict for comparison in found)
             except NoRecords:  # of an arm
                 continue
-            if outcomes:
-                out.append(Stability(claim, judged, found[0].seeds, outcomes))
+            if verdicts:
+                out.append(Stability(claim, judged, found[0].seeds, verdicts))
     return out
 
 
