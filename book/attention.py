@@ -89,21 +89,6 @@ def has(comparison, *arms):
     return all(arm(one) in comparison.arms for one in arms)
 
 
-def grid(draw, comparisons, height, legend=0, **options):
-    """A panel for each setting, two in a row."""
-    columns = min(len(comparisons), 2)
-    figure, axes = figures.panels(-(-len(comparisons) // columns), columns, height=height, **options)
-    for ax, comparison in zip(axes.flat, comparisons, strict=False):
-        draw(ax, comparison)
-        ax.set_ylabel(ax.get_ylabel() if ax in axes[:, 0] else "")
-        ax.tick_params(labelbottom=True)
-    for ax in axes.flat[len(comparisons) :]:
-        ax.set_axis_off()
-    if legend:
-        chapter.legend(figure, legend)
-    chapter.sign(figure, comparisons)
-
-
 # %% [markdown]
 # ## What a mask keeps of each matrix
 
@@ -133,7 +118,7 @@ def shares_kept(ax, comparison):
     figures.label(ax, comparison.label, "share of weights kept", x="")
 
 
-grid(shares_kept, [c for c in chapter if c.name in set(kept["setting"])], height=3.4, legend=3, sharey=True)
+chapter.panels(shares_kept, settings=list(kept["setting"].unique()), height=3.4, legend=3, sharex=False)
 chapter.finding(findings.by_setting("Median share that the transformer's ticket keeps", [chapter["transformer"]], findings.scoring_kept))
 
 # %% [markdown]
@@ -156,7 +141,7 @@ chapter.table(frame.rename_axis(index="setting", columns=None).reset_index())
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4. Epochs are logarithmic.", "name": "fig-attention-curves"}, "image": {"alt": "A panel for each setting of the transformer, of test accuracy over epochs on a logarithmic axis, with one curve for base, ticket and each network between them, one thin line a seed and the median."}} tags=["hide-input"]
-grid(lambda ax, comparison: figures.curves(ax, comparison, band=False, logarithmic=True), list(chapter), height=3.4, legend=4, sharey=True)
+chapter.panels(lambda ax, comparison: figures.curves(ax, comparison, band=False, logarithmic=True), height=3.4, legend=4, sharex=False)
 chapter.finding(findings.generalizing(chapter, "base", "ticket"))
 
 
@@ -169,7 +154,7 @@ def epochs_of_chain(ax, comparison):
     figures.paired_epochs(ax, comparison, arms=[one for one in CHAIN + BESIDE if has(comparison, one)])
 
 
-grid(epochs_of_chain, list(chapter), height=3.6, sharex=True)
+chapter.panels(epochs_of_chain, height=3.6, sharey=False)
 chapter.finding(findings.sooner(chapter, beside, "ticket"))
 
 # %% [markdown]
@@ -229,7 +214,7 @@ def steps(ax, comparison):
 
 
 pairs = [comparison for comparison in chapter if has(comparison, "base", "ticket")]
-grid(steps, pairs, height=1.4 + 0.3 * max(len(rows_of(one)) for one in pairs), sharex=True)
+chapter.panels(steps, settings=[one.name for one in pairs], height=1.4 + 0.3 * max(len(rows_of(one)) for one in pairs), sharey=False)
 chapter.finding(findings.gains(pairs, beside))
 
 

@@ -380,6 +380,18 @@ def test_panels_keep_titles_above_and_the_horizontal_axis_below(chapter):
     plt.close(figure)
 
 
+def test_panels_of_many_settings_stand_two_in_a_row_each_with_its_axis(chapter):
+    chapter.panels(figures.generalized, settings=["mlp", "transformer", "mlp"])
+    figure = plt.gcf()
+    assert [ax.get_subplotspec().rowspan.start for ax in figure.axes] == [0, 0, 1, 1]
+    assert [ax.axison for ax in figure.axes] == [True] * 3 + [False]
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["MLP", "Transformer", "MLP"]
+    assert {ax.get_xlabel() for ax in figure.axes[:3]} == {"epoch"}
+    figure.draw_without_rendering()
+    assert all(any(label.get_visible() for label in ax.get_xticklabels()) for ax in figure.axes[:3])
+    plt.close(figure)
+
+
 def test_what_is_asked_of_arms_that_are_not_there_is_one_sentence(chapter):
     with pytest.raises(ValueError, match="mlp: there are no records of arm re-dense"):
         chapter["mlp"]["re-dense"]

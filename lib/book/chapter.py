@@ -68,23 +68,30 @@ class Chapter:
         legend: int = 0,
         **options: Any,
     ) -> None:
-        """A figure with a column for each setting and a row for each way to draw it, signed at its foot.
+        """A figure with a panel for each setting, two in a row; or, where there are several ways to draw it, with a column for
+        each setting and a row for each way. It is signed at its foot.
 
         legend: columns of a legend above all panels, 0 for none. options: of plt.subplots; rows share the vertical axis, all
         the horizontal one.
         """
         shown = [self[name] for name in settings or self.comparisons]
+        several = len(draw) > 1
+        rows = [shown] * len(draw) if several else [shown[i : i + 2] for i in range(0, len(shown), 2)]
         how: dict[str, Any] = {"sharey": "row", "sharex": True} | options
-        figure, axes = figures.panels(len(draw), len(shown), height=height, **how)
-        for i, (row, one_way) in enumerate(zip(axes, draw, strict=True)):
-            for ax, comparison in zip(row, shown, strict=True):
-                one_way(ax, comparison)
-                if i > 0:
+        figure, axes = figures.panels(len(rows), len(rows[0]), height=height, **how)
+        for i, (row, comparisons) in enumerate(zip(axes, rows, strict=True)):
+            for ax, comparison in zip(row, comparisons, strict=False):
+                draw[i % len(draw)](ax, comparison)
+                if several and i > 0:
                     ax.set_title("")
-                if i < len(draw) - 1:
+                if several and i < len(rows) - 1:
                     ax.set_xlabel("")
+                else:
+                    ax.tick_params(labelbottom=True)
             for ax in row[1:]:
                 ax.set_ylabel("")
+            for ax in row[len(comparisons) :]:
+                ax.set_axis_off()
         if legend:
             self.legend(figure, legend)
         self.sign(figure, shown)
