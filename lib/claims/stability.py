@@ -11,6 +11,7 @@ import numpy as np
 from lib.analysis.times import NoRecords
 from lib.claims.claims import Claim, Judged, Question
 from lib.claims.judging import Verdict, judge
+from lib.claims.statistics import Outcome
 from lib.experiments.comparison import Comparison
 from lib.experiments.settings import ROUNDINGS
 
@@ -25,7 +26,8 @@ class Stability:
     verdicts: tuple[Verdict, ...]
 
     @property
-    def outcomes(self) -> tuple[str, ...]:
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What each verdict says."""
         return tuple(verdict.verdict for verdict in self.verdicts)
 
     @property
