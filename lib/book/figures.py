@@ -66,9 +66,7 @@ def shade(number: float, top: float) -> tuple:
 NARROW = "narrow_svg"  # in an output's metadata, unseen; tools/pictures.py takes it from there onto the page
 WIDEST = 9.2  # inches that letters of 9 points can still be read at, on a page of 700 pixels
 NARROW_WIDTH = 3.7  # inches: a phone's page
-NARROW_HEIGHT = (
-    2.4  # inches of a panel of curves there, with its labels; rows of words and pictures take what they need
-)
+NARROW_HEIGHT = 2.4  # inches of a panel of curves there; rows of words and pictures take what they need
 
 
 class Panels(Figure):
