@@ -70,7 +70,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## Results
 
-# %% mystnb={"figure": {"caption": "Test accuracy, as in the paper's Fig. 15. Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4.", "name": "fig-architectures"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, of test accuracy over epochs for base and ticket, each with one thin line a seed and the median."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Test accuracy, as in the paper's Fig. 15. Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4.", "name": "fig-architectures"}, "image": {"alt": "A panel for each network and budget, deeper MLP and four-head Transformer, of test accuracy over epochs for base and ticket, with one thin line a seed and the median."}} tags=["hide-input"]
 def curves(ax, comparison):
     figures.curves(ax, comparison, band=False)
     for line in ax.lines:
@@ -81,7 +81,7 @@ def curves(ax, comparison):
 chapter.panels(curves, legend=2)
 chapter.finding(findings.gains(chapter))
 
-# %% mystnb={"figure": {"caption": "Each line joins one seed's base and ticket; hollow marks never generalize. Epochs are logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "Two panels, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each line joins one seed's base and ticket; hollow marks never generalize. Epochs are logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "A panel for each network and budget, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=2.2, sharey=False, sharex=True)
 chapter.finding(findings.sooner(chapter, "base", "ticket"))
 

@@ -67,16 +67,18 @@ for comparison in architectures:
         at = np.searchsorted(base.epochs, ticket.run.start.epoch, side="right") - 1
         cuts.append({"setting": comparison.label, "seed": base.seed, "base at the cut": series(base)[at], "ticket at its best": series(ticket).max(), "τ": comparison.tau})
 cuts = pd.DataFrame(cuts)
-names = list(dict.fromkeys(cuts["setting"]))
-figure, axes = figures.panels(1, len(names), height=3.4, sharey=True)
-for ax, name in zip(axes[0], names, strict=True):
-    found = cuts[cuts["setting"] == name]
+
+
+def masks(ax, comparison):
+    found = cuts[cuts["setting"] == comparison.label]
     ax.scatter(found["base at the cut"], found["ticket at its best"], color=Arm("ticket").colour)
-    ax.axhline(found["τ"].iloc[0], color="0.4", linewidth=0.8, linestyle="--")
-    ax.axvline(found["τ"].iloc[0], color="0.4", linewidth=0.8, linestyle="--")
+    ax.axhline(comparison.tau, color="0.4", linewidth=0.8, linestyle="--")
+    ax.axvline(comparison.tau, color="0.4", linewidth=0.8, linestyle="--")
     ax.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.05))
-    figures.label(ax, name, "ticket, best test accuracy" if ax is axes[0, 0] else "", x="base, test accuracy at the cut")
-architectures.sign(figure)
+    figures.label(ax, comparison.label, "ticket, best test accuracy", x="base, test accuracy at the cut")
+
+
+architectures.panels(masks)
 early = cuts[cuts["base at the cut"] < cuts["τ"]]
 architectures.finding(f"{(early['ticket at its best'] >= early['τ']).sum()} of {len(early)} tickets generalize whose base had not at the cut, of {len(cuts)} in all")
 
