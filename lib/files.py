@@ -21,7 +21,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, CACHE = ROOT / "results", ROOT / ".cache"
-NOTE, PLAIN, PLANES = "note.json", ".npy", ".planes.npy"
+NOTE, PLAIN, SERIES = "note.json", ".npy", ".series.npy"
 
 
 class StoreError(RuntimeError):
@@ -44,18 +44,20 @@ def checksum(content: Content) -> str:
     return digest.hexdigest()
 
 
-def _planes(array: np.ndarray) -> np.ndarray:
-    """Floats [T, ...] as bytes [itemsize, T, ...] that compress to half: their bits as integers, differences along the
-    first axis, and then all bytes of one significance together."""
+def _packed(array: np.ndarray) -> np.ndarray:
+    """Floats [T, ...] as bytes [itemsize, ..., T] that compress to a third: their bits as integers, differences along the
+    first axis, and then, for bytes of one significance after the other, those of one series side by side."""
     bits = np.ascontiguousarray(array).view(f"i{array.itemsize}")
     steps = np.diff(bits, axis=0, prepend=np.zeros_like(bits[:1]))
-    return np.moveaxis(steps[..., None].view(np.uint8), -1, 0)
+    series = np.ascontiguousarray(np.moveaxis(steps, 0, -1))
+    return np.moveaxis(series[..., None].view(np.uint8), -1, 0)
 
 
-def _floats(planes: np.ndarray) -> np.ndarray:
-    """Undoes `_planes`."""
-    size = len(planes)
-    steps = np.ascontiguousarray(np.moveaxis(planes, 0, -1)).view(f"i{size}")[..., 0]
+def _unpacked(packed: np.ndarray) -> np.ndarray:
+    """Undoes `_packed`."""
+    size = len(packed)
+    series = np.ascontiguousarray(np.moveaxis(packed, 0, -1)).view(f"i{size}")[..., 0]
+    steps = np.ascontiguousarray(np.moveaxis(series, -1, 0))
     return np.cumsum(steps, axis=0, dtype=steps.dtype).view(f"f{size}")
 
 
@@ -72,9 +74,9 @@ def write(path: Path, records: Mapping[str, Content]) -> None:
                 with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
                     for key, content in records.items():
                         for name, array in content.arrays.items():
-                            packed = array.dtype.kind == "f" and array.ndim > 0 and array.size > 0
-                            buffer, suffix = io.BytesIO(), PLANES if packed else PLAIN
-                            array = np.ascontiguousarray(_planes(array) if packed else array)
+                            is_series = array.dtype.kind == "f" and array.ndim > 0 and array.size > 0
+                            buffer, suffix = io.BytesIO(), SERIES if is_series else PLAIN
+                            array = np.ascontiguousarray(_packed(array) if is_series else array)
                             np.lib.format.write_array(buffer, array, allow_pickle=False)
                             info = zipfile.ZipInfo(f"{key}/{name}{suffix}")
                             archive.writestr(info, buffer.getvalue(), zipfile.ZIP_DEFLATED)
@@ -126,12 +128,12 @@ def _members(archive: zipfile.ZipFile, key: str) -> list[str]:
 
 
 def _array_name(key: str, member: str) -> str:
-    return member.removeprefix(f"{key}/").removesuffix(PLANES if member.endswith(PLANES) else PLAIN)
+    return member.removeprefix(f"{key}/").removesuffix(SERIES if member.endswith(SERIES) else PLAIN)
 
 
 def _decoded(member: str, content: bytes) -> np.ndarray:
     array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    return _floats(array) if member.endswith(PLANES) else array
+    return _unpacked(array) if member.endswith(SERIES) else array
 
 
 def read_all(path: Path) -> dict[str, Content | StoreError]:

@@ -463,7 +463,7 @@ def test_what_another_training_keeps_is_not_mixed_in(store, trained, monkeypatch
 
 def test_damage_to_one_record_leaves_the_others_of_its_file_alone(store, three):
     path, lost = file_of(store), three[1].run
-    rewritten(path, lambda members: {f"{lost.key}/metrics.planes.npy": b"nothing"})
+    rewritten(path, lambda members: {f"{lost.key}/metrics.series.npy": b"nothing"})
     store = Store(store.folders[0].parent, store.folders[1].parent)
     assert [store.status(one.run).state for one in three] == ["recorded", "damaged", "recorded"]
     assert f"record {lost.key} in {path} is damaged" in store.status(lost).why
