@@ -178,9 +178,8 @@ def main() -> None:
     with ThreadPoolExecutor(1) as pool:
         peak = pool.submit(peak_gflops).result()
         rows = {name: measure(name, peak, pool) for name in EAGER}
-    RESULTS.write_text(
-        json.dumps({"models": rows, "peak_gflops": round(peak, 1), "machine": machine()}, indent=1) + "\n"
-    )
+    where = {"peak_gflops": round(peak, 1), "machine": machine(), "products": products.describe()}
+    RESULTS.write_text(json.dumps({"models": rows, **where}, indent=1) + "\n")
     print(
         f"{machine()}, {products.describe()}, peak {peak:.0f} GFLOP/s; milliseconds a run-epoch, {STACK} runs a stack"
     )
