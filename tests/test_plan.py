@@ -11,7 +11,7 @@ import lib.records.store
 import lib.train.runs
 from lib.records import plan
 from lib.records.plan import STACK, Job, execute, make_plan, obtain, stacks, starts_of
-from lib.records.store import Store
+from lib.records.store import Kept, Store
 from lib.train.models import MLP
 from lib.train.optim import AdamW
 from lib.train.tasks import ModularTask
@@ -169,6 +169,18 @@ def test_a_lost_checkpoint_is_made_again_and_the_ticket_is_the_same_bit_for_bit(
     assert calls == [[(BASES[0], 150)], [(TICKETS[0], 230)]]  # the base only as far as the ticket needs it
     assert store.load(BASES[0]).provenance == before
     assert [metrics(record) for record in again] == [metrics(record) for record in first]
+
+
+def test_a_base_that_comes_out_otherwise_than_its_record_is_named(store, recwarn):
+    obtain(BASES, store)
+    shutil.rmtree(store.checkpoints, ignore_errors=True)
+    obtain(TICKETS[:1], store)  # trains its base up to the cut, to the same bits
+    assert not recwarn.list
+    forget(store, BASES[1])
+    [trained] = train([BASES[0]], [BASES[0].start.make(BASES[0], store.weights)])
+    store.save([Kept(dataclasses.replace(trained, run=BASES[1]))], 1.0)
+    with pytest.warns(UserWarning, match="seed 1.*differs from its record.*replica that rounding tells apart"):
+        obtain(TICKETS[1:], store)
 
 
 def test_a_checkpoint_that_is_there_spares_the_base(store, calls):

@@ -5,10 +5,12 @@ checkpoint is gone (the cache may be deleted at any time), the base is trained a
 """
 
 import time
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm import tqdm
 
 from lib.analysis.probes import snapshot_epochs
@@ -190,9 +192,27 @@ def keep(trained: Sequence[tuple[Job, Trained]], seconds: float, store: Store, d
     """Saves what the jobs of a stack were for: checkpoints, and then records."""
     for job, one in trained:
         store.save_checkpoints(one, job.snapshots)
+        if not job.record and differs(one, store.load(job.run)):
+            warnings.warn(
+                f"{job.run}: trained again for its weights, this differs from its record (another machine, or library of matrix "
+                "products); what starts from it starts from a replica that rounding tells apart",
+                stacklevel=2,
+            )
     records = [Kept(one, job.masked, job.probed) for job, one in trained if job.record]
     if records:
         store.save(records, seconds, device)
+
+
+def differs(trained: Trained, record: Record | None) -> bool:
+    """Whether a run, trained again up to some epoch, leaves the path of its record before that."""
+    if record is None:
+        return False
+    epochs = trained.run.evaluated_epochs[: len(trained.metrics["train_loss"])]
+    ours, theirs = np.isin(epochs, record.epochs), np.isin(record.epochs, epochs)
+    return any(
+        not np.array_equal(values.astype(np.float32)[ours], record.metrics[name][theirs], equal_nan=True)
+        for name, values in trained.metrics.items()
+    )
 
 
 def obtain(

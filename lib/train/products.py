@@ -7,7 +7,7 @@ to give the same bits on one machine every time. Either way each run of a stack 
 depend neither on the stack around it nor on the number of threads. On a GPU, and where autograd records, PyTorch multiplies.
 
 OPENBLAS_CORETYPE, where set from outside, makes OpenBLAS use the kernels of another processor: the products still are right
-but may be slower and round differently, so `describe` names what is in force. OPENBLAS_NUM_THREADS has no effect on
+but may take twice as long and round differently, so `describe` names what is in force. OPENBLAS_NUM_THREADS has no effect on
 training: `one_thread` holds OpenBLAS to the thread that calls it.
 """
 
