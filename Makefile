@@ -51,7 +51,7 @@ records: $(INSTALLED) ## train all that the book is to have and does not yet, an
 
 bench: $(INSTALLED) ## measure training against its peers
 	$(RUN) -m pip install --quiet --editable .[bench]
-	$(RUN) -m benchmarks.run
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(RUN) -m benchmarks.run  # with the kernels of this processor
 
 clean: ## delete what was built; records and the environment stay
 	rm -rf _build .pytest_cache
