@@ -180,7 +180,9 @@ def train(
     def train_share(share: slice) -> list[Trained]:
         # On few examples two threads wait for each other longer than they work.
         torch.set_num_threads(max(threads // len(shares), 1) if runs[0].task.train_count > 256 else 1)
-        return _train(runs[share], starts[share], snapshots or {}, until, report_or_stop, device)
+        # Autograd cannot go through tensors of inference mode.
+        with torch.inference_mode() if hasattr(runs[0].model, "backward") else torch.no_grad():
+            return _train(runs[share], starts[share], snapshots or {}, until, report_or_stop, device)
 
     # Threads that share out the runs, each with a stack of its own, wait for each other far less than threads that share
     # out every product. Fresh ones, because flushing subnormal numbers to zero is a setting of the thread (without weight
@@ -230,19 +232,6 @@ def _train(
     device: str,
 ) -> list[Trained]:
     """Trains some runs on this thread."""
-    # Autograd cannot go through tensors of inference mode.
-    with torch.inference_mode() if hasattr(runs[0].model, "backward") else torch.no_grad():
-        return _trajectories(runs, starts, snapshots, until, report, device)
-
-
-def _trajectories(
-    runs: Sequence[Run],
-    starts: Sequence[Origin],
-    snapshots: Mapping[Run, set[int]],
-    until: int,
-    report: Report,
-    device: str,
-) -> list[Trained]:
     stack = Stack(runs, starts, device)
     evaluated = [int(epoch) for epoch in runs[0].evaluated_epochs if epoch <= until]
     trained = [
