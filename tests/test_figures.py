@@ -199,6 +199,17 @@ def test_epochs_are_logarithmic_where_a_ticket_would_hug_the_axis(t_gen: int | N
     plt.close("all")
 
 
+@pytest.mark.parametrize("budgets", [(30_000, 100_000), (100_000, 30_000)])
+def test_axes_that_are_shared_reach_to_the_end_of_the_longest_budget(budgets: tuple[int, int]) -> None:
+    _, axes = figures.panels(1, 2, sharex=True)
+    for ax, budget in zip(axes.flat, budgets, strict=True):
+        figures.curves(ax, comparison("mlp", [0], [1_000], epochs=(0, 100, 1_000, 2_000, budget)), logarithmic=True)
+    for ax in axes.flat:
+        low, high = ax.get_xlim()
+        assert low == 100 and 100_000 < high < 200_000
+    plt.close("all")
+
+
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [

@@ -291,9 +291,10 @@ def label(axes: Axes, title: str, y: str, x: str = "epoch") -> None:
 
 
 def logarithmic_epochs(axes: Axes, epochs: np.ndarray) -> None:
-    """Makes the axis of epochs logarithmic, from the first evaluation after the start."""
+    """Makes the axis of epochs logarithmic, from the first evaluation after the start to the end of the longest budget that
+    is drawn on it or on an axis that it shares."""
     axes.set_xscale("log")
-    axes.set_xlim(left=epochs[1])
+    axes.set_xlim(epochs[1], max(axes.get_xlim()[1], 1.5 * epochs[-1]))
     axes.xaxis.set_minor_locator(LogLocator(subs=(3,)))
     epoch_ticks(axes.xaxis)
 
