@@ -354,7 +354,7 @@ class Wanted:
                     yield chapter, setting, one, runs
 
 
-# Chapters of which nothing is recorded yet. They run with seeds of one's own and are in no table of contents, and the book trains
+# Chapters whose records are not complete. They run with seeds of one's own and are in no table of contents, and the book trains
 # nothing for them until it is asked to: `python -m lib train --all --chapter progress-measures`.
 TO_COME = ("progress-measures", "learning-coefficient")
 READY = tuple(name for name in CHAPTERS if name not in TO_COME)
