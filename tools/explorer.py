@@ -21,7 +21,7 @@ from lib.analysis.times import final, generalization_epoch, median_time, thresho
 from lib.book.figures import AXES
 from lib.experiments import parameters
 from lib.experiments.arms import ARMS, Arm
-from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, EXPLORATORY, LEAST, wanted
+from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST, READY, wanted
 from lib.experiments.settings import SETTINGS
 from lib.files import RESULTS
 from lib.records.store import Record, Store
@@ -82,7 +82,7 @@ class Found:
 
 def recorded(store: Store, seeds: Iterable[int] | None = None) -> dict[Line, dict[int, Found]]:
     """Every recorded run of the paper profile, by line and seed; seeds: only these."""
-    whole = wanted(parameters.load("paper"), CHAPTERS, store, whole=True)
+    whole = wanted(parameters.load("paper"), READY, store, whole=True)
     whole = whole if seeds is None else whole.only(seeds)
     small = sorted(whole.by_arm.items(), key=lambda chapter: sum(len(arms) for arms in chapter[1].values()))
     places: dict[Run, tuple[Line, str]] = {}
@@ -153,7 +153,7 @@ def spectra(record: Record) -> dict[str, object]:
     run, found = record.run, {}
     if not isinstance(run.task, ModularTask) or not isinstance(run.model, MLP | Transformer):
         return found
-    if record.probes is not None:
+    if record.probes is not None and "inputs" in record.probes:  # of networks on modular tasks
         found["weights"] = spectrum(record.probes["inputs"][-1])
     if record.mask is not None:
         found["mask"] = spectrum(fourier.tables(run, record.mask.astype(np.float64))[0])
