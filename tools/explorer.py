@@ -153,7 +153,7 @@ def spectra(record: Record) -> dict[str, object]:
     run, found = record.run, {}
     if not isinstance(run.task, ModularTask) or not isinstance(run.model, MLP | Transformer):
         return found
-    if record.probes is not None and "inputs" in record.probes:  # of networks on modular tasks
+    if record.probes is not None and "inputs" in record.probes:  # not of networks on three tokens
         found["weights"] = spectrum(record.probes["inputs"][-1])
     if record.mask is not None:
         found["mask"] = spectrum(fourier.tables(run, record.mask.astype(np.float64))[0])
