@@ -15,7 +15,7 @@ from lib.train.optim import AdamW
 from lib.train.runs import Run
 from lib.train.tasks import ModularTask, generator
 
-PRIME, R, B = 7, 3, 20
+PRIME, R = 7, 3
 TOKENS = sizes(PRIME + 1, PRIME, 3)
 MODELS = {f"{heads} heads": AnswerTransformer(width=10, heads=heads, head_width=4, hidden=6) for heads in (1, 3)}
 TINY = AnswerTransformer(width=12, heads=2, head_width=4, hidden=9)
@@ -51,16 +51,20 @@ def test_three_tokens_and_the_model_for_them_go_together(model, equals_sign):
 # --- model ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=MODELS.values(), ids=MODELS.keys())
+@pytest.fixture(
+    params=[(name, samples) for name in MODELS for samples in (8, 50)], ids=lambda one: f"{one[0]}, {one[1]} samples"
+)
 def case(request, double):
-    """A model; weights, inputs and labels that differ between R runs; the logits; what `backward` needs."""
-    model, rng = request.param, torch.Generator().manual_seed(0)
+    """A model; weights, inputs and labels that differ between R runs; the logits; what `backward` needs. Samples are fewer than
+    table rows, or more, which changes the order of the products."""
+    model, B, rng = MODELS[request.param[0]], request.param[1], torch.Generator().manual_seed(0)
     n = sum(rows * cols for rows, cols in model.shapes(TOKENS).values())
     weights = torch.randn(R, n + 5, generator=rng)
     inputs = torch.randint(PRIME, (R, B, 3), generator=rng)
     inputs[:, :, 2] = PRIME
     labels = torch.randint(PRIME, (R, B), generator=rng)
     lookup = model.lookup(inputs, TOKENS)
+    assert model.pushed(lookup) == (B == 50)
     logits, saved = model.forward(model.matrices(weights, TOKENS), lookup)
     return model, weights, inputs, labels, lookup, logits, saved
 
@@ -73,7 +77,7 @@ def one(model, weights, run):
 
 def test_logits_are_the_references(case):
     model, weights, inputs, _, _, logits, _ = case
-    assert logits.shape == (R, B, PRIME)
+    assert logits.shape == (R, inputs.shape[1], PRIME)
     for run in range(R):
         W = one(model, weights, run)
         pairs = inputs[run, :, :2].tolist()

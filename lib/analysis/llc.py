@@ -68,11 +68,11 @@ def sgld(potential: Potential, centre: Tensor, sampling: Sampling, seed: int, fr
     for t, batch in enumerate(order):
         loss, gradient = potential(weights, batch)
         out[:, t] = scale * (loss - start[batch]).double().numpy()
-        move = gradient * (-sampling.step / 2 * scale)
-        move -= sampling.step / 2 * sampling.localization * (weights - centres)
+        move = (weights - centres).mul_(-sampling.step / 2 * sampling.localization)
+        move.add_(gradient, alpha=-sampling.step / 2 * scale)
         for row, random in zip(move, noise, strict=True):
-            row += sampling.step**0.5 * torch.randn(len(row), generator=random, dtype=row.dtype)
-        weights += move if free is None else move * free
+            row.add_(torch.randn(len(row), generator=random, dtype=row.dtype), alpha=sampling.step**0.5)
+        weights += move if free is None else move.mul_(free)
     return out
 
 

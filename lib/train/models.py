@@ -412,7 +412,8 @@ class AnswerTransformer(Transformer):
     As that token is the same in every sample, so are the residual vector x that it starts from, its query and its key. Each
     score is then one of a token at a position; and since attention adds up to 1, what a head adds is what it adds when it attends
     to "=" alone, which is part of x, and attention times the difference that a token makes to it: two table rows a head.
-    The table has p rows for the first position and p for the second, for each head.
+    The table has p rows for the first position and p for the second, for each head. Where samples are more than its rows, the
+    products with W_in and W_U are taken of the rows and not of the samples (`pushed`).
     """
 
     heads: int = 4
@@ -459,21 +460,30 @@ class AnswerTransformer(Transformer):
             x += moved[:, head, -1:]
         # The differences that tokens make, and below them the constant part.
         rows = torch.cat([(moved[:, :, :-1] - moved[:, :, -1:]).flatten(1, 2), x], 1)  # [R, 2 p H + 1, d]
-        with_bias = torch.cat([rows[:, :-1], x + W["b_out"]], 1)
-        to_hidden, to_logits = product(rows, W["W_in"].mT), product(with_bias, W["W_U"].mT)
-        hidden = lookup.gather(to_hidden[:, :-1], attention)
-        hidden = hidden.add_(to_hidden[:, -1:] + W["b_in"]).clamp_(min=0)  # [R, B, h]
+        if self.pushed(lookup):
+            residual, with_bias = rows, torch.cat([rows[:, :-1], x + W["b_out"]], 1)
+            to_hidden, to_logits = product(residual, W["W_in"].mT), product(with_bias, W["W_U"].mT)
+            hidden = lookup.gather(to_hidden[:, :-1], attention).add_(to_hidden[:, -1:] + W["b_in"])
+            logits = lookup.gather(to_logits[:, :-1], attention).add_(to_logits[:, -1:])
+        else:
+            residual = lookup.gather(rows[:, :-1], attention).add_(x)  # [R, B, d]
+            with_bias = residual + W["b_out"]
+            hidden, logits = product(residual, W["W_in"].mT).add_(W["b_in"]), product(with_bias, W["W_U"].mT)
+        hidden = hidden.clamp_(min=0)  # [R, B, h]
         unembedding = product(W["W_U"], W["W_out"])  # [R, p, h]
-        logits = lookup.gather(to_logits[:, :-1], attention).add_(to_logits[:, -1:])
         logits = add_product(logits, hidden, unembedding.mT)
-        return logits, (E, query, key, value, attention, rows, with_bias, hidden, unembedding)
+        return logits, (E, query, key, value, attention, rows, residual, with_bias, hidden, unembedding)
+
+    def pushed(self, lookup: Lookup) -> bool:
+        """Whether table rows, rather than samples, are what W_in and W_U multiply."""
+        return lookup.samples > lookup.table_rows
 
     def backward(  # type: ignore[override]
         self, weights: Weights, gradients: Weights, lookup: Lookup, saved: tuple, dlogits: Tensor
     ) -> None:
         """Writes the gradient of every matrix into `gradients`, from dlogits [R, B, p]."""
         W, G, H, k = weights, gradients, self.heads, self.head_width
-        E, query, key, value, attention, rows, with_bias, hidden, unembedding = saved
+        E, query, key, value, attention, rows, residual, with_bias, hidden, unembedding = saved
         R, V, d = E.shape
         B, p = lookup.samples, V // 2
         dunembedding = product(dlogits.mT, hidden)  # [R, p, h]
@@ -484,15 +494,24 @@ class AnswerTransformer(Transformer):
         total = dlogits.sum(1, keepdim=True)  # [R, 1, p]
         G["b_in"].copy_(dhidden.sum(1, keepdim=True))
         product(total, W["W_U"], out=G["b_out"])
-        dto_hidden = torch.cat([lookup.scatter(dhidden, sorted_attention), G["b_in"]], 1)  # [R, 2 p H + 1, h]
-        dto_logits = torch.cat([lookup.scatter(dlogits, sorted_attention), total], 1)
-        product(dto_hidden.mT, rows, out=G["W_in"])
+        dto_hidden, dto_logits = (
+            dhidden,
+            dlogits,
+        )  # of the samples, or of the table rows and below them the constant part
+        if self.pushed(lookup):
+            dto_hidden = torch.cat([lookup.scatter(dhidden, sorted_attention), G["b_in"]], 1)  # [R, 2 p H + 1, h]
+            dto_logits = torch.cat([lookup.scatter(dlogits, sorted_attention), total], 1)
+        product(dto_hidden.mT, residual, out=G["W_in"])
         add_product(product(dto_logits.mT, with_bias, out=G["W_U"]), dunembedding, W["W_out"].mT)
-        drows = add_product(product(dto_hidden, W["W_in"]), dto_logits, W["W_U"])  # [R, 2 p H + 1, d]
+        drows = add_product(product(dto_hidden, W["W_in"]), dto_logits, W["W_U"])
+        dresidual = drows
+        if self.pushed(lookup):
+            dresidual = add_product(product(dhidden, W["W_in"]), dlogits, W["W_U"])  # [R, B, d]
+        else:
+            drows = torch.cat([lookup.scatter(dresidual, sorted_attention), dresidual.sum(1, keepdim=True)], 1)
 
         # The softmax's gradient: attention times what attending to a token is worth, less the mean of that over the sample.
         # Summed over samples its first part is one of table rows; "=" itself is worth 0, as differences are from it.
-        dresidual = add_product(product(dhidden, W["W_in"]), dlogits, W["W_U"])  # [R, B, d]
         mean = self._mixed(lookup, rows[:, :-1], attention).view(R, B, H, d).mul_(dresidual[:, :, None]).sum(3)
         pulled = lookup.sort_weights(attention.view(R, B, H, 2) * mean[..., None])[:, None]
         pulled = bag_sums(pulled, torch.arange(len(pulled), device=pulled.device), lookup.starts, None)
