@@ -36,29 +36,34 @@ from lib.book import tables
 from lib.book.chapter import Chapter
 from lib.claims import power
 from lib.claims.claims import Claim, load_claims
-from lib.claims.criteria import load_edition
+from lib.claims.criteria import edition_of, load_editions
 from lib.claims.statistics import coverage
-from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST
+from lib.experiments.chapters import LEAST
 
 chapter = Chapter.open("limits", globals(), of="main-results")
-edition, claims = load_edition(), load_claims()
+editions, claims = load_editions(), load_claims()
 
 # %% [markdown]
 # ## What was known when
 #
 # The criteria had a first edition, judged on seeds 0 to 4. Some of its rules were written when the runs of these seeds existed, so that a
 # verdict on them proves less than it seems to. All rules were therefore settled once more, with seeds 0 to 4 known and open for all to
-# see, before any run of another seed was made. The table says which claims had their first criterion before their runs. The verdicts are
-# those of the new seeds, wherever ten of them are recorded; where they are not yet, the page says *exploratory*. New seeds are recorded in
-# ascending order and all of them count, so that a verdict on ten may come before one on twenty.
+# see, before any run of another seed was made (*criteria-1*). Those of the follow-up's claims were drafted before any of their runs, and
+# settled when three seeds of these were known (*criteria-2*). The table says which claims had their first criterion before their runs.
+# The verdicts are those of new seeds, 5 and up, wherever ten of them are recorded, or five for the follow-up's claims; where they are not
+# yet, the page says *exploratory*. New seeds are recorded in ascending order and all of them count, so that a verdict on ten may come
+# before one on twenty.
 
 # %% tags=["hide-input"]
-late = {name: [i for i, rule in edition.claims.items() if (rule.first_written == name)] for name in ("before its runs", "when runs of seeds 0 to 4 existed")}
-none = [entry.id for entry in claims if isinstance(entry, Claim) and entry.id not in edition.claims]
+late = {}
+for edition in editions:
+    for name, rule in edition.claims.items():
+        late.setdefault(rule.first_written, []).append(name)
+none = [entry.id for entry in claims if isinstance(entry, Claim) and edition_of(entry) is None]
 rows = [{"first criterion written": when, "claims": ", ".join(ids)} for when, ids in late.items()]
 rows.append({"first criterion written": "not yet judged: no rule has been settled", "claims": ", ".join(none)})
-facts = {"criteria": f"{edition.tag}, commit {edition.commit}", "settled": f"{edition.settled:%Y-%m-%d %H:%M} UTC", "exploratory": tables.seeds_text(EXPLORATORY), "confirmatory": tables.seeds_text(CONFIRMATORY), "least number of confirmatory seeds": LEAST}
-display(chapter.table(pd.DataFrame(facts.items(), columns=["edition", ""])))
+settled = [{"edition": one.tag, "commit": one.commit[:8], "settled": f"{one.settled:%Y-%m-%d %H:%M} UTC", "known by then": one.known, "claims": len(one.claims)} for one in editions]
+display(chapter.table(pd.DataFrame(settled)))
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]

@@ -34,7 +34,7 @@ from IPython.display import HTML, Markdown
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import Claim, load_claims
-from lib.claims.criteria import load_edition
+from lib.claims.criteria import load_editions
 from lib.claims.judging import all_judgements, complete, evidence_text, outcome_of_claim, result_text
 from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST
 from lib.experiments.settings import SETTINGS
@@ -42,7 +42,7 @@ from lib.files import ROOT
 from lib.records.store import Store
 
 chapter = Chapter.open("report", globals(), of="main-results")
-given, edition, citation = chapter.parameters, load_edition(), yaml.safe_load((ROOT / "CITATION.cff").read_text())
+given, editions, citation = chapter.parameters, load_editions(), yaml.safe_load((ROOT / "CITATION.cff").read_text())
 claims = {claim.id: claim for claim in load_claims() if isinstance(claim, Claim)}
 judged = (judgement.verdict for judgement, _ in all_judgements(given, Store(), list(claims.values())))
 verdicts = {key: [] for key in claims}
@@ -69,7 +69,7 @@ def head():
     rows = {
         "Authors": people(citation["authors"]),
         "Replication of": f"{people(paper['authors'])} ({paper['year']}): {paper['title']}, {paper['url']}",
-        "Version": f"{citation['version']}; criteria {edition.tag}; profile {given.label}",
+        "Version": f"{citation['version']}; criteria {editions[-1].tag}; profile {given.label}",
         "Licence": f"code {citation['license']}; text, figures and records CC BY 4.0",
     }
     return Markdown("\n".join(f"**{name}.** {text}  " for name, text in rows.items()))
@@ -101,7 +101,7 @@ def methods():
 
 def statistics():
     return Markdown(
-        f"The criteria were settled on {edition.settled:%Y-%m-%d}, with {tables.seeds_text(EXPLORATORY)} known (exploratory) and before any run of "
+        f"The criteria were settled on {editions[0].settled:%Y-%m-%d}, with {tables.seeds_text(EXPLORATORY)} known (exploratory) and before any run of "
         f"{tables.seeds_text(CONFIRMATORY)} (confirmatory). A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, and on "
         f"exploratory ones elsewhere, which the table says."
     )

@@ -4,17 +4,24 @@ import pytest
 from made_up import BY_ID
 
 from lib.claims.claims import Claim, ClaimsError, load_claims
-from lib.claims.criteria import changed, fingerprint, load_edition
+from lib.claims.criteria import changed, edition_of, fingerprint, load_editions
 from lib.experiments.chapters import TO_COME
 
 
 def test_no_rule_has_been_changed_since_it_was_settled():
-    assert changed(load_claims(), load_edition()) == []
+    assert changed(load_claims()) == []
 
 
 def test_every_claim_of_a_chapter_that_the_book_has_is_settled():
     measured = [entry for entry in load_claims() if isinstance(entry, Claim) and entry.is_measured]
-    assert set(load_edition().claims) == {entry.id for entry in measured if entry.chapter not in TO_COME}
+    settled = [name for edition in load_editions() for name in edition.claims]
+    assert sorted(settled) == sorted(entry.id for entry in measured if entry.chapter not in TO_COME)
+    assert {edition_of(BY_ID[name]).tag for name in settled} == {edition.tag for edition in load_editions()}
+
+
+def test_editions_are_in_order_of_time():
+    times = [edition.settled for edition in load_editions()]
+    assert times == sorted(times)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,8 @@ def test_a_change_of_what_decides_shows(change):
     claim = BY_ID["C09"]
     other = claim.model_copy(update=change(claim))
     assert fingerprint(other) != fingerprint(claim)
-    assert changed([other], load_edition())[0] in load_edition().claims and "C09" in changed([other], load_edition())
+    others = [entry for entry in load_claims() if entry.id != "C09"]
+    assert changed([*others, other]) == ["C09"] == changed(others) and edition_of(other) is None
 
 
 def test_words_that_decide_nothing_may_change():
@@ -49,17 +57,20 @@ def test_words_that_decide_nothing_may_change():
     assert fingerprint(claim.model_copy(update=other)) == fingerprint(claim)
 
 
+EDITION = "- {{tag: x, commit: {}, settled: 2026-01-01T00:00:00Z, known: none, claims: {{{}}}}}"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("tag: [", "cannot be read"),
-        ("tag: x\ncommit: ''\nsettled: 2026-01-01T00:00:00Z\nclaims: {C01: {fingerprint: abc}}", "fingerprint"),
-        ("tag: x\ncommit: short\nsettled: 2026-01-01T00:00:00Z\nclaims: {}", "commit"),
+        (EDITION.format("''", "C01: {fingerprint: abc}"), "fingerprint"),
+        (EDITION.format("short", ""), "commit"),
     ],
 )
 def test_a_damaged_file_is_one_sentence(tmp_path, text, words):
     path = tmp_path / "criteria.yml"
     path.write_text(text)
     with pytest.raises(ClaimsError, match=words) as caught:
-        load_edition(path)
+        load_editions(path)
     assert "\n" not in str(caught.value) and "criteria.yml" in str(caught.value)

@@ -8,7 +8,7 @@ import pytest
 from made_up import BY_ID, comparison
 
 from lib.book import figures, tables
-from lib.claims.criteria import load_edition
+from lib.claims.criteria import edition_of
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_seeds_that_differ_are_named_by_setting():
     ],
 )
 def test_a_verdict_says_when_its_rule_and_its_runs_were_made(recorded, said):
-    edition = load_edition()
+    edition = edition_of(BY_ID["C01"])
     text = tables.settled(BY_ID["C01"], recorded)
-    assert said in text and edition.tag in text and edition.commit[:8] in text
+    assert said in text and edition.tag in text and edition.commit[:8] in text and edition.known in text
     assert "first form was written before its runs" in text
     assert "first form was written when runs of seeds 0 to 4 existed" in tables.settled(BY_ID["C04"], recorded)
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lib.analysis import times
 from lib.claims.claims import Claim
-from lib.claims.criteria import fingerprint, load_edition
+from lib.claims.criteria import edition_of
 from lib.claims.judging import Judgement, evidence_text, result_text
 from lib.claims.statistics import MIN_SEEDS, between
 from lib.experiments.comparison import Comparison
@@ -221,9 +221,8 @@ def folded(summary: str, content: str, key: str = "") -> str:
 
 def settled(claim: Claim, recorded: Sequence[str]) -> str:
     """When a claim's rule was written, and when the runs were made that it is judged on: their times in ISO 8601, UTC."""
-    edition = load_edition()
-    rule = edition.claims.get(claim.id)
-    if rule is None or rule.fingerprint != fingerprint(claim):
+    edition = edition_of(claim)
+    if edition is None:
         return "This criterion is in no edition yet: it may change before its runs."
     first, last = min(recorded)[:10], max(recorded)[:10]
     made = first if first == last else f"{first} to {last}"
@@ -231,7 +230,7 @@ def settled(claim: Claim, recorded: Sequence[str]) -> str:
     order = "after" if min(recorded) > when else "before" if max(recorded) < when else "partly before"
     return (
         f"The criterion was settled on {edition.settled:%Y-%m-%d} ({edition.tag}, commit {edition.commit[:8]}) with the runs of "
-        f"seeds 0 to 4 known; its first form was written {rule.first_written}. The runs shown were made {order} that ({made})."
+        f"{edition.known} known; its first form was written {edition.claims[claim.id].first_written}. The runs shown were made {order} that ({made})."
     )
 
 

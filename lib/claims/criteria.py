@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from lib.claims.claims import Claim, ClaimsError, Question, first_error
 from lib.claims.statistics import Strict
@@ -25,11 +25,13 @@ class Settled(Strict):
 
 
 class Edition(Strict):
-    """An edition of the criteria: its tag and commit in the repository, when that was made (UTC), and the rules of it."""
+    """Criteria that were settled together: their tag and commit in the repository, when that was made (UTC), the seeds whose
+    runs were known by then, and the rules."""
 
     tag: str
     commit: str = Field(pattern="^[0-9a-f]{40}$|^$")
     settled: datetime
+    known: str
     claims: dict[str, Settled]
 
 
@@ -41,21 +43,27 @@ def fingerprint(claim: Claim) -> str:
 
 
 @cache
-def load_edition(path: str | Path = CRITERIA) -> Edition:
-    """Reads and checks book/criteria.yml. Raises ClaimsError: one sentence that names the file and the field."""
+def load_editions(path: str | Path = CRITERIA) -> tuple[Edition, ...]:
+    """Reads and checks book/criteria.yml, in order of time. Raises ClaimsError: one sentence that names the file and the field."""
     try:
-        return Edition.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")), strict=False)
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return TypeAdapter(tuple[Edition, ...]).validate_python(found, strict=False)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ClaimsError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise ClaimsError(f"{path}: {first_error(error)}") from None
 
 
-def changed(entries: list[Claim | Question], edition: Edition) -> list[str]:
-    """The claims of an edition whose rules are not those that were settled."""
+def edition_of(claim: Claim) -> Edition | None:
+    """The edition that has a claim's rule as it stands; None where no edition has it, or another rule in its place."""
+    for edition in load_editions():
+        if claim.id in edition.claims and edition.claims[claim.id].fingerprint == fingerprint(claim):
+            return edition
+    return None
+
+
+def changed(entries: list[Claim | Question]) -> list[str]:
+    """The claims of all editions whose rules are not those that were settled."""
     claims = {entry.id: entry for entry in entries if isinstance(entry, Claim)}
-    return [
-        name
-        for name, settled in edition.claims.items()
-        if name not in claims or fingerprint(claims[name]) != settled.fingerprint
-    ]
+    names = [name for edition in load_editions() for name in edition.claims]
+    return [name for name in names if name not in claims or edition_of(claims[name]) is None]
