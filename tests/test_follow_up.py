@@ -92,10 +92,10 @@ def test_what_is_wanted_becomes_known_as_bases_are_trained(store, monkeypatch):
     for base, *tickets in zip(found[Arm("base")], *(found[Arm(name)] for name in PHASES), strict=True):
         record = store.load(base)
         assert [ticket.start.epoch for ticket in tickets] == list(progress.phase_ends(record)[:3])
-        assert {"llc", "llc_variants", "excluded", "keys"} <= set(record.probes)
+        assert {"llc_traces", "llc_variants", "excluded", "keys"} <= set(record.probes)
         assert record.probes["epochs"].tolist() == progress.snapshot_epochs(base)
     [random, _] = found[Arm("random-rate", 0.6)]
-    assert "llc" not in store.load(random).probes and "excluded" in store.load(random).probes
+    assert "llc_traces" not in store.load(random).probes and "excluded" in store.load(random).probes
     assert set(progress.snapshot_epochs(base)) | set(llc.checkpoint_epochs(base)) == set(probes.snapshot_epochs(base))
 
 
@@ -158,7 +158,7 @@ def record(
         "train_loss": np.where(SNAPSHOTS > 0, 1e-5, 5.0),
         "restricted": np.where(crossing <= SNAPSHOTS, 1e-6, 2.0),
         "llc_epochs": CHECKPOINTS,
-        "llc": np.repeat(curve[:, None, None], 3, 1).repeat(llc.BINS, 2)[None].repeat(2, 0),
+        "llc_traces": np.repeat(curve[:, None, None], 3, 1).repeat(llc.BINS, 2)[None].repeat(2, 0),
     }
     return SimpleNamespace(run=BUDGET, seed=seed, epochs=EPOCHS, metrics=metrics, probes=kept, mask=None)
 
@@ -240,8 +240,8 @@ def test_a_claim_without_a_case_is_shown_without_a_number(claim):
 
 def test_an_estimate_that_is_negative_does_not_count():
     one = record(0)
-    one.probes["llc"][0, 3] = -1.0
-    one.probes["llc"][0, 5, 0, 7] = np.nan
+    one.probes["llc_traces"][0, 3] = -1.0
+    one.probes["llc_traces"][0, 5, 0, 7] = np.nan
     found = coefficients_of(one)
     assert [found.status[i] for i in (3, 4, 5)] == ["negative", "valid", "not finite"]
     assert coefficients_of(one, "settled").status[3] == "valid"
@@ -252,7 +252,7 @@ def test_too_few_estimates_leave_a_seed_undecided():
     for claim in ("C46", "C47"):
         arms = {name: [record(seed, **how) for seed in range(6)] for name, how in LIKE_CHEN.items()}
         for one in (x for records in arms.values() for x in records):
-            one.probes["llc"][:, FEWEST - 2 :] = -1.0
+            one.probes["llc_traces"][:, FEWEST - 2 :] = -1.0
         comparison = Comparison(NANDA, {Arm(name): records for name, records in arms.items()})
         judgement = judge(PAIRS[claim], PAIRS[claim].judged[0], comparison, "test")
         assert judgement.verdict.verdict == "inconclusive" and judgement.parts[0].open_seeds == 6

@@ -55,6 +55,14 @@ def test_flat_directions_count_for_nothing():
     assert found == pytest.approx(50, rel=0.06)
 
 
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_the_pull_to_the_centre_counts_directions_by_their_curvature(share):
+    """A direction of curvature h counts n beta h / (n beta h + localization) of a half."""
+    pull = share * 1000 / np.log(1000)
+    found = estimate(lambda w: (w**2).sum(1) / 2, 200, step=2e-4, localization=pull)
+    assert found == pytest.approx(100 / (1 + share), rel=0.06)
+
+
 def test_quartic_minima_have_a_quarter_each():
     assert estimate(lambda w: (w**4).sum(1), 100, step=2e-3) == pytest.approx(25, rel=0.06)
 
@@ -101,6 +109,16 @@ def test_chains_that_have_not_settled_are_said_to_drift():
     trace, sampling = sample(lambda w: (w**2).sum(1) / 2, 100, step=2e-6, burn_in=200, draws=1000)
     assert llc.status(trace, sampling) == "drifting"
     assert llc.coefficients(trace, sampling).mean() < 30  # of 50
+
+
+@pytest.mark.parametrize(("at_most", "said"), [(2.0, "valid"), (30.0, "unstable"), (np.nan, "not finite")])
+def test_a_chain_that_runs_off_for_a_while_is_unstable(at_most, said):
+    trace = np.ones((3, llc.BINS))
+    trace[1, 7] = at_most
+    assert llc.status(trace, Sampling()) == said
+    early = np.ones((3, llc.BINS))
+    early[1, 0] = at_most  # within burn-in
+    assert llc.status(early, Sampling()) == "valid"
 
 
 def test_chains_that_explode_are_not_finite():
@@ -177,13 +195,13 @@ def test_what_is_kept_of_a_run():
     kept = llc.summarize(RUN, dict.fromkeys(llc.checkpoint_epochs(RUN), weights))
     epochs = llc.checkpoint_epochs(RUN)
     assert kept["llc_epochs"].tolist() == epochs and epochs[-1] == 60
-    assert kept["llc"].shape == (2, len(epochs), 3, llc.BINS) and kept["llc_variants"].shape == (
+    assert kept["llc_traces"].shape == (2, len(epochs), 3, llc.BINS) and kept["llc_variants"].shape == (
         len(llc.VARIANTS),
         llc.BINS,
     )
-    assert np.isfinite(kept["llc"]).all()
+    assert np.isfinite(kept["llc_traces"]).all()
     ticket = dataclasses.replace(RUN, start=Ticket(base=RUN, epoch=60, rate=0.4))
     assert "llc_variants" not in llc.summarize(ticket, dict.fromkeys(llc.checkpoint_epochs(RUN), weights))
-    for traces, name in zip(kept["llc"], llc.SAMPLINGS, strict=True):
+    for traces, name in zip(kept["llc_traces"], llc.SAMPLINGS, strict=True):
         again = llc.of_network(RUN, weights, weights != 0, llc.sampling_of(RUN, name), seed=60)
         np.testing.assert_array_equal(traces[-1], again.astype(np.float32))  # whatever threads there are

@@ -24,6 +24,9 @@ from lib.train.trainer import prepare_thread
 
 BINS = 10  # a chain's losses are kept as means over so many stretches of it
 DRIFT = 0.25  # the halves of a chain's draws differ by at most this share of the estimate, or it drifts
+RUN_OFF = 5  # no stretch of a chain's draws has more than so many times the estimate, or a chain has run off
+
+STATES = ("valid", "drifting", "unstable", "negative", "not finite")  # what `status` may say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +95,17 @@ def coefficients(trace: np.ndarray, sampling: Sampling) -> np.ndarray:
 
 
 def status(trace: np.ndarray, sampling: Sampling) -> str:
-    """Whether the chains of a checkpoint [C, BINS] give an estimate: "valid", or why not: "not finite", "negative", or
-    "drifting" where, over all chains, the two halves of the draws differ by more than DRIFT of their mean."""
-    mean = drawn(trace, sampling).mean(0)
+    """Whether the chains of a checkpoint [C, BINS] give an estimate: "valid", or why not: "not finite"; "negative"; "unstable"
+    where in some stretch a chain has more than RUN_OFF times the estimate; or "drifting" where, over all chains, the two halves
+    of the draws differ by more than DRIFT of their mean."""
+    draws = drawn(trace, sampling)
+    mean = draws.mean(0)
     if not np.isfinite(mean).all():
         return "not finite"
     if mean.mean() <= 0:
         return "negative"
+    if draws.max() > RUN_OFF * mean.mean():
+        return "unstable"
     half = len(mean) // 2
     return "drifting" if abs(mean[-half:].mean() - mean[:half].mean()) > DRIFT * mean.mean() else "valid"
 
@@ -140,10 +147,11 @@ def of_network(run: Run, weights: np.ndarray, free: np.ndarray, sampling: Sampli
 
 
 # The follow-up's settings, and some with which chains settle: the pull to the centre acts within 2 / (step * localization) steps,
-# 20,000 with the first and 20 with the second.
-SAMPLINGS = {"follow-up": Sampling(), "settled": Sampling(step=1e-4, localization=1000.0)}
+# 20,000 with the first and 67 with the second.
+SAMPLINGS = {"follow-up": Sampling(), "settled": Sampling(step=3e-5, localization=1000.0)}
 
 # What the estimate at the end of training becomes with other settings: those of SAMPLINGS, and the factors that change them.
+LONGER = {"burn_in": 3, "draws": 3}
 VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "follow-up": ("follow-up", {}),
     "step × 1/3": ("follow-up", {"step": 1 / 3}),
@@ -153,8 +161,9 @@ VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "batches of a quarter": ("follow-up", {"batch": 0.25}),
     "twice the chains": ("follow-up", {"chains": 2}),
     "settled": ("settled", {}),
-    "settled, step × 1/3": ("settled", {"step": 1 / 3}),
-    "settled, localization × 1/3": ("settled", {"localization": 1 / 3}),
+    "settled, step × 1/3, three times the steps": ("settled", {"step": 1 / 3} | LONGER),
+    "settled, step × 3": ("settled", {"step": 3}),
+    "settled, localization × 1/3, three times the steps": ("settled", {"localization": 1 / 3} | LONGER),
     "settled, localization × 3": ("settled", {"localization": 3}),
     "settled, three times the draws": ("settled", {"draws": 3}),
 }
@@ -177,14 +186,14 @@ def _prepare_thread() -> None:
 
 
 def checkpoint_epochs(run: Run) -> list[int]:
-    """Epochs at which the coefficient is estimated: 20 over the budget, 5 over a small one, and 1, 3 and 6 three-hundredths."""
-    count = 20 if run.epochs >= 3000 else 5
-    even = {run.epochs * i // count for i in range(count + 1)}
-    return sorted(even | {run.epochs * i // 300 for i in (1, 3, 6)})
+    """Epochs at which the coefficient is estimated: 10 over the budget and every 60th of it up to 0.4 of it, where networks grok;
+    5 over a small budget; and 1, 3 and 6 three-hundredths."""
+    sixtieths = {*range(0, 25), *range(30, 61, 6)} if run.epochs >= 3000 else {*range(0, 61, 12)}
+    return sorted({run.epochs * i // 60 for i in sixtieths} | {run.epochs * i // 300 for i in (1, 3, 6)})
 
 
 def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
-    """What is kept of the chains: llc_epochs [U], llc [SAMPLINGS, U, C, BINS]; of a dense network llc_variants [VARIANTS, BINS], means
+    """What is kept of the chains: llc_epochs [U], llc_traces [SAMPLINGS, U, C, BINS]; of a dense network llc_variants [VARIANTS, BINS], means
     over chains at the last checkpoint with other settings.
 
     Weights that are zero at every checkpoint are held there by a mask and do not move.
@@ -202,6 +211,9 @@ def summarize(run: Run, snapshots: dict[int, np.ndarray]) -> dict[str, np.ndarra
         torch.set_num_threads(threads)
     count = len(SAMPLINGS) * len(epochs)
     traces = np.stack(found[:count]).astype(np.float32)
-    kept = {"llc_epochs": np.array(epochs), "llc": traces.reshape(len(SAMPLINGS), len(epochs), *traces.shape[1:])}
+    kept = {
+        "llc_epochs": np.array(epochs),
+        "llc_traces": traces.reshape(len(SAMPLINGS), len(epochs), *traces.shape[1:]),
+    }
     others = [trace.mean(0) for trace in found[count:]]
     return kept | ({"llc_variants": np.stack(others).astype(np.float32)} if others else {})

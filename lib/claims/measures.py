@@ -495,10 +495,10 @@ class Coefficients:
 def coefficients_of(record: Record, sampling: str = "follow-up") -> Coefficients:
     """The estimates of a record with one of `llc.SAMPLINGS`. Raises NoRecords where there are none."""
     probes = probes_of(record)
-    if "llc" not in probes:
+    if "llc_traces" not in probes:
         raise NoRecords(f"seed {record.seed}: the learning coefficient is not recorded")
     settings = llc.sampling_of(record.run, sampling)
-    traces = probes["llc"][list(llc.SAMPLINGS).index(sampling)].astype(np.float64)
+    traces = probes["llc_traces"][list(llc.SAMPLINGS).index(sampling)].astype(np.float64)
     status = [llc.status(trace, settings) for trace in traces]
     return Coefficients(probes["llc_epochs"], llc.coefficients(traces, settings), status)
 
