@@ -160,6 +160,17 @@ def test_confirmatory_seeds_are_shown_where_there_are_enough(there, shown):
     assert seeds_of(found) == set(shown) and set(found["mlp"]) == {Arm("base"), Arm("ticket"), Arm("re-dense")}
 
 
+@pytest.mark.parametrize(("there", "shown"), [(range(0, 9), range(0, 3)), (range(0, 10), range(5, 10))])
+def test_where_runs_are_long_five_confirmatory_seeds_are_enough(there, shown):
+    setting = "nanda-transformer/hidden-128"
+    runs = wanted(PAPER.model_copy(update={"seeds": list(there)}), ["learning-coefficient"], settings=[setting]).runs
+    store = with_records(runs)
+    recorded = store.status
+    store.status = lambda run: dataclasses.replace(recorded(run), has_probes=True)
+    found = wanted(PAPER, ["learning-coefficient"], store).by_arm["learning-coefficient"]
+    assert seeds_of(found, setting) == set(shown)
+
+
 def test_a_seed_that_lacks_an_arm_does_not_count():
     runs = of_seeds("re-dense", range(0, 15))
     lost = [run for run in runs if run.seed == 9 and isinstance(run.start, Redense)]

@@ -23,6 +23,7 @@ from lib.records.plan import obtain
 from lib.train.models import AnswerTransformer
 from lib.train.runs import Dense, Run, Scored, Ticket
 from lib.train.tasks import ModularTask
+from tools.explorer import spectra, spectrum
 
 PAPER, SMOKE = load("paper"), load("smoke")
 NANDA = "nanda-transformer"
@@ -97,6 +98,15 @@ def test_what_is_wanted_becomes_known_as_bases_are_trained(store, monkeypatch):
     [random, _] = found[Arm("random-rate", 0.6)]
     assert "llc_traces" not in store.load(random).probes and "excluded" in store.load(random).probes
     assert set(progress.snapshot_epochs(base)) | set(llc.checkpoint_epochs(base)) == set(probes.snapshot_epochs(base))
+
+
+def test_the_explorers_spectrum_of_a_mask_leaves_the_third_token_out():
+    run = tiny(0, SMOKE)
+    mask = np.random.default_rng(0).random(run.length) < 0.5
+    found = spectra(SimpleNamespace(run=run, probes={}, mask=mask))
+    assert list(found) == ["mask"] and {len(row) for row in found["mask"]["rows"]} == {run.task.classes // 2}
+    paths = run.split(mask.astype(float))
+    assert found["mask"] == spectrum(paths["W_in"] @ paths["W_E"][:-1].T)
 
 
 def test_exploratory_seeds_are_three():

@@ -156,7 +156,8 @@ def spectra(record: Record) -> dict[str, object]:
     if record.probes is not None and "inputs" in record.probes:  # not of networks on three tokens
         found["weights"] = spectrum(record.probes["inputs"][-1])
     if record.mask is not None:
-        found["mask"] = spectrum(fourier.tables(run, record.mask.astype(np.float64))[0])
+        paths = fourier.tables(run, record.mask.astype(np.float64))[0]
+        found["mask"] = spectrum(paths[:, : run.task.classes])  # a third token is no number
     return {name: one for name, one in found.items() if one}
 
 

@@ -27,6 +27,7 @@ EXPLORATORY = range(0, 5)  # seeds whose runs were there when the criteria were 
 CONFIRMATORY = range(5, 25)  # seeds that were trained afterwards, on which claims are judged
 MISSING = Status("missing", "there is no store")
 LEAST = 10  # confirmatory seeds of a setting; with fewer the exploratory ones are shown
+FEWEST = 5  # the same, where runs are long
 
 PAIR = (Arm("base"), Arm("ticket"))
 
@@ -40,13 +41,14 @@ def with_pair(*others: str) -> tuple[Arm, ...]:
 class Chapter:
     """settings: arms by the name of the setting, from the parameters. probed: names of arms whose runs keep what
     lib/analysis/probes.py says; masked: settings whose masks are read; exploratory, confirmatory: of how many seeds of each it
-    is to have runs."""
+    is to have runs; least: confirmatory seeds of a setting from which on they are shown."""
 
     settings: Callable[[Parameters], Mapping[str, Iterable[Arm]]]
     probed: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()
     exploratory: int = len(EXPLORATORY)
     confirmatory: int = len(CONFIRMATORY)
+    least: int = LEAST
 
 
 def both(*arms: Arm) -> Callable[[Parameters], Mapping[str, Iterable[Arm]]]:
@@ -186,7 +188,8 @@ CHAPTERS: dict[str, Chapter] = {
         lambda parameters: {
             f"{model}{replica}": STABLE for model in MODELS for replica in ("", *(f"/rounding-{i}" for i in ROUNDINGS))
         },
-        confirmatory=LEAST // 2,
+        confirmatory=FEWEST,
+        least=FEWEST,
     ),
     "deviations": Chapter(
         lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(VARIANTS, PAIR)
@@ -197,6 +200,7 @@ CHAPTERS: dict[str, Chapter] = {
         probed=("base", *PHASES, "random-rate", *WITHOUT_DECAY),
         exploratory=3,
         confirmatory=LEAST,
+        least=FEWEST,
     ),
     "learning-coefficient": Chapter(
         lambda parameters: {
@@ -206,6 +210,7 @@ CHAPTERS: dict[str, Chapter] = {
         probed=("base", *PHASES),
         exploratory=3,
         confirmatory=LEAST,
+        least=FEWEST,
     ),
     "structure": Chapter(grid_of_epochs, masked=("mlp", "transformer"), confirmatory=LEAST),
 }
@@ -279,8 +284,7 @@ class Wanted:
         if (chapter, setting) not in self._confirmed_seeds:
             arms = len(tuple(CHAPTERS[chapter].settings(self.parameters)[setting]))
             found = [seed for seed in CONFIRMATORY if len(self._recorded_arms(chapter, setting, [seed])) == arms]
-            enough = len(found) >= min(LEAST, CHAPTERS[chapter].confirmatory)
-            self._confirmed_seeds[chapter, setting] = found if enough else []
+            self._confirmed_seeds[chapter, setting] = found if len(found) >= CHAPTERS[chapter].least else []
         return self._confirmed_seeds[chapter, setting]
 
     @cached_property
