@@ -185,8 +185,8 @@ for ax, sampling in zip(axes.flat, llc.SAMPLINGS, strict=True):
     figures.label(ax, sampling, "", x="learning coefficient")
 figures.rows_of_labels(axes[0, 0], list(middle))
 chapter.sign(figure, list(chapter))
-of_trained = {name: findings.median([value], ".2g") for name, value in middle.items()}
-chapter.finding(f"Median coefficient of trained networks {findings.over_seeds(chapter)}, {sampling}: {findings.listed(of_trained)}")
+of_bases = {f"{of['base'][0].run.model.hidden} neurons": findings.median([middle[f"{of.label}, base"]], ".2g") for of in chapter}
+chapter.finding(f"Median coefficient of trained bases {findings.over_seeds(chapter)}, {sampling}: {findings.listed(of_bases)}")
 
 # %% [markdown]
 # Median (range) over seeds at the end of training, beside the number of weights that may move and of key frequencies:
