@@ -13,6 +13,7 @@ row for each token, [p, d]: matrix products run best when the last dimension is 
 Gradients are written by hand: half the time of autograd.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -39,6 +40,11 @@ class Model(Protocol):
     def forward(self, weights: Weights, lookup: Any) -> tuple[Tensor, Any]: ...
     def backward(self, weights: Weights, gradients: Weights, lookup: Any, saved: Any, dlogits: Tensor) -> None: ...
     def flow(self, weights: Weights) -> Tensor: ...
+
+
+with warnings.catch_warnings():  # PyTorch says, once, that these tensors are in beta
+    warnings.simplefilter("ignore", UserWarning)
+    torch.sparse_csr_tensor([0, 0], [], torch.empty(0), (1, 1), check_invariants=False)
 
 
 def bag_sums(table: Tensor, rows: Tensor, starts: Tensor, weights: Tensor | None) -> Tensor:
@@ -98,6 +104,19 @@ class Lookup:
         """samples [R, B, k] -> [R, rows, k]: the transpose of `gather`; weights as `sort_weights` gives them."""
         out = bag_sums(samples.flatten(0, 1), self.sample_by_row, self.starts, weights)
         return out.view(self.runs, self.table_rows, -1)
+
+    def dots(self, samples: Tensor, table: Tensor) -> Tensor:
+        """Dot products of every sample [R, B, k] with its table rows, of [R, rows, k]: [R, B, K].
+
+        A matrix product at the few places that matter. The table rows of a sample have to ascend.
+        """
+        starts = torch.arange(0, self.samples * self.terms + 1, self.terms, device=samples.device)
+        rows, size = self.flat.view(self.runs, -1) % self.table_rows, (self.samples, self.table_rows)
+        blank, found = samples.new_zeros(self.samples * self.terms), []
+        for run in range(self.runs):
+            places = torch.sparse_csr_tensor(starts, rows[run], blank, size, check_invariants=False)
+            found.append(torch.sparse.sampled_addmm(places, samples[run], table[run].mT, beta=0).values())
+        return torch.stack(found).view(self.runs, self.samples, self.terms)
 
 
 class Pixels(Lookup):
@@ -462,17 +481,17 @@ class AnswerTransformer(Transformer):
         rows = torch.cat([(moved[:, :, :-1] - moved[:, :, -1:]).flatten(1, 2), x], 1)  # [R, 2 p H + 1, d]
         if self.pushed(lookup):
             residual, with_bias = rows, torch.cat([rows[:, :-1], x + W["b_out"]], 1)
-            to_hidden, to_logits = product(residual, W["W_in"].mT), product(with_bias, W["W_U"].mT)
+            to_hidden, to_logits = tables = [product(residual, W["W_in"].mT), product(with_bias, W["W_U"].mT)]
             hidden = lookup.gather(to_hidden[:, :-1], attention).add_(to_hidden[:, -1:] + W["b_in"])
             logits = lookup.gather(to_logits[:, :-1], attention).add_(to_logits[:, -1:])
         else:
-            residual = lookup.gather(rows[:, :-1], attention).add_(x)  # [R, B, d]
+            tables, residual = [rows], lookup.gather(rows[:, :-1], attention).add_(x)  # [R, B, d]
             with_bias = residual + W["b_out"]
             hidden, logits = product(residual, W["W_in"].mT).add_(W["b_in"]), product(with_bias, W["W_U"].mT)
         hidden = hidden.clamp_(min=0)  # [R, B, h]
         unembedding = product(W["W_U"], W["W_out"])  # [R, p, h]
         logits = add_product(logits, hidden, unembedding.mT)
-        return logits, (E, query, key, value, attention, rows, residual, with_bias, hidden, unembedding)
+        return logits, (E, query, key, value, attention, tables, residual, with_bias, hidden, unembedding)
 
     def pushed(self, lookup: Lookup) -> bool:
         """Whether table rows, rather than samples, are what W_in and W_U multiply."""
@@ -483,9 +502,9 @@ class AnswerTransformer(Transformer):
     ) -> None:
         """Writes the gradient of every matrix into `gradients`, from dlogits [R, B, p]."""
         W, G, H, k = weights, gradients, self.heads, self.head_width
-        E, query, key, value, attention, rows, residual, with_bias, hidden, unembedding = saved
-        R, V, d = E.shape
-        B, p = lookup.samples, V // 2
+        E, query, key, value, attention, tables, residual, with_bias, hidden, unembedding = saved
+        R, V, _ = E.shape
+        p = V // 2
         dunembedding = product(dlogits.mT, hidden)  # [R, p, h]
         product(W["W_U"].mT, dunembedding, out=G["W_out"])
         dhidden = relu_gradient(product(dlogits, unembedding), hidden)  # [R, B, h], before the ReLU
@@ -494,28 +513,26 @@ class AnswerTransformer(Transformer):
         total = dlogits.sum(1, keepdim=True)  # [R, 1, p]
         G["b_in"].copy_(dhidden.sum(1, keepdim=True))
         product(total, W["W_U"], out=G["b_out"])
-        dto_hidden, dto_logits = (
-            dhidden,
-            dlogits,
-        )  # of the samples, or of the table rows and below them the constant part
         if self.pushed(lookup):
             dto_hidden = torch.cat([lookup.scatter(dhidden, sorted_attention), G["b_in"]], 1)  # [R, 2 p H + 1, h]
             dto_logits = torch.cat([lookup.scatter(dlogits, sorted_attention), total], 1)
+            drows = add_product(product(dto_hidden, W["W_in"]), dto_logits, W["W_U"])  # [R, 2 p H + 1, d]
+            to_hidden, to_logits = (table[:, :-1] for table in tables)
+            worth = lookup.dots(dhidden, to_hidden).add_(lookup.dots(dlogits, to_logits))  # [R, B, 2 H]
+        else:
+            dto_hidden, dto_logits = dhidden, dlogits
+            dresidual = add_product(product(dhidden, W["W_in"]), dlogits, W["W_U"])  # [R, B, d]
+            drows = torch.cat([lookup.scatter(dresidual, sorted_attention), dresidual.sum(1, keepdim=True)], 1)
+            worth = lookup.dots(dresidual, tables[0][:, :-1])
         product(dto_hidden.mT, residual, out=G["W_in"])
         add_product(product(dto_logits.mT, with_bias, out=G["W_U"]), dunembedding, W["W_out"].mT)
-        drows = add_product(product(dto_hidden, W["W_in"]), dto_logits, W["W_U"])
-        dresidual = drows
-        if self.pushed(lookup):
-            dresidual = add_product(product(dhidden, W["W_in"]), dlogits, W["W_U"])  # [R, B, d]
-        else:
-            drows = torch.cat([lookup.scatter(dresidual, sorted_attention), dresidual.sum(1, keepdim=True)], 1)
 
-        # The softmax's gradient: attention times what attending to a token is worth, less the mean of that over the sample.
-        # Summed over samples its first part is one of table rows; "=" itself is worth 0, as differences are from it.
-        mean = self._mixed(lookup, rows[:, :-1], attention).view(R, B, H, d).mul_(dresidual[:, :, None]).sum(3)
-        pulled = lookup.sort_weights(attention.view(R, B, H, 2) * mean[..., None])[:, None]
-        pulled = bag_sums(pulled, torch.arange(len(pulled), device=pulled.device), lookup.starts, None)
-        dscores = (rows[:, :-1] * drows[:, :-1]).sum(2) - pulled.view(R, -1)
+        # The softmax's gradient: attention times what attending to a token is worth, less the mean of that over the sample;
+        # "=" itself is worth 0, as differences are from it.
+        pulls = attention * worth
+        pulls -= attention * pulls.unflatten(2, (H, 2)).sum(3).repeat_interleave(2, 2)
+        pulls = lookup.sort_weights(pulls)[:, None]
+        dscores = bag_sums(pulls, torch.arange(len(pulls), device=pulls.device), lookup.starts, None)
         dscores = dscores.view(R, H, V - 1) / k**0.5
         dscores = torch.cat([dscores, -dscores.sum(2, keepdim=True)], 2).view(R * H, V, 1)
 
@@ -533,11 +550,6 @@ class AnswerTransformer(Transformer):
         dE[:, -1:] += dx + product(dquery, W["W_QKV"][:, : H * k])
         G["W_pos"].copy_(torch.stack([dE[:, :p].sum(1), dE[:, p : 2 * p].sum(1), dE[:, -1]], 1))
         G["W_E"].copy_(torch.cat([dE[:, :p] + dE[:, p : 2 * p], dE[:, -1:]], 1))
-
-    def _mixed(self, lookup: Lookup, table: Tensor, attention: Tensor) -> Tensor:
-        """Head by head, the rows [R, rows, d] that a sample attends to, times attention [R, B, 2 H]: [R * B * H, d]."""
-        starts = torch.arange(0, len(lookup.flat), 2, device=table.device)
-        return bag_sums(table.flatten(0, 1), lookup.flat, starts, attention.flatten())
 
 
 @dataclass(frozen=True, kw_only=True)
