@@ -77,6 +77,8 @@ chapter.in_short()
 # chains have not settled: it then depends on their length. The tests hold the estimator against minima whose coefficient is known,
 # $d / 2$ in $d$ curved directions, their share above for a strong pull, $1/4$ for $w^4$, and $w_1^2 w_2^2$ by quadrature.
 #
+# Falls of the coefficient are told apart as those of the squared weights in {doc}`progress-measures`, between 30 points.
+#
 # ## Over training
 
 # %% mystnb={"figure": {"caption": "Points are checkpoints, one colour a seed, with the range of the chains; filled where the estimate is valid, hollow where it drifts, and crosses at zero where it is negative or unstable. The line is the median over seeds of the others. Of the test loss, medians and ranges over seeds. Dashed lines are the medians of the ends of the base's phases.", "name": "fig-llc"}, "image": {"alt": "Eight panels, for the base and each of three tickets the learning coefficient of each checkpoint above and the test loss below, over epochs."}} tags=["hide-input"]

@@ -88,6 +88,10 @@ chapter.in_short()
 # The *second rise* is the largest rise of the logarithm of the test loss after it has made half of its way down, of running medians over
 # five evaluations.
 #
+# *Separate falls* of a curve are told apart by its slope: it is taken between 60 points from the maximum to the end, evenly spaced on a
+# logarithmic axis of epochs, and smoothed over five of them. Each peak of the rate of fall counts that stands out from its neighbours by at
+# least 15% of the steepest.
+#
 # The prime, the train fraction and the pruning rate of the follow-up are its own: 113, 0.3 and 0.4 at the paper's scale.
 #
 # ## Phases

@@ -273,7 +273,7 @@ def second_rise(record: Record) -> float:
     return float((values - np.minimum.accumulate(values)).max())
 
 
-def separate_falls(epochs: np.ndarray, values: np.ndarray, points: int = 60, prominence: float = 0.25) -> list[float]:
+def separate_falls(epochs: np.ndarray, values: np.ndarray, points: int = 60, prominence: float = 0.15) -> list[float]:
     """Epochs of the separate falls of a curve [T] after its maximum, on a logarithmic axis of epochs.
 
     Its slope d value / d log(epoch) is taken between `points` epochs evenly spaced on a logarithmic axis and smoothed

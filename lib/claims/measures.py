@@ -447,8 +447,8 @@ def restricted_early(seed: OneSeed) -> Found:
 
 
 def falls_of_squares(record: Record) -> int:
-    """How many separate falls the logarithm of the sum of squared weights has."""
-    return len(progress.separate_falls(record.epochs, 2 * np.log(series(record, "l2"))))
+    """How many separate falls the sum of squared weights has."""
+    return len(progress.separate_falls(record.epochs, series(record, "l2") ** 2))
 
 
 def one_fall(seed: OneSeed) -> Found:
