@@ -11,7 +11,7 @@ import pytest
 from lib.analysis import llc, probes, progress
 from lib.book import figures, tables
 from lib.claims.claims import Claim, load_claims
-from lib.claims.criteria import load_editions
+from lib.claims.criteria import edition_of
 from lib.claims.judging import judge
 from lib.claims.measures import FEWEST, MEASURES, coefficients_of, crossing
 from lib.experiments.arms import ARMS, Arm
@@ -274,9 +274,9 @@ def test_restricted_loss_that_never_crosses_has_no_epoch():
     assert crossing(record(0, crossing=6_100)) == 6_500
 
 
-def test_the_follow_ups_rules_are_in_no_edition_yet_and_name_measures_that_are_there():
+def test_the_follow_ups_rules_are_an_edition_and_name_measures_that_are_there():
     assert sorted(PAIRS) == [f"C4{i}" for i in range(8)]
     assert all(entry.is_measured for entry in PAIRS.values())
-    assert not {name for edition in load_editions() for name in edition.claims} & set(PAIRS)
+    assert {edition_of(entry).tag for entry in PAIRS.values()} == {"criteria-2"}
     assert {part.measure for entry in PAIRS.values() for part in entry.parts} <= set(MEASURES)
     assert {kind.phase for kind in ARMS.values()} - {""} == set(progress.PhaseEnds._fields[:3])
