@@ -69,8 +69,8 @@ chapter.in_short()
 # are taken on the same batch. A ticket's chains leave its pruned weights at zero.
 #
 # The pull decides what is counted: a direction of curvature $h$ adds half of $n \beta h / (n \beta h + \gamma)$. With $\gamma = 1{,}000$ that takes
-# curvatures of 2 and more, and the chains stay closer to $w^*$ than the follow-up meant them to; with less, they do not settle in the time that
-# there is. The two estimates are therefore of different things, and both are judged.
+# curvatures of 2 and more, and the chains stay closer to $w^*$ than the follow-up meant them to; with its own pull they do not settle in the time
+# that there is. The two estimates are therefore of different things, and both are judged.
 #
 # An estimate is *invalid* where it is negative, which means that $w^*$ is no minimum. It is *unstable* where a chain runs off: a stretch of its draws
 # has more than five times the estimate. It *drifts* where the halves of the draws differ by more than a quarter of it, which means that the

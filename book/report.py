@@ -69,7 +69,7 @@ def head():
     rows = {
         "Authors": people(citation["authors"]),
         "Replication of": f"{people(paper['authors'])} ({paper['year']}): {paper['title']}, {paper['url']}",
-        "Version": f"{citation['version']}; criteria {editions[-1].tag}; profile {given.label}",
+        "Version": f"{citation['version']}; criteria {', '.join(one.tag for one in editions)}; profile {given.label}",
         "Licence": f"code {citation['license']}; text, figures and records CC BY 4.0",
     }
     return Markdown("\n".join(f"**{name}.** {text}  " for name, text in rows.items()))

@@ -273,11 +273,14 @@ def second_rise(record: Record) -> float:
     return float((values - np.minimum.accumulate(values)).max())
 
 
-def separate_falls(epochs: np.ndarray, values: np.ndarray, points: int = 60, prominence: float = 0.15) -> list[float]:
+PROMINENCE = 0.15  # share of the steepest fall by which a separate one stands out
+
+
+def separate_falls(epochs: np.ndarray, values: np.ndarray, points: int = 60) -> list[float]:
     """Epochs of the separate falls of a curve [T] after its maximum, on a logarithmic axis of epochs.
 
     Its slope d value / d log(epoch) is taken between `points` epochs evenly spaced on a logarithmic axis and smoothed
-    over five of them; a fall is a peak of the rate of fall that stands out from its neighbours by at least `prominence` of
+    over five of them; a fall is a peak of the rate of fall that stands out from its neighbours by at least PROMINENCE of
     the steepest.
     """
     top = int(np.argmax(values))
@@ -289,7 +292,7 @@ def separate_falls(epochs: np.ndarray, values: np.ndarray, points: int = 60, pro
     rate = np.convolve(np.pad(rate, 2, mode="edge"), np.full(5, 0.2), mode="valid")
     if rate.max() <= 0:
         return []
-    peaks, _ = find_peaks(np.pad(rate, 1, constant_values=min(rate.min(), 0)), prominence=prominence * rate.max())
+    peaks, _ = find_peaks(np.pad(rate, 1, constant_values=min(rate.min(), 0)), prominence=PROMINENCE * rate.max())
     middles = np.exp((log_epochs[1:] + log_epochs[:-1]) / 2)
     return [float(middles[peak - 1]) for peak in peaks]
 

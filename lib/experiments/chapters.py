@@ -27,7 +27,7 @@ EXPLORATORY = range(0, 5)  # seeds whose runs were there when the criteria were 
 CONFIRMATORY = range(5, 25)  # seeds that were trained afterwards, on which claims are judged
 MISSING = Status("missing", "there is no store")
 LEAST = 10  # confirmatory seeds of a setting; with fewer the exploratory ones are shown
-FEWEST = 5  # the same, where runs are long
+LEAST_OF_LONG = 5  # the same, where runs are long
 
 PAIR = (Arm("base"), Arm("ticket"))
 
@@ -188,8 +188,8 @@ CHAPTERS: dict[str, Chapter] = {
         lambda parameters: {
             f"{model}{replica}": STABLE for model in MODELS for replica in ("", *(f"/rounding-{i}" for i in ROUNDINGS))
         },
-        confirmatory=FEWEST,
-        least=FEWEST,
+        confirmatory=LEAST_OF_LONG,
+        least=LEAST_OF_LONG,
     ),
     "deviations": Chapter(
         lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(VARIANTS, PAIR)
@@ -200,7 +200,7 @@ CHAPTERS: dict[str, Chapter] = {
         probed=("base", *PHASES, "random-rate", *WITHOUT_DECAY),
         exploratory=3,
         confirmatory=LEAST,
-        least=FEWEST,
+        least=LEAST_OF_LONG,
     ),
     "learning-coefficient": Chapter(
         lambda parameters: {
@@ -210,7 +210,7 @@ CHAPTERS: dict[str, Chapter] = {
         probed=("base", *PHASES),
         exploratory=3,
         confirmatory=LEAST,
-        least=FEWEST,
+        least=LEAST_OF_LONG,
     ),
     "structure": Chapter(grid_of_epochs, masked=("mlp", "transformer"), confirmatory=LEAST),
 }

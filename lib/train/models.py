@@ -91,6 +91,14 @@ class Lookup:
         counts = torch.bincount(self.sample, minlength=self.runs * self.samples)
         return counts.cumsum(0) - counts
 
+    @cached_property
+    def places(self) -> list[Tensor]:
+        """Of each run a sparse matrix [B, rows] of zeros, with a place for every term."""
+        starts = torch.arange(0, self.samples * self.terms + 1, self.terms, device=self.flat.device)
+        rows, size = self.flat.view(self.runs, -1) % self.table_rows, (self.samples, self.table_rows)
+        blank = torch.zeros(rows.shape[1], device=rows.device)
+        return [torch.sparse_csr_tensor(starts, one, blank, size, check_invariants=False) for one in rows]
+
     def gather(self, table: Tensor, weights: Tensor | None = None) -> Tensor:
         """table [R, rows, k] -> [R, B, k], each term times its weight [R, B, K] where given."""
         weights = None if weights is None else weights.flatten()
@@ -110,12 +118,10 @@ class Lookup:
 
         A matrix product at the few places that matter. The table rows of a sample have to ascend.
         """
-        starts = torch.arange(0, self.samples * self.terms + 1, self.terms, device=samples.device)
-        rows, size = self.flat.view(self.runs, -1) % self.table_rows, (self.samples, self.table_rows)
-        blank, found = samples.new_zeros(self.samples * self.terms), []
-        for run in range(self.runs):
-            places = torch.sparse_csr_tensor(starts, rows[run], blank, size, check_invariants=False)
-            found.append(torch.sparse.sampled_addmm(places, samples[run], table[run].mT, beta=0).values())
+        found = []
+        for run, places in enumerate(self.places):
+            where = places.to(samples.dtype)
+            found.append(torch.sparse.sampled_addmm(where, samples[run], table[run].mT, beta=0).values())
         return torch.stack(found).view(self.runs, self.samples, self.terms)
 
 
