@@ -30,7 +30,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.analysis import llc, progress
+from lib.analysis import llc
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import coefficients_of, label, probes_of
@@ -41,7 +41,6 @@ from lib.experiments.parameters import follow_up
 chapter = Chapter.open("learning-coefficient", globals())
 chapter.data = f"p = {follow_up(chapter.parameters).prime}"
 nanda, tickets = chapter["nanda-transformer"], ("base", *PHASES)
-ends = np.median([progress.phase_ends(record)[:3] for record in nanda["base"]], axis=0)
 
 # %% tags=["remove-input"]
 chapter.in_short()
@@ -100,8 +99,7 @@ def over_training(sampling):
         figures.curve(column[1], nanda, one, "test_loss")
         column[1].set_yscale("log")
         for ax in column:
-            for end in ends:
-                ax.axvline(end, color="0.4", linewidth=0.8, linestyle="--")
+            figures.phase_lines(ax, nanda)
         figures.label(column[0], label(one), "coefficient", x="")
         figures.label(column[1], "", "test loss (nats)")
     chapter.sign(figure, [nanda])

@@ -33,7 +33,7 @@ import pandas as pd
 from lib.analysis import progress
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
-from lib.claims.measures import crossing, falls_of_squares, label, plateau, probes_of
+from lib.claims.measures import label, plateau, probes_of
 from lib.experiments.arms import arm
 from lib.experiments.chapters import PHASES
 from lib.experiments.parameters import follow_up
@@ -42,25 +42,17 @@ chapter = Chapter.open("progress-measures", globals())
 own = follow_up(chapter.parameters)
 chapter.data = f"p = {own.prime}"
 nanda = chapter["nanda-transformer"]
-tickets, random = ("base", *PHASES), ("random-rate", own.pruning_rate)
+tickets = ("base", *PHASES)
 ends = [progress.phase_ends(record) for record in nanda["base"]]
-
-
-def finish(ax, title, y):
-    figures.label(ax, title, y)
-    figures.logarithmic_epochs(ax, nanda.epochs)
-    for end in np.median([one[:3] for one in ends], axis=0):
-        ax.axvline(max(end, nanda.epochs[1]), color="0.4", linewidth=0.8, linestyle="--")
-
 
 # %% tags=["remove-input"]
 chapter.in_short()
 
 # %% [markdown]
-# **Claims C40 to C45, question Q06.** A network that groks memorizes first, then forms circuits, then cleans up what it memorized
+# **Claims C40 to C45.** A network that groks memorizes first, then forms circuits, then cleans up what it memorized
 # ({cite:t}`nanda2023`). {cite:t}`chen2023` cut a ticket at the end of each of these phases, from one network, and found that the later the
 # cut, the sooner and the better the ticket generalizes, and that tickets of the later two skip phases. Here the same is measured on
-# several seeds, and on controls.
+# several seeds.
 #
 # ## Method
 #
@@ -82,8 +74,7 @@ chapter.in_short()
 # Each base run's own measures say when its phases end. *Cleanup* is over at the first evaluation by which the logarithm of the test loss
 # has made 90% of its way from its maximum down to its last level, and begins at the last evaluation before with at most 10%, which ends
 # *circuit formation*. *Memorization* ends where the excluded loss, mean over key frequencies, is lowest before that. Tickets are cut at
-# these three epochs: the 40% of weights of least magnitude go, biases among them, and the rest starts from its initial values. The
-# random mask keeps as many weights.
+# these three epochs: the 40% of weights of least magnitude go, biases among them, and the rest starts from its initial values.
 #
 # The *second rise* is the largest rise of the logarithm of the test loss after it has made half of its way down, of running medians over
 # five evaluations.
@@ -113,7 +104,7 @@ for ax, metric in zip(axes.flat, ("train_loss", "test_loss"), strict=True):
     for one in tickets:
         figures.curve(ax, nanda, one, metric)
     ax.set_yscale("log")
-    finish(ax, figures.AXES[metric].removesuffix(" (nats)"), figures.AXES[metric])
+    figures.by_phase(ax, nanda, figures.AXES[metric].removesuffix(" (nats)"), figures.AXES[metric])
 chapter.legend(figure, 4)
 chapter.sign(figure, [nanda])
 chapter.finding(findings.times([nanda], *tickets))
@@ -122,35 +113,15 @@ chapter.finding(findings.times([nanda], *tickets))
 # Median and range over seeds:
 
 # %% tags=["remove-input"]
-chapter.table(tables.summary([nanda.only(*tickets, random)]))
+chapter.table(tables.summary([nanda]))
 
 # %% [markdown]
 # ## Measures
 
-# %% mystnb={"figure": {"caption": "The excluded loss is the mean over the network's own key frequencies. Medians and ranges over seeds; dashed lines as in {numref}`fig-phase-losses`. The random mask has the tickets' rate.", "name": "fig-progress"}, "image": {"alt": "Six panels over epochs on a logarithmic axis, excluded loss, restricted loss, the ratio of restricted to training loss, sum of squared weights, and the Gini coefficients of the embedding and of the neuron-logit map, with a curve for each arm."}} tags=["hide-input"]
-MEASURES = {
-    "excluded loss": (progress.excluded, "nats"),
-    "restricted loss": (lambda probes: probes["restricted"], "nats"),
-    "restricted over training loss": (lambda probes: probes["restricted"] / probes["train_loss"], "ratio"),
-    "sum of squared weights": (lambda probes: probes["squares"].sum(1), "sum of squares"),
-    "Gini coefficient, W_E": (lambda probes: probes["gini_embedding"], "Gini coefficient"),
-    "Gini coefficient, neuron-logit map": (lambda probes: probes["gini_logits"], "Gini coefficient"),
-}
-
-
-def over_snapshots(ax, take, arms):
-    for one in arms:
-        probes = [probes_of(record) for record in nanda[one]]
-        figures.over_seeds(ax, probes[0]["epochs"], np.stack([take(p) for p in probes]), arm(one))
-
-
+# %% mystnb={"figure": {"caption": "The excluded loss is the mean over the network's own key frequencies. Medians and ranges over seeds; dashed lines as in {numref}`fig-phase-losses`.", "name": "fig-progress"}, "image": {"alt": "Six panels over epochs on a logarithmic axis, excluded loss, restricted loss, the ratio of restricted to training loss, sum of squared weights, and the Gini coefficients of the embedding and of the neuron-logit map, with a curve for each arm."}} tags=["hide-input"]
 figure, axes = figures.panels(2, 3, height=3.4)
-for ax, (title, (take, unit)) in zip(axes.flat, MEASURES.items(), strict=True):
-    over_snapshots(ax, take, [*tickets, random])
-    if unit != "Gini coefficient":
-        ax.set_yscale("log")
-    finish(ax, title, unit)
-chapter.legend(figure, 5)
+figures.measures(axes, nanda, tickets)
+chapter.legend(figure, 4)
 chapter.sign(figure, [nanda])
 at_end = {findings.named(one): findings.median([plateau(progress.excluded(probes_of(record))) for record in nanda[one]]) for one in tickets}
 chapter.finding(f"Median excluded loss at the end {findings.over_seeds([nanda])}, in nats: {findings.listed(at_end)}")
@@ -164,7 +135,7 @@ for ax, one in zip(axes.flat, tickets, strict=True):
         how = {"color": figures.shade(keys.index(k), len(keys)), "label": f"k = {k}"} if k in keys else {"color": "0.8", "linewidth": 0.6}
         ax.plot(probes["epochs"], probes["excluded"][:, k - 1], **how)
     ax.set_yscale("log")
-    finish(ax, label(one), "excluded loss (nats)")
+    figures.by_phase(ax, nanda, label(one), "excluded loss (nats)")
     ax.legend(fontsize=9)
 chapter.sign(figure, [nanda])
 counts = {findings.named(one): str(len(probes_of(nanda[one][0])["keys"])) for one in tickets}
@@ -178,7 +149,7 @@ for ax, one in zip(axes.flat, tickets, strict=True):
     squares = np.median([p["squares"] for p in probes], axis=0)
     for i, name in enumerate(names):
         ax.plot(probes[0]["epochs"], squares[:, i], color=figures.shade(i, len(names) - 1), label=name)
-    finish(ax, label(one), "sum of squares")
+    figures.by_phase(ax, nanda, label(one), "sum of squares")
 chapter.legend(figure, 6)
 chapter.sign(figure, [nanda])
 at_end = {findings.named(one): findings.median([probes_of(record)["squares"][-1].sum() for record in nanda[one]], ",.0f") for one in tickets}
@@ -186,56 +157,12 @@ chapter.finding(f"Median sum of squared weights at the end {findings.over_seeds(
 
 # %% [markdown]
 # Where each network ends: median (range) over seeds of the logarithm of the test loss, of excluded loss and sum of squared weights, the
-# first snapshot with a restricted loss below the training loss (once that has come down to a tenth), and how many separate falls the squared weights have.
+# second rise, how many separate falls the squared weights have, and the first snapshot with a restricted loss below the training loss (once
+# that has come down to a tenth).
 
 # %% tags=["hide-input"]
-rows = []
-for one in (*tickets, random):
-    records = nanda[one]
-    crossings = [crossing(record) for record in records]
-    rows.append(
-        {
-            "arm": label(one),
-            "log test loss": tables.range_text([plateau(progress.log_test_loss(record)) for record in records], ".2f"),
-            "excluded loss": tables.range_text([plateau(progress.excluded(record.probes)) for record in records], ".2f"),
-            "squared weights": tables.range_text([plateau(record.metrics["l2"] ** 2) for record in records], ".0f"),
-            "restricted < training loss (epoch)": tables.epochs_text(crossings, nanda.budget),
-            "falls of squared weights": tables.range_text([falls_of_squares(record) for record in records], ".0f"),
-        }
-    )
-levels = pd.DataFrame(rows)
+levels = tables.plateaus(nanda, tickets)
 chapter.table(levels)
-
-# %% [markdown]
-# ## The second rise, with and without weight decay
-#
-# Q06 asks whether the test loss still rises a second time without weight decay. Median (range) of its height in nats, over the seeds whose
-# test loss comes half-way down at all, and how many these are:
-
-# %% tags=["hide-input"]
-rows = []
-for one in tickets:
-    row = {"arm": label(one)}
-    for words, name in (("with", one), ("without", f"{one}-no-decay")):
-        heights = [progress.second_rise(record) for record in nanda[name]]
-        row[f"second rise, {words} decay"] = tables.range_text(heights, ".2f")
-        row[f"come down, {words} decay"] = f"{np.isfinite(heights).sum()} of {len(heights)}"
-    rows.append(row)
-rises = pd.DataFrame(rows)
-chapter.table(rises)
-
-# %% mystnb={"figure": {"caption": "With weight decay (solid) and without (dotted), medians and ranges over seeds.", "name": "fig-second-rise"}, "image": {"alt": "Four panels, base and three tickets, of test loss over epochs on logarithmic axes, each with a solid curve with weight decay and a dotted curve without."}} tags=["hide-input"]
-figure, axes = figures.panels(2, 2, height=3.2, sharex=True, sharey=True)
-for ax, one in zip(axes.flat, tickets, strict=True):
-    figures.curve(ax, nanda, one, "test_loss", label="with decay")
-    figures.curve(ax, nanda, f"{one}-no-decay", "test_loss", style=":", label="without decay")
-    ax.set_yscale("log")
-    finish(ax, label(one), "test loss (nats)")
-    ax.legend(fontsize=9)
-chapter.sign(figure, [nanda])
-of_base = {"with weight decay": "base", "without": "base-no-decay"}
-heights = {words: findings.median([progress.second_rise(record) for record in nanda[one]]) for words, one in of_base.items()}
-chapter.finding(f"Median second rise of the base's log test loss in nats {findings.over_seeds([nanda])}: {findings.listed(heights)}")
 
 # %% [markdown]
 # ## The MLP of the main paper
@@ -294,10 +221,10 @@ chapter.sensitivity()
 # * Restricted loss keeps the waves in $a + b$ of key frequencies with any dependence on the answer, as in the code of
 #   {cite:t}`nanda2023`; those in $a + b - c$ are among them.
 # * The excluded loss of every frequency is recorded, not only its mean.
-# * The same measures are taken of the memorization ticket and of a random mask of the same rate, which the follow-up did not.
+# * The same measures are taken of the memorization ticket, which the follow-up did not.
 # * As in its code, the first of the ten steps of warm-up has a learning rate of 0, and biases start at 0 and can be pruned.
 #
 # ## Data and rerun
 
 # %% tags=["remove-input"]
-chapter.close(metrics=("train_loss", "test_loss"), phases=phases, levels=levels, rises=rises)
+chapter.close(metrics=("train_loss", "test_loss"), phases=phases, levels=levels)

@@ -63,7 +63,7 @@ def test_tickets_are_cut_where_a_phase_of_their_base_ends(name):
 
 
 def test_controls_of_the_follow_up():
-    of = wanted(PAPER.model_copy(update={"seeds": [0]}), ["progress-measures"]).by_arm["progress-measures"][NANDA]
+    of = wanted(PAPER.model_copy(update={"seeds": [0]}), ["phase-controls"]).by_arm["phase-controls"][NANDA]
     [base], [random], [without] = (of[one] for one in (Arm("base"), Arm("random-rate", 0.4), Arm("base-no-decay")))
     assert base.start == Dense() == without.start and without.optimizer.weight_decay == 0
     assert random.start == Scored(method="random", rate=0.4)
@@ -79,7 +79,7 @@ def test_what_is_wanted_becomes_known_as_bases_are_trained(store, monkeypatch):
     monkeypatch.setitem(SETTINGS, NANDA, dataclasses.replace(SETTINGS[NANDA], base=tiny))
     arms = {NANDA: (Arm("base"), *map(Arm, PHASES), Arm("random-rate", 0.6))}
     monkeypatch.setitem(
-        CHAPTERS, "progress-measures", dataclasses.replace(CHAPTERS["progress-measures"], settings=lambda p: arms)
+        CHAPTERS, "phase-controls", dataclasses.replace(CHAPTERS["phase-controls"], settings=lambda p: arms)
     )
     parameters, rounds = SMOKE.model_copy(update={"seeds": [0, 1]}), []
 
@@ -87,9 +87,9 @@ def test_what_is_wanted_becomes_known_as_bases_are_trained(store, monkeypatch):
         rounds.append((len(of.runs), of.pending))
         obtain(of.runs, store, probed=of.probed, masked=of.masked, progress=False)
 
-    of = until_known(lambda: wanted(parameters, ["progress-measures"], store), train)
+    of = until_known(lambda: wanted(parameters, ["phase-controls"], store), train)
     assert rounds[0] == (4, 6) and rounds[-1][1] == 0
-    found = of.by_arm["progress-measures"][NANDA]
+    found = of.by_arm["phase-controls"][NANDA]
     for base, *tickets in zip(found[Arm("base")], *(found[Arm(name)] for name in PHASES), strict=True):
         record = store.load(base)
         assert [ticket.start.epoch for ticket in tickets] == list(progress.phase_ends(record)[:3])
@@ -110,7 +110,7 @@ def test_the_explorers_spectrum_of_a_mask_leaves_the_third_token_out():
 
 
 def test_exploratory_seeds_are_three():
-    of = wanted(PAPER, ["progress-measures", "learning-coefficient"], whole=True)
+    of = wanted(PAPER, ["progress-measures", "phase-controls", "learning-coefficient"], whole=True)
     for arms in (x for chapter in of.by_arm.values() for x in chapter.values()):
         assert [run.seed for run in arms[Arm("base")]] == [0, 1, 2, *range(5, 15)]
 

@@ -25,9 +25,11 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import FixedLocator, Formatter, LogLocator, NullFormatter
 from PIL import Image
 
+from lib.analysis import progress
 from lib.analysis.survival import kaplan_meier
 from lib.analysis.times import median_epoch
 from lib.claims.judging import Judgement
+from lib.claims.measures import probes_of
 from lib.experiments.arms import Arm, arm
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
@@ -312,6 +314,40 @@ class _LogEpochs(Formatter):
         low, high = self.axis.get_view_interval()
         digits = "1" if high > 20 * low else "13" if high > 4 * low else "123456789"
         return f"{epoch:,.0f}" if f"{epoch:e}"[0] in digits else ""
+
+
+MEASURES = {  # of a network's snapshots, from its probes, with their units
+    "excluded loss": (progress.excluded, "nats"),
+    "restricted loss": (lambda probes: probes["restricted"], "nats"),
+    "restricted over training loss": (lambda probes: probes["restricted"] / probes["train_loss"], "ratio"),
+    "sum of squared weights": (lambda probes: probes["squares"].sum(1), "sum of squares"),
+    "Gini coefficient, W_E": (lambda probes: probes["gini_embedding"], "Gini coefficient"),
+    "Gini coefficient, neuron-logit map": (lambda probes: probes["gini_logits"], "Gini coefficient"),
+}
+
+
+def measures(axes: np.ndarray, comparison: Comparison, arms: Sequence[object]) -> None:
+    """The MEASURES of some arms over snapshots, one a panel."""
+    for ax, (title, (take, unit)) in zip(axes.flat, MEASURES.items(), strict=True):
+        for one in arms:
+            probes = [probes_of(record) for record in comparison[one]]
+            over_seeds(ax, probes[0]["epochs"], np.stack([take(p) for p in probes]), arm(one))
+        if unit != "Gini coefficient":
+            ax.set_yscale("log")
+        by_phase(ax, comparison, title, unit)
+
+
+def by_phase(axes: Axes, comparison: Comparison, title: str, y: str) -> None:
+    """Title, labels, a logarithmic axis of epochs and the ends of the base's phases."""
+    label(axes, title, y)
+    logarithmic_epochs(axes, comparison.epochs)
+    phase_lines(axes, comparison)
+
+
+def phase_lines(axes: Axes, comparison: Comparison) -> None:
+    """Dashed lines where the base's phases end, in the median over seeds."""
+    for end in np.median([progress.phase_ends(record)[:3] for record in comparison["base"]], axis=0):
+        axes.axvline(max(end, comparison.epochs[1]), color="0.4", linewidth=0.8, linestyle="--")
 
 
 def tau_line(axes: Axes, tau: float) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lib.analysis import times
+from lib.analysis import progress, times
 from lib.claims.claims import Claim
 from lib.claims.criteria import edition_of
 from lib.claims.judging import Judgement, evidence_text, result_text
+from lib.claims.measures import ArmName, crossing, falls_of_squares, label, plateau, probes_of
 from lib.claims.statistics import MIN_SEEDS, between
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
@@ -116,6 +117,24 @@ def summary(comparisons: Comparisons) -> pd.DataFrame:
                     "test accuracy at the end": range_text([times.final(record) for record in records]),
                 }
             )
+    return pd.DataFrame(rows)
+
+
+def plateaus(comparison: Comparison, arms: Iterable[ArmName]) -> pd.DataFrame:
+    """Where the measures of some arms end, as medians and ranges over seeds, a row an arm."""
+    rows = []
+    for one in arms:
+        records = comparison[one]
+        row = {
+            "arm": label(one),
+            "log test loss": range_text([plateau(progress.log_test_loss(record)) for record in records], ".2f"),
+            "excluded loss": range_text([plateau(progress.excluded(probes_of(record))) for record in records], ".2f"),
+            "squared weights": range_text([plateau(record.metrics["l2"] ** 2) for record in records], ".0f"),
+            "second rise (nats)": range_text([progress.second_rise(record) for record in records], ".2f"),
+            "falls of squared weights": range_text([falls_of_squares(record) for record in records], ".0f"),
+            "restricted < training loss (epoch)": epochs_text(list(map(crossing, records)), comparison.budget),
+        }
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

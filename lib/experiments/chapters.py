@@ -119,13 +119,13 @@ PHASES = ("memorization", "circuit-formation", "cleanup")  # at whose ends ticke
 WITHOUT_DECAY = tuple(f"{name}-no-decay" for name in ("base", *PHASES))
 
 
-def follow_up_arms(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
-    """The follow-up's tickets, a random mask of their rate, base and tickets without weight decay; and the paper's MLP."""
+PHASE_TICKETS = tuple(map(Arm, ("base", *PHASES)))
+
+
+def follow_up_controls(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
+    """Beside the follow-up's tickets: a random mask of their rate, and base and tickets without weight decay."""
     random = Arm("random-rate", follow_up(parameters).pruning_rate)
-    return {
-        "nanda-transformer": (*map(Arm, ("base", *PHASES)), random, *map(Arm, WITHOUT_DECAY)),
-        "mlp": (Arm("base"),),
-    }
+    return {"nanda-transformer": (*PHASE_TICKETS, random, *map(Arm, WITHOUT_DECAY))}
 
 
 CHAPTERS: dict[str, Chapter] = {
@@ -196,7 +196,14 @@ CHAPTERS: dict[str, Chapter] = {
     ),
     "representations": Chapter(both(*PAIR), probed=("base", "ticket"), confirmatory=LEAST),
     "progress-measures": Chapter(
-        follow_up_arms,
+        lambda parameters: {"nanda-transformer": PHASE_TICKETS, "mlp": PAIR[:1]},
+        probed=("base", *PHASES),
+        exploratory=3,
+        confirmatory=LEAST,
+        least=LEAST_OF_LONG,
+    ),
+    "phase-controls": Chapter(
+        follow_up_controls,
         probed=("base", *PHASES, "random-rate", *WITHOUT_DECAY),
         exploratory=3,
         confirmatory=LEAST,
@@ -204,8 +211,8 @@ CHAPTERS: dict[str, Chapter] = {
     ),
     "learning-coefficient": Chapter(
         lambda parameters: {
-            "nanda-transformer": tuple(map(Arm, ("base", *PHASES))),
-            **dict.fromkeys(("nanda-transformer/hidden-128", "nanda-transformer/hidden-256"), (Arm("base"),)),
+            "nanda-transformer": PHASE_TICKETS,
+            **dict.fromkeys(("nanda-transformer/hidden-128", "nanda-transformer/hidden-256"), PAIR[:1]),
         },
         probed=("base", *PHASES),
         exploratory=3,
@@ -359,8 +366,8 @@ class Wanted:
 
 
 # Chapters whose records are not complete. They run with seeds of one's own and are in no table of contents, and the book trains
-# nothing for them until it is asked to: `python -m lib train --all --chapter progress-measures`.
-TO_COME = ("progress-measures", "learning-coefficient")
+# nothing for them until it is asked to: `python -m lib train --all --chapter phase-controls`.
+TO_COME = ("progress-measures", "phase-controls", "learning-coefficient")
 READY = tuple(name for name in CHAPTERS if name not in TO_COME)
 
 
