@@ -23,7 +23,7 @@ from lib.records.plan import obtain
 from lib.train.models import AnswerTransformer
 from lib.train.runs import Dense, Run, Scored, Ticket
 from lib.train.tasks import ModularTask
-from tools.explorer import spectra, spectrum
+from tools.explorer import line, spectra, spectrum
 
 PAPER, SMOKE = load("paper"), load("smoke")
 NANDA = "nanda-transformer"
@@ -107,6 +107,13 @@ def test_the_explorers_spectrum_of_a_mask_leaves_the_third_token_out():
     assert list(found) == ["mask"] and {len(row) for row in found["mask"]["rows"]} == {run.task.classes // 2}
     paths = run.split(mask.astype(float))
     assert found["mask"] == spectrum(paths["W_in"] @ paths["W_E"][:-1].T)
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_the_explorer_has_one_line_for_tickets_of_a_phase_whenever_it_ended(name):
+    runs = [Arm(name).run(SETTINGS[NANDA].base(seed, PAPER), PAPER, epoch) for seed, epoch in ((5, 1500), (6, 5300))]
+    [found] = {line(NANDA, Arm(name), run) for run in runs}
+    assert (found.kind, found.label, found.rate, found.cut) == (name, Arm(name).label, 0.4, "")
 
 
 def test_exploratory_seeds_are_three():

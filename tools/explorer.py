@@ -40,7 +40,7 @@ LEAD = "mlp"  # the setting of the figure that opens the book
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """What one line of a plot shows: a kind of net in a setting. cut: the ticket's epoch, or what it is a multiple of."""
+    """What one line of a plot shows: a kind of net in a setting. cut: the ticket's epoch, or what it is a multiple of, where seeds share it."""
 
     setting: str
     kind: str
@@ -59,8 +59,11 @@ def line(setting: str, arm: Arm, run: Run) -> Line:
     alone = [name for name, kind in ARMS.items() if kind.colour == arm.colour and "{" not in kind.label]
     kind, label = (alone[0], ARMS[alone[0]].label) if alone else (f"{arm.name} {arm.value:g}", arm.label)
     rate, epoch = cut_at(run.start)
-    of_t_gen = ARMS[arm.name].of_t_gen
-    return Line(setting, kind, label, rate, f"{arm.value:g} t_gen" if of_t_gen else "" if epoch is None else str(epoch))
+    if ARMS[arm.name].of_t_gen:
+        cut = f"{arm.value:g} t_gen"
+    else:  # a phase is named by the label, and ends at another epoch in each base
+        cut = "" if epoch is None or ARMS[arm.name].phase else str(epoch)
+    return Line(setting, kind, label, rate, cut)
 
 
 def cut_at(start: object) -> tuple[float | None, int | None]:
@@ -213,7 +216,8 @@ def index(lines: dict[Line, dict[int, Found]]) -> dict[str, object]:
         for seed, found in by_seed.items():
             record = found.record
             ends = [round(final(record, metric), 4) for metric in ("train_accuracy", "test_accuracy")]
-            epoch = cut_at(record.run.start)[1] if "t_gen" in where.cut else None
+            own = "t_gen" in where.cut or ARMS[where.kind.split()[0]].phase
+            epoch = cut_at(record.run.start)[1] if own else None
             time = generalization_epoch(record, taus[where.setting])
             runs.append([seed, time, *ends, found.file, found.chapter, record.run.key, epoch])
         colour = ARMS[where.kind.split()[0]].colour
