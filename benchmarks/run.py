@@ -99,7 +99,8 @@ def starts_of(runs: list[Run]) -> list[Origin]:
 
 
 def stacked(runs: list[Run]) -> tuple[list[float], list[float]]:
-    """Seconds of every step and of every evaluation of the trainer's stacks, on all threads at once, the first left out."""
+    """Seconds a run of every step and of every evaluation of the trainer's stacks, the first left out; and, as all threads work at
+    once, divided by their number."""
     times: dict[str, dict[int, list[float]]] = {"step": {}, "evaluate": {}}
 
     def timed(name: str) -> Callable:
@@ -108,14 +109,15 @@ def stacked(runs: list[Run]) -> tuple[list[float], list[float]]:
         def call(stack: Stack) -> object:
             begun = time.perf_counter()
             out = plain(stack)
-            times[name].setdefault(threading.get_ident(), []).append(time.perf_counter() - begun)
+            times[name].setdefault(threading.get_ident(), []).append((time.perf_counter() - begun) / len(stack.runs))
             return out
 
         return call
 
     with patch.multiple(Stack, **{name: timed(name) for name in times}):
         train(runs, starts_of(runs), until=OUR_EPOCHS)
-    return tuple([s for found in times[name].values() for s in found[1:]] for name in ("step", "evaluate"))
+    threads = len(times["step"])
+    return tuple([s / threads for found in times[name].values() for s in found[1:]] for name in ("step", "evaluate"))
 
 
 def megaflops(run: Run) -> float:
@@ -157,7 +159,7 @@ def measure(name: str, peak: float, pool: ThreadPoolExecutor) -> dict[str, float
         jax += [seconds(peer.advance) for _ in range(JAX_CALLS)] if peer else []
     ms_eager = 1000 * statistics.median(eager)
     often = len(runs[0].evaluated_epochs) / runs[0].epochs
-    ms = 1000 * (statistics.median(steps) + often * statistics.median(evaluations)) / STACK
+    ms = 1000 * (statistics.median(steps) + often * statistics.median(evaluations))
     ms_jax = 1000 * statistics.median(jax) / STEPS / STACK if jax else None
     mflop = megaflops(runs[0])
     return {

@@ -12,8 +12,9 @@ import lib.train.runs
 from lib.records import plan
 from lib.records.plan import STACK, Job, execute, make_plan, obtain, stacks, starts_of
 from lib.records.store import Kept, Store
-from lib.train.models import MLP
+from lib.train.models import MLP, AnswerTransformer
 from lib.train.optim import AdamW
+from lib.train.runs import Run
 from lib.train.tasks import ModularTask
 from lib.train.trainer import METRICS, Diverged, train
 
@@ -217,7 +218,7 @@ def test_stacks_are_few_and_at_most_so_large(n):
 @pytest.mark.parametrize(
     ("n", "workers", "device", "sizes"),
     [
-        (25, 2, "cpu", [7, 7, 7, 4]),  # a worker has one thread: nothing to be even for
+        (25, 2, "cpu", [4, 4, 4, 4, 4, 4, 1]),  # a worker has one thread, which trains four side by side
         (6, 2, "cpu", [3, 3]),
         (6, 100, "cpu", [1] * 6),
         (250, 1, "cuda", [250]),
@@ -227,6 +228,14 @@ def test_stacks_are_few_and_at_most_so_large(n):
 def test_stacks_fit_the_workers_and_the_device(n, workers, device, sizes):
     jobs = jobs_of([tiny_run(seed=seed) for seed in range(n)])
     assert [len(stack) for stack in stacks(jobs, workers, device)] == sizes
+
+
+def test_workers_train_large_networks_one_by_one():
+    task = ModularTask(prime=7, pairs="ordered", train_fraction=0.6, equals_sign=True, seed=0)
+    model = AnswerTransformer(width=8, heads=2, head_width=4, hidden=6)
+    jobs = jobs_of([Run(task=task, model=model, epochs=60, seed=seed) for seed in range(3)])
+    assert [len(stack) for stack in stacks(jobs, workers=2)] == [1, 1, 1]
+    assert [len(stack) for stack in stacks(jobs)] == [3]
 
 
 def test_operations_with_as_many_examples_share_a_stack_and_the_bits_are_those_of_each_alone(store):

@@ -21,7 +21,7 @@ from lib.train.trainer import Diverged, Report, Trained, train
 if TYPE_CHECKING:
     import distributed
 
-STACK = 8  # runs in a stack: more no longer fit the processor's cache
+STACK = 8  # runs in a stack: enough for the threads of a laptop
 GPU_STACK = 256  # a GPU takes all that there is
 
 
@@ -92,16 +92,18 @@ def make_plan(
 def stacks(jobs: Sequence[Job], workers: int = 1, device: str = "cpu") -> list[list[Job]]:
     """Jobs that can be trained together, side by side: as many examples, the same model, optimizer and length; at most `STACK`.
 
-    workers: how many stacks can be trained at a time; fewer jobs a stack where that keeps all of them at work.
+    workers: how many stacks can be trained at a time, each on one thread, so that no more runs are stacked than it trains side
+    by side; fewer where that keeps all of them at work.
     """
     groups: dict[object, list[Job]] = {}
     for job in jobs:
         run = job.run
         alike = run.task.shape, run.model, run.optimizer, run.epochs, run.evaluate_every, job.until
         groups.setdefault(alike, []).append(job)
-    size = min(GPU_STACK if device == "cuda" else STACK, -(-len(jobs) // workers))
     out = []
     for group in groups.values():
+        most = GPU_STACK if device == "cuda" else STACK if workers == 1 else group[0].run.model.runs_at_once
+        size = min(most, -(-len(jobs) // workers))
         each = -(-len(group) // -(-len(group) // size))  # as equal as can be
         if workers == 1:
             each += each % 2  # the trainer's threads share a stack

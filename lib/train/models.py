@@ -17,7 +17,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -31,7 +31,13 @@ Weights = dict[str, Tensor]
 
 
 class Model(Protocol):
-    """What trainer, starts and scores ask of a model. What `lookup` gives, and what `forward` saves, is its own affair."""
+    """What trainer, starts and scores ask of a model. What `lookup` gives, and what `forward` saves, is its own affair.
+
+    runs_at_once: how many runs a thread trains side by side. With fewer, starting small operations takes longer than doing
+    them; with more, what the runs hold no longer fits the processor's cache.
+    """
+
+    runs_at_once: ClassVar[int]
 
     def shapes(self, task: Task) -> dict[str, tuple[int, int]]: ...
     def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray: ...
@@ -179,6 +185,8 @@ class MLP:
     hidden_layers: 1 in the paper; each further one is a square layer with ReLU between W_in and W_out (App. E).
     """
 
+    runs_at_once: ClassVar[int] = 4
+
     width: int = 500
     hidden: int = 48
     hidden_layers: int = 1
@@ -268,6 +276,8 @@ class Transformer:
 
     width: d_model; heads: each `head_width` wide (App. E: 4 heads of 32); positions: add W_pos; biases: b_in, b_out.
     """
+
+    runs_at_once: ClassVar[int] = 4
 
     width: int = 128
     heads: int = 1
@@ -441,6 +451,8 @@ class AnswerTransformer(Transformer):
     products with W_in and W_U are taken of the rows and not of the samples (`pushed`).
     """
 
+    runs_at_once: ClassVar[int] = 1
+
     heads: int = 4
     head_width: int = 32
     hidden: int = 512
@@ -565,6 +577,8 @@ class ImageMLP:
     Weights are stored as they stand in the equations, a row for each input: W_1 has one for each pixel.
     hidden_layers: 2 in the authors' code, so three matrices. weight_scale: initial weights are N(0, scale^2 / fan_in).
     """
+
+    runs_at_once: ClassVar[int] = 1
 
     width: int = 200
     hidden_layers: int = 2

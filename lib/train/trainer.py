@@ -22,7 +22,6 @@ from lib.train import products
 from lib.train.losses import LOSSES
 from lib.train.runs import Origin, Run
 
-RUNS_AT_ONCE = 4  # of a thread: with more, weights and moments no longer fit the processor's cache
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "l1", "l2", "mean_l1", "mean_l2")
 
 Report = Callable[[int], None]  # called with the number of run-epochs that are newly done
@@ -188,7 +187,7 @@ def train(
     # out every product. Fresh ones, because flushing subnormal numbers to zero is a setting of the thread (without weight
     # decay, subnormal second moments made the same run take 2.5 times as long).
     threads = torch.get_num_threads()
-    shares = _shares(len(runs), threads) if device == "cpu" else [slice(0, len(runs))]
+    shares = _shares(len(runs), threads, runs[0].model.runs_at_once) if device == "cpu" else [slice(0, len(runs))]
     workers = min(threads, len(shares))
     with products.one_thread(), ThreadPoolExecutor(workers, initializer=prepare_thread) as pool:
         try:
@@ -204,10 +203,10 @@ def train(
             torch.set_num_threads(threads)
 
 
-def _shares(runs: int, threads: int) -> list[slice]:
-    """The runs of a stack in equal parts: as many as there are threads, or more, of at most RUNS_AT_ONCE."""
+def _shares(runs: int, threads: int, at_once: int) -> list[slice]:
+    """The runs of a stack in equal parts: as many as there are threads, or more, of at most so many runs at once."""
     count = min(runs, threads)
-    count *= -(-runs // (count * RUNS_AT_ONCE))
+    count = min(count * -(-runs // (count * at_once)), runs)
     cuts = [runs * i // count for i in range(count + 1)]
     return [slice(*ends) for ends in itertools.pairwise(cuts)]
 
