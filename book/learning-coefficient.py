@@ -146,20 +146,26 @@ chapter.sign(figure, [nanda.of_seeds(nanda.seeds[:1])])
 valid = {name: f"{[coefficients_of(record, name).status[i] for i in chosen].count('valid')} of {len(chosen)}" for name in llc.SAMPLINGS}
 chapter.finding(f"Valid estimates at the checkpoints shown, {tables.seeds_text([record.seed])}: {findings.listed(valid)}")
 
-# %% mystnb={"figure": {"caption": "Settings of SGLD, one mark a seed; the bar is the median. Hollow marks are not valid.", "name": "fig-llc-settings"}, "image": {"alt": "One panel with the learning coefficient of each seed's trained base for each of thirteen settings of the sampler."}} tags=["hide-input"]
-figure, axes = figures.panels(1, 1, height=4.4, width=6)
-ax, rows = axes[0, 0], []
+# %% mystnb={"figure": {"caption": "The trained base with the follow-up's settings of SGLD and with those that settle, unchanged and with one thing changed, one mark a seed; the bar is the median. Hollow marks are not valid. The axis is linear up to 1 and logarithmic beyond.", "name": "fig-llc-settings"}, "image": {"alt": "Two panels with the learning coefficient of each seed's trained base for each of thirteen settings of the sampler."}} tags=["hide-input"]
+rows = []
 for place, variant in enumerate(llc.VARIANTS):
     for record in nanda["base"]:
         trace, sampling = probes_of(record)["llc_variants"][place][None].astype(float), llc.sampling_of(record.run, variant)
         rows.append({"settings": variant, "seed": record.seed, "coefficient": llc.coefficients(trace, sampling)[0], "status": llc.status(trace, sampling)})
-    values = [row["coefficient"] for row in rows if row["settings"] == variant]
-    filled = np.array([row["status"] == "valid" for row in rows if row["settings"] == variant])
-    ax.scatter(values, np.full(len(values), place), s=22, facecolor=np.where(filled, "#0072B2", "white").tolist(), edgecolor="#0072B2")
-    ax.vlines(np.median(values), place - 0.25, place + 0.25, color="0.2")
-figures.rows_of_labels(ax, list(llc.VARIANTS))
-figures.label(ax, nanda.label, "", x="learning coefficient")
 settings = pd.DataFrame(rows)
+figure, axes = figures.panels(1, 2, height=4.6, sharex=True)
+for ax, name in zip(axes.flat, llc.SAMPLINGS, strict=True):
+    own = [variant for variant, (base, _) in llc.VARIANTS.items() if base == name]
+    for place, variant in enumerate(own):
+        found = settings[settings["settings"] == variant]
+        faces = np.where(found["status"] == "valid", arm("base").colour, "white").tolist()
+        ax.scatter(found["coefficient"], np.full(len(found), place), s=22, facecolor=faces, edgecolor=arm("base").colour)
+        ax.vlines(found["coefficient"].median(), place - 0.25, place + 0.25, color="0.2")
+    figures.rows_of_labels(ax, ["unchanged" if variant == name else variant.removeprefix(f"{name}, ") for variant in own])
+    ax.tick_params(axis="y", labelsize=9)
+    figures.label(ax, name, "", x="learning coefficient")
+ax.set_xscale("symlog", linthresh=1)
+ax.set_xlim(min(settings["coefficient"].min(), -0.5), 2 * settings["coefficient"].max())
 chapter.sign(figure, [nanda])
 middle = settings.groupby("settings")["coefficient"].median().to_dict()
 chapter.finding(f"Median coefficient of the trained base in {len(middle)} settings {findings.over_seeds([nanda])}: {findings.extremes(middle, '.1f')}")
@@ -181,7 +187,7 @@ for ax, sampling in zip(axes.flat, llc.SAMPLINGS, strict=True):
         ax.scatter(values, np.full(len(values), place), s=22, facecolor=faces, edgecolor=one.colour)
         middle[f"{setting}, {findings.named(one)}"] = np.median(values)
         ax.vlines(np.median(values), place - 0.25, place + 0.25, color="0.2")
-    ax.set_xscale("log")
+    figures.logarithmic(ax.xaxis)
     figures.label(ax, sampling, "", x="learning coefficient")
 figures.rows_of_labels(axes[0, 0], list(middle))
 chapter.sign(figure, list(chapter))

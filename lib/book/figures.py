@@ -307,6 +307,14 @@ def epoch_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(_LogEpochs())
 
 
+def logarithmic(axis: Axis) -> None:
+    """A logarithmic axis of other numbers, with 1 and 3 times the powers of ten."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 3)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
 class _LogEpochs(Formatter):
     """Powers of ten; where few are in view, 3 times them too, and where none may be, all that have one digit."""
 
