@@ -36,7 +36,7 @@ from lib.book.chapter import Chapter
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import load_editions
 from lib.claims.judging import all_judgements, complete, evidence_text, outcome_of_claim, result_text
-from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST
+from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST, LEAST_OF_LONG
 from lib.experiments.settings import SETTINGS
 from lib.files import ROOT
 from lib.records.store import Store
@@ -102,8 +102,9 @@ def methods():
 def statistics():
     return Markdown(
         f"The criteria were settled on {editions[0].settled:%Y-%m-%d}, with {tables.seeds_text(EXPLORATORY)} known (exploratory) and before any run of "
-        f"{tables.seeds_text(CONFIRMATORY)} (confirmatory). A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, and on "
-        f"exploratory ones elsewhere, which the table says."
+        f"{tables.seeds_text(CONFIRMATORY)} (confirmatory); those of the follow-up's claims on {editions[1].settled:%Y-%m-%d}, with {editions[1].known} known. "
+        f"A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, {LEAST_OF_LONG} of the follow-up's, and on exploratory "
+        f"ones elsewhere, which the table says."
     )
 
 

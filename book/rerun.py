@@ -123,7 +123,8 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 #
 # ## New seeds in the book's figures
 #
-# The book shows seeds 5 to 24 of a setting as soon as ten of them have all arms recorded, and seeds 0 to 4 before. These commands
+# The book shows seeds 5 to 24 of a setting as soon as ten of them have all arms recorded (five in the chapters on stability and on the
+# follow-up study), and seeds 0 to 4 before. These commands
 # record ten seeds of a chapter, judge all claims anew and make the book of what is there:
 #
 # ```bash
