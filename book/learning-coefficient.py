@@ -158,9 +158,7 @@ for ax, name in zip(axes.flat, llc.SAMPLINGS, strict=True):
     own = [variant for variant, (base, _) in llc.VARIANTS.items() if base == name]
     for place, variant in enumerate(own):
         found = settings[settings["settings"] == variant]
-        faces = np.where(found["status"] == "valid", arm("base").colour, "white").tolist()
-        ax.scatter(found["coefficient"], np.full(len(found), place), s=22, facecolor=faces, edgecolor=arm("base").colour)
-        ax.vlines(found["coefficient"].median(), place - 0.25, place + 0.25, color="0.2")
+        figures.estimates(ax, place, found["coefficient"], found["status"] == "valid", arm("base").colour)
     figures.rows_of_labels(ax, ["unchanged" if variant == name else variant.removeprefix(f"{name}, ") for variant in own])
     ax.tick_params(axis="y", labelsize=9)
     figures.label(ax, name, "", x="learning coefficient")
@@ -183,11 +181,9 @@ for ax, sampling in zip(axes.flat, llc.SAMPLINGS, strict=True):
     for place, (setting, one, records) in enumerate(trained):
         found = [coefficients_of(record, sampling) for record in records]
         values = [of_seed.chains[-1].mean() for of_seed in found]
-        faces = [one.colour if of_seed.status[-1] == "valid" else "white" for of_seed in found]
-        ax.scatter(values, np.full(len(values), place), s=22, facecolor=faces, edgecolor=one.colour)
+        figures.estimates(ax, place, values, [of_seed.status[-1] == "valid" for of_seed in found], one.colour)
         middle[f"{setting}, {findings.named(one)}"] = np.median(values)
-        ax.vlines(np.median(values), place - 0.25, place + 0.25, color="0.2")
-    figures.logarithmic(ax.xaxis)
+    figures.logarithmic(ax)
     figures.label(ax, sampling, "", x="learning coefficient")
 figures.rows_of_labels(axes[0, 0], list(middle))
 chapter.sign(figure, list(chapter))

@@ -307,12 +307,19 @@ def epoch_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(_LogEpochs())
 
 
-def logarithmic(axis: Axis) -> None:
-    """A logarithmic axis of other numbers, with 1 and 3 times the powers of ten."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    axis.set_major_locator(LogLocator(subs=(1, 3)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
+def logarithmic(axes: Axes) -> None:
+    """Makes a horizontal axis of numbers other than epochs logarithmic, with 1 and 3 times the powers of ten."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def estimates(axes: Axes, place: int, values: Sequence[float], valid: Sequence[bool], colour: str) -> None:
+    """A row of estimates along a figure: one mark a seed, hollow where it is not valid, and a bar at the median."""
+    faces = [colour if one else "white" for one in valid]
+    axes.scatter(values, np.full(len(values), place), s=22, facecolor=faces, edgecolor=colour)
+    axes.vlines(np.median(values), place - 0.25, place + 0.25, color="0.2")
 
 
 class _LogEpochs(Formatter):
