@@ -190,7 +190,8 @@ methods()
 # %% [markdown]
 # The networks are an MLP with one hidden layer and a transformer with one layer. Controls are dense networks scaled to the ticket's norm,
 # random masks, and masks by SNIP {cite:p}`r-lee2019snip`, GraSP {cite:p}`r-wang2020grasp` and SynFlow {cite:p}`r-tanaka2020synflow` at
-# initialisation. An image classifier on MNIST has a set-up of its own ({doc}`mnist`).
+# initialisation. An image classifier on MNIST ({doc}`mnist`) and the transformer of the follow-up study ({doc}`progress-measures`), whose
+# tickets are cut where the phases of its training end, have set-ups of their own.
 #
 # A network generalizes at the first evaluated epoch at which test accuracy reaches a threshold that only its setting's dense networks decide. A
 # run that does not get there within its budget is censored and enters as a bound. Intervals are of the median over seeds (order

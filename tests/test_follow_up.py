@@ -122,6 +122,22 @@ def test_exploratory_seeds_are_three():
         assert [run.seed for run in arms[Arm("base")]] == [0, 1, 2, *range(5, 15)]
 
 
+def test_bases_that_say_where_tickets_are_cut_keep_their_probes(monkeypatch):
+    monkeypatch.setattr(Arm, "own_epoch", lambda self, base: 4200)
+    there = SimpleNamespace(state="recorded", has_probes=True, has_mask=False)
+    store = SimpleNamespace(status=lambda run: there, load=lambda run: run)
+    of = wanted(PAPER, ["learning-coefficient"], store, whole=True)
+    arms = of.by_arm["learning-coefficient"]
+    kept = {
+        (setting, one.name): [run.seed for run in runs if run in of.probed]
+        for setting, found in arms.items()
+        for one, runs in found.items()
+    }
+    confirmatory, every = [*range(5, 15)], [0, 1, 2, *range(5, 15)]
+    assert kept.pop((NANDA, "base")) == every
+    assert kept and all(seeds == confirmatory for seeds in kept.values())
+
+
 def test_new_fields_left_the_keys_of_the_papers_runs_alone():
     """Keys from before there were an equals sign and a warm-up."""
     ticket = Arm("ticket").run(SETTINGS["transformer"].base(5, PAPER), PAPER)

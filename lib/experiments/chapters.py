@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lib.analysis.times import Record
-from lib.experiments.arms import Arm, family
+from lib.experiments.arms import ARMS, Arm, family
 from lib.experiments.comparison import Versions
 from lib.experiments.parameters import RECORDED, Parameters, follow_up
 from lib.experiments.settings import MODELS, ROUNDINGS, SETTINGS, TASKS
@@ -345,8 +345,10 @@ class Wanted:
         return {run for row in rows for run in self._looked_into(*row)}
 
     def _looked_into(self, chapter: str, setting: str, one: Arm, runs: Sequence[Run]) -> Sequence[Run]:
-        """The runs whose masks or probes somebody reads: not those of exploratory seeds once confirmatory ones are shown."""
-        if self.whole and self.parameters.seeds == RECORDED and self._confirmed(chapter, setting):
+        """The runs whose masks or probes somebody reads: not those of exploratory seeds once confirmatory ones are shown, but for
+        bases that say where their tickets are cut."""
+        says_where = one == Arm("base") and any(ARMS[other.name].phase for other in self.by_arm[chapter][setting])
+        if self.whole and self.parameters.seeds == RECORDED and self._confirmed(chapter, setting) and not says_where:
             return [run for run in runs if run.task.seed not in EXPLORATORY]
         return runs
 
@@ -367,7 +369,7 @@ class Wanted:
 
 # Chapters whose records are not complete. They run with seeds of one's own and are in no table of contents, and the book trains
 # nothing for them until it is asked to: `python -m lib train --all --chapter phase-controls`.
-TO_COME = ("progress-measures", "phase-controls", "learning-coefficient")
+TO_COME = ("phase-controls",)
 READY = tuple(name for name in CHAPTERS if name not in TO_COME)
 
 
