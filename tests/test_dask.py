@@ -27,18 +27,21 @@ def runs():
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_same_records_though_a_worker_is_killed(runs, tmp_path):
     here = Store(tmp_path / "a", tmp_path / "b")
-    expected = plan.obtain(runs, here, progress=False)
+    expected = plan.obtain(runs, here, probed=runs[:2], progress=False)
 
     store = Store(tmp_path / "c", tmp_path / "d")
     with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
         victim = next(iter(client.run(os.getpid).values()))
         os.kill(victim, signal.SIGKILL)
-        plan.execute(plan.make_plan(runs, store), store, progress=False, client=client)
+        plan.execute(plan.make_plan(runs, store, runs[:2]), store, progress=False, client=client)
     for run, record in zip(runs, expected, strict=True):
         got = store.load(run)
         assert got is not None
         for name, values in record.metrics.items():
             np.testing.assert_array_equal(got.metrics[name], values)
+        assert (got.probes is None) == (record.probes is None) == (run not in runs[:2])
+        for name, values in (record.probes or {}).items():
+            np.testing.assert_array_equal(got.probes[name], values)
     assert plan.make_plan(runs, store) == []
 
 

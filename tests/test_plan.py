@@ -320,6 +320,14 @@ def test_probes_that_are_wanted_and_were_not_kept_are_made_again(store):
     assert make_plan(BASES, store, probed=BASES[:1]) == []
 
 
+def test_a_base_that_is_trained_again_for_its_weights_alone_is_not_looked_into(store, monkeypatch):
+    obtain(BASES[:1], store, probed=BASES[:1], progress=False)
+    looked = []
+    monkeypatch.setattr(plan, "summarize", lambda run, snapshots: looked.append(run) or {"epochs": np.arange(3)})
+    obtain([BASES[0], TICKETS[0]], store, probed=[BASES[0], TICKETS[0]], progress=False)
+    assert looked == TICKETS[:1] and store.load(TICKETS[0]).probes["epochs"].tolist() == [0, 1, 2]
+
+
 def test_a_record_that_is_out_of_date_will_do_unless_it_is_to_be_renewed(store, calls, monkeypatch):
     obtain(RUNS, store, progress=False)
     for module in (lib.train.runs, lib.records.store):

@@ -21,7 +21,7 @@ from conftest import random_mask, ticket_of, tiny_run, train_dense
 import lib.files
 import lib.records.store
 import lib.train.runs
-from lib.analysis.probes import snapshot_epochs
+from lib.analysis.probes import snapshot_epochs, summarize
 from lib.files import Content, StoreError, keys, read, sweep, write
 from lib.records.store import Kept, Store
 from lib.train.models import MLP
@@ -47,6 +47,9 @@ def path(tmp_path):
     """A file of the store."""
     write(tmp_path / "file.zip", {"one": CONTENT})
     return tmp_path / "file.zip"
+
+
+PROBES = {"epochs": np.arange(3)}
 
 
 def save(store, *trained, seconds=1, **kept):
@@ -438,10 +441,9 @@ def test_the_file_of_a_run_is_that_of_its_best_record(store, trained):
     assert store.file(trained.run) == poor
 
 
-def test_what_records_of_one_training_keep_is_found_whichever_is_newer(store, trained, monkeypatch):
-    monkeypatch.setattr(lib.records.store, "summarize", lambda run, snapshots: {"epochs": np.arange(3)})
+def test_what_records_of_one_training_keep_is_found_whichever_is_newer(store, trained):
     held = dataclasses.replace(trained, mask=np.arange(trained.run.length) % 2 == 0)
-    for kept in (Kept(held, probed=True), Kept(held, masked=True), Kept(held)):
+    for kept in (Kept(held, probes=PROBES), Kept(held, masked=True), Kept(held)):
         store.save([kept], 1.0)
     fresh = Store(store.folders[0].parent, store.folders[1].parent)
     status, record = fresh.status(trained.run), fresh.load(trained.run)
@@ -449,12 +451,11 @@ def test_what_records_of_one_training_keep_is_found_whichever_is_newer(store, tr
     assert np.array_equal(record.mask, held.mask) and record.probes["epochs"].tolist() == [0, 1, 2]
 
 
-def test_what_another_training_keeps_is_not_mixed_in(store, trained, monkeypatch):
-    monkeypatch.setattr(lib.records.store, "summarize", lambda run, snapshots: {"epochs": np.arange(3)})
+def test_what_another_training_keeps_is_not_mixed_in(store, trained):
     held = dataclasses.replace(trained, mask=np.ones(trained.run.length, bool))
     other = dataclasses.replace(held, metrics={name: values * 1.01 for name, values in held.metrics.items()})
     store.save([Kept(held, masked=True)], 1.0)
-    store.save([Kept(other, probed=True)], 1.0)
+    store.save([Kept(other, probes=PROBES)], 1.0)
     fresh = Store(store.folders[0].parent, store.folders[1].parent)
     status, record = fresh.status(trained.run), fresh.load(trained.run)
     assert (status.has_mask, status.has_probes) == (record.mask is not None, record.probes is not None)
@@ -520,7 +521,7 @@ def test_thin_drops_masks_and_probes_that_nothing_reads_and_nothing_else(store):
     runs = [tiny_run(seed=seed, epochs=30) for seed in range(4)]
     snapshots = {run: set(snapshot_epochs(run)) for run in runs}
     trained = train_dense(runs, [random_mask(run) for run in runs], snapshots=snapshots)
-    store.save([Kept(one, masked=True, probed=True) for one in trained], 1.0)
+    store.save([Kept(one, True, summarize(one.run, one.snapshots)) for one in trained], 1.0)
     damaged = store.write_to / "x.zip"
     damaged.write_bytes(b"not a record")
     before = {run: store.load(run) for run in runs}
@@ -545,7 +546,7 @@ def test_masks_and_probes_are_kept_where_they_are_wanted(store):
     store.save([Kept(trained)], 1)
     record = store.load(run)
     assert (record.mask, record.probes, record.provenance["masked"]) == (None, None, True)
-    store.save([Kept(trained, masked=True, probed=True)], 1)
+    store.save([Kept(trained, True, summarize(run, trained.snapshots))], 1)
     record = Store(store.folders[0].parent, store.folders[1].parent).load(run)
     assert record.mask.tolist() == trained.mask.tolist()
     assert record.probes["inputs"].shape[1:] == (8, 7)

@@ -7,13 +7,13 @@ checkpoint is gone (the cache may be deleted at any time), the base is trained a
 import time
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from lib.analysis.probes import snapshot_epochs
+from lib.analysis.probes import snapshot_epochs, summarize
 from lib.records.store import Kept, Record, Store
 from lib.train.runs import Origin, Run
 from lib.train.trainer import Diverged, Report, Trained, train
@@ -142,11 +142,11 @@ def execute(
                 else:
                     ready.append(job)
             waiting = stacks(ready, len(client.nthreads()) if client else 1, device)
-            for stack, trained, seconds in _train_stacks(waiting, store, device, bar, client):
+            for stack, kept, seconds in _train_stacks(waiting, store, device, bar, client):
                 good = []
-                for job, one in zip(stack, trained, strict=True):
-                    if one.diverged_at is not None:
-                        failed[job.run] = f"{job.run}: loss not finite at epoch {one.diverged_at}"
+                for job, one in zip(stack, kept, strict=True):
+                    if one.trained.diverged_at is not None:
+                        failed[job.run] = f"{job.run}: loss not finite at epoch {one.trained.diverged_at}"
                     else:
                         good.append((job, one))
                 keep(good, seconds / len(stack), store, device)
@@ -156,51 +156,56 @@ def execute(
 
 def _train_stacks(
     waiting: Sequence[Sequence[Job]], store: Store, device: str, bar: tqdm, client: "distributed.Client | None"
-) -> Iterator[tuple[Sequence[Job], list[Trained], float]]:
+) -> Iterator[tuple[Sequence[Job], list[Kept], float]]:
     """Trains stacks, here or on a client's workers, and yields each with its results and seconds as it ends."""
     if client is None:
         for stack in waiting:
             bar.set_description(f"{len(stack)} runs, {stack[0].run}"[:70])
-            yield stack, *_timed_train(*_inputs(stack, store), stack[0].until, bar.update, device)
+            yield stack, *_train_stack(stack, starts_of(stack, store), bar.update, device)
         return
     from distributed import as_completed
 
     futures = {
-        client.submit(_timed_train, *_inputs(stack, store), stack[0].until, None, device, pure=False): stack
+        client.submit(_train_stack, stack, starts_of(stack, store), None, device, pure=False): stack
         for stack in waiting
     }
-    for future, (trained, seconds) in as_completed(futures, with_results=True):
+    for future, (kept, seconds) in as_completed(futures, with_results=True):
         stack = futures[future]
         bar.update(stack[0].until * len(stack))
-        yield stack, trained, seconds
+        yield stack, kept, seconds
 
 
-def _inputs(stack: Sequence[Job], store: Store) -> tuple[list[Run], list, dict[Run, set[int]]]:
-    """What `train` needs of a stack: runs, starts, snapshots."""
-    snapshots = {job.run: job.snapshots | set(snapshot_epochs(job.run) if job.probed else ()) for job in stack}
-    return [job.run for job in stack], starts_of(stack, store), snapshots
+def _train_stack(
+    stack: Sequence[Job], starts: list[Origin], report: Report | None, device: str
+) -> tuple[list[Kept], float]:
+    """Trains a stack: what is to be kept of each run, of its weights no more than the job's snapshots, and the seconds that
+    training took."""
+    begun, probed = time.perf_counter(), [job.record and job.probed for job in stack]
+    snapshots = {
+        job.run: job.snapshots | set(snapshot_epochs(job.run) if one else ())
+        for job, one in zip(stack, probed, strict=True)
+    }
+    report = report or (lambda run_epochs: None)
+    trained = train(list(snapshots), starts, snapshots, until=stack[0].until, report=report, device=device)
+    seconds, kept = time.perf_counter() - begun, []
+    for job, is_probed, one in zip(stack, probed, trained, strict=True):
+        probes = summarize(job.run, one.snapshots) if is_probed and one.diverged_at is None else None
+        wanted = {epoch: weights for epoch, weights in one.snapshots.items() if epoch in job.snapshots}
+        kept.append(Kept(replace(one, snapshots=wanted), job.masked, probes))
+    return kept, seconds
 
 
-def _timed_train(
-    runs: list[Run], starts: list, snapshots: dict[Run, set[int]], until: int, report: Report | None, device: str
-) -> tuple[list[Trained], float]:
-    """`train`, and the seconds that it took."""
-    begun = time.perf_counter()
-    trained = train(runs, starts, snapshots, until=until, report=report or (lambda run_epochs: None), device=device)
-    return trained, time.perf_counter() - begun
-
-
-def keep(trained: Sequence[tuple[Job, Trained]], seconds: float, store: Store, device: str) -> None:
+def keep(kept: Sequence[tuple[Job, Kept]], seconds: float, store: Store, device: str) -> None:
     """Saves what the jobs of a stack were for: checkpoints, and then records."""
-    for job, one in trained:
-        store.save_checkpoints(one, job.snapshots)
-        if not job.record and differs(one, store.load(job.run)):
+    for job, one in kept:
+        store.save_checkpoints(one.trained, job.snapshots)
+        if not job.record and differs(one.trained, store.load(job.run)):
             warnings.warn(
                 f"{job.run}: trained again for its weights, this differs from its record (another machine, or library of matrix "
                 "products); what starts from it starts from a replica that rounding tells apart",
                 stacklevel=2,
             )
-    records = [Kept(one, job.masked, job.probed) for job, one in trained if job.record]
+    records = [one for job, one in kept if job.record]
     if records:
         store.save(records, seconds, device)
 

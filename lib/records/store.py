@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.analysis.probes import summarize
 from lib.files import CACHE, RESULTS, Content, StoreError, checksum, keys, look, read, read_all, sweep, write
 from lib.train import images, products
 from lib.train.runs import NUMERICS, Run
@@ -78,11 +77,11 @@ class Status:
 
 @dataclass(frozen=True)
 class Kept:
-    """A finished run, and whether its mask and its probes are kept."""
+    """A finished run, whether its mask is kept, and what lib/analysis/probes.py keeps of its weights."""
 
     trained: Trained
     masked: bool = False
-    probed: bool = False
+    probes: Mapping[str, np.ndarray] | None = None
 
 
 @cache
@@ -134,8 +133,7 @@ class Store:
             }
             if one.masked and trained.mask is not None:
                 arrays[MASK] = np.packbits(trained.mask)
-            if one.probed:
-                arrays |= {f"{PROBES}{name}": x for name, x in summarize(run, trained.snapshots).items()}
+            arrays |= {f"{PROBES}{name}": x for name, x in (one.probes or {}).items()}
             note = {
                 "run": json.loads(run.canonical()),
                 "metrics": list(METRICS),
