@@ -19,6 +19,7 @@ from lib.experiments.chapters import CHAPTERS, PHASES, until_known, wanted
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import follow_up, load
 from lib.experiments.settings import SETTINGS
+from lib.files import ROOT
 from lib.records.plan import obtain
 from lib.train.models import AnswerTransformer
 from lib.train.runs import Dense, Run, Scored, Ticket
@@ -136,6 +137,34 @@ def test_bases_that_say_where_tickets_are_cut_keep_their_probes(monkeypatch):
     confirmatory, every = [*range(5, 15)], [0, 1, 2, *range(5, 15)]
     assert kept.pop((NANDA, "base")) == every
     assert kept and all(seeds == confirmatory for seeds in kept.values())
+
+
+def test_the_chapters_prose_has_the_numbers_of_the_code():
+    text = {
+        name: " ".join((ROOT / f"book/{name}.md").read_text().split())
+        for name in ("progress-measures", "learning-coefficient", "phase-controls")
+    }
+    own, base, usual, settled = follow_up(PAPER), SETTINGS[NANDA].base(0, PAPER), *llc.SAMPLINGS.values()
+    for phrase in (
+        f"at least {progress.LEAST:.0%} of the variance",
+        f"made {progress.DONE:.0%} of its way",
+        f"at most {progress.BEGUN:.0%}, which ends",
+        f"least {progress.PROMINENCE:.0%} of the steepest",
+        f"are its own: {own.prime}, {own.train_fraction:g} and {own.pruning_rate:g} at the paper's scale",
+        f"the {own.pruning_rate:.0%} of weights of least magnitude go",
+        "first of the ten steps of warm-up" if base.optimizer.warm_up == 10 else "",
+    ):
+        assert phrase in text["progress-measures"], phrase
+    pull = {name: 2 / (one.step * one.localization) for name, one in llc.SAMPLINGS.items()}
+    for phrase in (
+        rf"$\epsilon = 10^{{{np.log10(usual.step):.0f}}}$ and $\gamma = {usual.localization:g}$, these are {pull['follow-up']:,.0f}",
+        rf"$\epsilon = {settled.step * 1e5:.0f} \cdot 10^{{-5}}$ and $\gamma = 1{{,}}000$, so {pull['settled']:.0f} steps",
+        f"each of {len(llc.checkpoint_epochs(base))} checkpoints take {usual.burn_in} steps that do not count (burn-in) and {usual.draws} that do",
+        f"about {usual.batch} training pairs",
+    ):
+        assert phrase in text["learning-coefficient"], phrase
+    assert (usual.chains, llc.RUN_OFF, llc.DRIFT, settled.localization) == (3, 5, 0.25, 1000)  # in words there
+    assert f"{own.pruning_rate:.0%} at the paper's scale" in text["phase-controls"]
 
 
 def test_new_fields_left_the_keys_of_the_papers_runs_alone():
