@@ -32,7 +32,7 @@ lint: $(INSTALLED) ## check code and chapters without running them; before each 
 	$(RUN) -m mypy
 
 test: lint ## run all tests, some files at a time
-	$(RUN) -m pytest --numprocesses auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4  # threads of several processes get in each other's way
 
 quick: $(INSTALLED) ## run the tests that take no second
 	$(RUN) -m pytest -m "not slow" --quiet

@@ -216,6 +216,9 @@ chapter.table(last)
 
 # %% [markdown]
 # ## Verdicts
+#
+# The rules look at the shape of the curve over checkpoints. As settled beforehand they take every estimate that is positive and stable, and
+# so those that drift too; {numref}`fig-llc` and {numref}`fig-llc-settled` say how few or many are valid.
 
 # %% tags=["remove-input"]
 chapter.verdicts()

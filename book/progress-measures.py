@@ -137,7 +137,7 @@ for ax, one in zip(axes.flat, tickets, strict=True):
     ax.set_yscale("log")
     figures.by_phase(ax, nanda, label(one), "excluded loss (nats)")
     ax.legend(fontsize=9)
-chapter.sign(figure, [nanda])
+chapter.sign(figure, [nanda.of_seeds(nanda.seeds[:1])])
 counts = {findings.named(one): str(len(probes_of(nanda[one][0])["keys"])) for one in tickets}
 chapter.finding(f"Key frequencies of {probes['excluded'].shape[1]}, {tables.seeds_text(nanda.seeds[:1])}: {findings.listed(counts)}")
 

@@ -1,5 +1,6 @@
 """The build on a small book of its own: what is executed when, and what stops it."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -208,3 +209,14 @@ def test_command_says_in_a_sentence_what_is_wrong(root: Path, capsys: pytest.Cap
     assert capsys.readouterr().err == "There is no profile 'big'; params/ has: smoke.\n"
     assert build.main(["--profile", "smoke", "--only", "three"]) == 1
     assert capsys.readouterr().err == "There is no chapter 'three'; there are: book/intro, book/one, book/two.\n"
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (8, "4"), (None, "1")])
+def test_kernels_share_the_cores_unless_told_otherwise(monkeypatch, cores, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    build._share_cores()
+    assert os.environ["OMP_NUM_THREADS"] == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    build._share_cores()
+    assert os.environ["OMP_NUM_THREADS"] == "3"

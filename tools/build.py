@@ -168,11 +168,17 @@ def execute_chapters(names: list[str], source: Path, parameters: dict) -> dict[s
     return failures
 
 
+def _share_cores() -> None:
+    """Let each kernel that this process starts use its share of the cores: threads of two kernels wait for each other in turn, and
+    take many times as long."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // KERNELS, 1)))
+
+
 def _execute(todo: list[str], source: Path, parameters: dict, digests: dict[str, str]) -> dict[str, str]:
     """Execute chapters anew; returns what went wrong."""
     failures: dict[str, str] = {}
     # papermill changes the working directory while it runs, which only one chapter in a process can do.
-    with ProcessPoolExecutor(KERNELS, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(KERNELS, mp_context=get_context("spawn"), initializer=_share_cores) as pool:
         jobs = {}
         for name in todo:
             output = source / f"{name}.ipynb"
