@@ -214,9 +214,9 @@ def test_command_says_in_a_sentence_what_is_wrong(root: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (8, "4"), (None, "1")])
 def test_kernels_share_the_cores_unless_told_otherwise(monkeypatch, cores, threads):
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    build._share_cores()
-    assert os.environ["OMP_NUM_THREADS"] == threads
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     build._share_cores()
     assert os.environ["OMP_NUM_THREADS"] == "3"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    build._share_cores()
+    assert os.environ["OMP_NUM_THREADS"] == threads
