@@ -173,21 +173,22 @@ chapter.finding(f"Median coefficient of the trained base in {len(middle)} settin
 #
 # Q07 asks whether networks of different size that add by one circuit end with one coefficient.
 
-# %% mystnb={"figure": {"caption": "The coefficient at the end of training, one mark a seed; the bar is the median. Hollow marks are estimates that are not valid; an estimate below the axis is left out.", "name": "fig-llc-last"}, "image": {"alt": "Two panels, one for each of the two settings of the sampler, with the learning coefficient of each seed's trained network on a logarithmic axis, for the base, its tickets and bases of other widths."}} tags=["hide-input"]
-trained = [(comparison.label, one, records) for comparison in chapter for one, records in comparison.arms.items()]
-figure, axes = figures.panels(1, 2, height=3.6, sharey=True)
+# %% mystnb={"figure": {"caption": "The coefficient at the end of training, of bases by their number of hidden neurons and of tickets, one mark a seed; the bar is the median. Hollow marks are estimates that are not valid; an estimate below the axis is left out.", "name": "fig-llc-last"}, "image": {"alt": "Two panels, one for each of the two settings of the sampler, with the learning coefficient of each seed's trained network on a logarithmic axis, for the base, its tickets and bases of other widths."}} tags=["hide-input"]
+trained = [(one, records) for comparison in chapter for one, records in comparison.arms.items()]
+figure, axes = figures.panels(1, 2, height=4.6, sharey=True)
 for ax, sampling in zip(axes.flat, llc.SAMPLINGS, strict=True):
     middle = {}
-    for place, (setting, one, records) in enumerate(trained):
+    for place, (one, records) in enumerate(trained):
         found = [coefficients_of(record, sampling) for record in records]
         values = [of_seed.chains[-1].mean() for of_seed in found]
         figures.estimates(ax, place, values, [of_seed.status[-1] == "valid" for of_seed in found], one.colour)
-        middle[f"{setting}, {findings.named(one)}"] = np.median(values)
+        name = f"base, {records[0].run.model.hidden} neurons" if one.name == "base" else findings.named(one)
+        middle[name] = np.median(values)
     figures.logarithmic(ax)
     figures.label(ax, sampling, "", x="learning coefficient")
 figures.rows_of_labels(axes[0, 0], list(middle))
 chapter.sign(figure, list(chapter))
-of_bases = {f"{of['base'][0].run.model.hidden} neurons": findings.median([middle[f"{of.label}, base"]], ".2g") for of in chapter}
+of_bases = {name.removeprefix("base, "): findings.median([value], ".2g") for name, value in middle.items() if name.startswith("base")}
 chapter.finding(f"Median coefficient of trained bases {findings.over_seeds(chapter)}, {sampling}: {findings.listed(of_bases)}")
 
 # %% [markdown]
