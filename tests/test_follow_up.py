@@ -152,7 +152,7 @@ def test_the_chapters_prose_has_the_numbers_of_the_code():
         f"least {progress.PROMINENCE:.0%} of the steepest",
         f"are its own: {own.prime}, {own.train_fraction:g} and {own.pruning_rate:g} at the paper's scale",
         f"the {own.pruning_rate:.0%} of weights of least magnitude go",
-        "first of the ten steps of warm-up" if base.optimizer.warm_up == 10 else "",
+        "first of the ten steps of warm-up",
     ):
         assert phrase in text["progress-measures"], phrase
     pull = {name: 2 / (one.step * one.localization) for name, one in llc.SAMPLINGS.items()}
@@ -163,7 +163,8 @@ def test_the_chapters_prose_has_the_numbers_of_the_code():
         f"about {usual.batch} training pairs",
     ):
         assert phrase in text["learning-coefficient"], phrase
-    assert (usual.chains, llc.RUN_OFF, llc.DRIFT, settled.localization) == (3, 5, 0.25, 1000)  # in words there
+    in_words = usual.chains, llc.RUN_OFF, llc.DRIFT, settled.localization, base.optimizer.warm_up
+    assert in_words == (3, 5, 0.25, 1000, 10)
     assert f"{own.pruning_rate:.0%} at the paper's scale" in text["phase-controls"]
 
 
