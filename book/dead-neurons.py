@@ -164,7 +164,7 @@ for threshold in THRESHOLDS:
             for whole, changed in sides.values()
         )
         times = [seed.t_gen(name) for name in (("revive", threshold), "ticket")]
-        steps = None if None in times else round((times[0] - times[1]) / comparison.epochs[1])
+        steps = None if None in times else int(np.subtract(*np.searchsorted(comparison.epochs, times)))
         numbers = {"base over kill only": between(one.low, one.high), "revived over ticket": between(other.low, other.high)}
         dead = killed(seed["kill", threshold])
         rows.append({"threshold": f"{threshold:g}", "seed": seed.seed, "dead neurons": dead, **numbers, "curves the same": same, "evaluations by which the revived is later": steps})

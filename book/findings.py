@@ -58,7 +58,7 @@ def spread(values):
 # ## Masks know before the network does
 #
 # A ticket can be good although its base is not. The base below has not generalized at the epoch at which the mask is cut, and the ticket of this
-# mask generalizes all the same: the largest weights already mark the sparse network that the dense one has not settled on.
+# mask may generalize all the same: the largest weights already mark the sparse network that the dense one has not settled on.
 
 # %% mystnb={"figure": {"caption": "Marks in the upper left are tickets that generalize and whose base had not; dashed lines are \u03c4, a mark is a seed.", "name": "fig-findings-masks"}, "image": {"alt": "A scatter plot for each architecture with the base's test accuracy at the cut on the horizontal axis and the best test accuracy of its ticket on the vertical axis."}} tags=["hide-input"]
 cuts = []
@@ -96,7 +96,8 @@ architectures.table(pd.DataFrame(rows))
 #
 # A hidden neuron of the MLP reads each token through a row of $W_{in} W_E$. After training that row is a wave of one frequency
 # ({doc}`representations`). In a ticket, the strongest frequency of the masked row *before* training is already the one that it ends with, for most
-# neurons. In the dense base it is not, beyond chance: one in as many as there are frequencies.
+# neurons. In the dense base it is so
+# for few neurons, though for more than by chance, which is one in as many as there are frequencies.
 
 # %% tags=["hide-input"]
 mlp = representations["mlp"]
@@ -113,11 +114,12 @@ for name in ("base", "ticket"):
 representations.table(pd.DataFrame(rows))
 
 # %% [markdown]
-# ## It is the trained weights, not the score
+# ## For SNIP and SynFlow it is the trained weights, not the score
 #
 # Pruning at initialisation by SNIP or SynFlow gives masks that have little to do with the ticket and do not help ({doc}`pruning-at-init`). The same
-# scores, taken of the trained weights in place of the initial ones, give nearly the ticket's own mask. What they lack is not a better formula but
-# the training.
+# scores, taken of the trained weights in place of the initial ones, give nearly the ticket's own mask. What these two lack is not a better formula but
+# the training. GraSP does the reverse: of trained weights it drops nearly all that the ticket keeps, and its masks of initial weights are as little
+# like the ticket's as the others'.
 
 # %% mystnb={"figure": {"caption": "Jaccard similarity with the ticket's mask, 1 if they are the same, one mark a seed. The dashed line is what independent masks of this size share.", "name": "fig-findings-scores"}, "image": {"alt": "A panel for each setting with the Jaccard similarity to the ticket's mask for masks from scores at initialisation and from scores of the trained network."}} tags=["hide-input"]
 overlap = []

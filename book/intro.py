@@ -113,7 +113,8 @@ chapter.finding(findings.times([comparison], "base", "ticket"))
 # Minegishi and colleagues {cite:p}`minegishi2023` put the two together. A ticket taken from a network that has grokked
 # generalizes almost at once, so they ask whether the long wait in grokking is the search for that sparse network. This book
 # runs their experiments again, and those of a follow-up study, from code written for the purpose. It has a criterion for
-# every claim, says when it was written, repeats each run over several seeds, and says of every claim whether it holds.
+# every claim that it judges, says when it was written, repeats each run over several seeds, and says of each claim whether it holds, or that it has
+# not been run yet.
 #
 # ## Scorecard
 #
@@ -147,7 +148,7 @@ HTML(
 #
 # *Read it*: each chapter states a claim, the method, the figure, the numbers and the verdict. *Rerun it*: each chapter ends
 # with the command that runs it with other seeds, on a laptop; {doc}`rerun` has the costs and all other commands. *Change it*: each chapter is one text file, in two forms that
-# are kept equal. {doc}`setup` has the settings that all chapters share.
+# are kept equal. {doc}`setup` has the settings that most chapters share.
 
 # %% tags=["remove-input"]
 chapter.close(every=20)

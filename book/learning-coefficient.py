@@ -109,7 +109,7 @@ def over_training(sampling):
 
 over_training("follow-up")
 
-# %% mystnb={"figure": {"caption": "As {numref}`fig-llc`, with chains that settle.", "name": "fig-llc-settled"}, "image": {"alt": "Eight panels as before, with the learning coefficient of chains that settle."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "As {numref}`fig-llc`, with the *settled* settings, with which most chains settle.", "name": "fig-llc-settled"}, "image": {"alt": "Eight panels as before, with the learning coefficient by the settled settings."}} tags=["hide-input"]
 over_training("settled")
 
 # %% [markdown]
@@ -129,7 +129,7 @@ chapter.table(validity)
 # %% [markdown]
 # ## Do the chains settle?
 
-# %% mystnb={"figure": {"caption": "Burn-in: the estimate along the chains, mean over chains. The dotted line ends burn-in. A curve that still climbs after it gives an estimate that depends on the length of the chains.", "name": "fig-llc-burn-in"}, "image": {"alt": "Two panels, the follow-up's settings and chains that settle, of the running estimate over SGLD steps at five checkpoints."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Burn-in: the estimate along the chains, mean over chains. The dotted line ends burn-in. A curve that still climbs after it gives an estimate that depends on the length of the chains.", "name": "fig-llc-burn-in"}, "image": {"alt": "Two panels, the follow-up's settings and the settled ones, of the running estimate over SGLD steps at five checkpoints."}} tags=["hide-input"]
 record = nanda["base"][0]
 probes = probes_of(record)
 chosen = np.linspace(0, len(probes["llc_epochs"]) - 1, 5).astype(int)
@@ -146,7 +146,7 @@ chapter.sign(figure, [nanda.of_seeds(nanda.seeds[:1])])
 valid = {name: f"{[coefficients_of(record, name).status[i] for i in chosen].count('valid')} of {len(chosen)}" for name in llc.SAMPLINGS}
 chapter.finding(f"Valid estimates at the checkpoints shown, {tables.seeds_text([record.seed])}: {findings.listed(valid)}")
 
-# %% mystnb={"figure": {"caption": "The trained base with the follow-up's settings of SGLD and with those that settle, unchanged and with one thing changed, one mark a seed; the bar is the median. Hollow marks are not valid. The axis is linear up to 1 and logarithmic beyond.", "name": "fig-llc-settings"}, "image": {"alt": "Two panels with the learning coefficient of each seed's trained base for each of thirteen settings of the sampler."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The trained base with the follow-up's settings of SGLD and with the settled ones, unchanged and with one thing changed, one mark a seed; the bar is the median. Hollow marks are not valid. The axis is linear up to 1 and logarithmic beyond.", "name": "fig-llc-settings"}, "image": {"alt": "Two panels with the learning coefficient of each seed's trained base for each of thirteen settings of the sampler."}} tags=["hide-input"]
 rows = []
 for place, variant in enumerate(llc.VARIANTS):
     for record in nanda["base"]:
@@ -236,7 +236,7 @@ chapter.sensitivity()
 #
 # ## What differs from the follow-up
 #
-# * The follow-up used the package devinterp, one chain of 1,000 draws a checkpoint and one network; the estimator here is our own, with three
+# * The follow-up used the package devinterp, one chain of 1,000 draws a checkpoint and one seed; the estimator here is our own, with three
 #   shorter chains, on several seeds, and what it becomes with other settings is shown.
 # * The loss at $w^*$ is taken on the batch of the draw, which leaves less to chance than one number for all draws.
 #

@@ -118,7 +118,7 @@ HTML(tables.folded("Every rule under every assumption, for 20, 10 and 5 seeds", 
 #
 # * **Many claims at once.** Each verdict stands for itself; no correction is made for their number. Of as many verdicts as this book has,
 #   one or two may be wrong by chance even if all rules keep their promise.
-# * **Seeds are one kind of variety.** A seed draws the initial weights and the split. Prime, training fraction, width, learning rate and
+# * **Seeds are one kind of variety.** A seed draws the initial weights and the split. Within a setting, prime, training fraction, width, learning rate and
 #   library stay the same. An interval over seeds says nothing about other settings, beside those in {doc}`deviations`.
 # * **A median is not a mean.** The rules speak of the median seed. Where times are censored, the geometric mean beside it rests on a model.
 # * **Censored runs.** A run that has not generalized by the end of its budget may do so later. It bounds what depends on it. Where claims are
@@ -127,8 +127,8 @@ HTML(tables.folded("Every rule under every assumption, for 20, 10 and 5 seeds", 
 # * **Rounding.** {doc}`stability` says how much of the spread over seeds it makes.
 # * **Fingerprints** of the rules ({file}`book/criteria.yml`) cover what {file}`book/claims.yml` says: criterion, measures, arguments, thresholds. The code of a
 #   measure can still change; tests state what each computes.
-# * **One implementation.** It is tested against other statements of the same mathematics, and its settings are those of the authors' code where
-#   the text differs. It is not their code.
+# * **One implementation.** It is tested against other statements of the same mathematics, and its settings are those of the authors' code in
+#   most places where the text differs ({doc}`deviations` has the exceptions). It is not their code.
 #
 # ## Wishes for the next edition
 #

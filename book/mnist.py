@@ -349,10 +349,10 @@ chapter.sensitivity()
 #   the setting with four matrices is shown above and judged apart.
 # * Their loaders are swapped: the code trains on 1,000 images of MNIST's test file and tests on the training file. Here 1,000 images
 #   are drawn from 10,000 and the 9,000 others are tested, as {doc}`deviations` lists.
-# * The code trains for 100,000 epochs, this book for 30,000, the budget of all its chapters. Ticket epoch and pruning rate are also
-#   those of all chapters; {doc}`mnist-norm` has other rates, and a pruned network that is not put back to its initial weights, as in the
-#   code's configuration for MNIST.
-# * Weight decay, initial scale and loss are the code's; no other values were tried. The digits have 200 training images, a number
+# * The code trains for 100,000 epochs, this book for 30,000, the budget of most of its chapters. Ticket epoch and pruning rate are also
+#   those of most chapters; {doc}`mnist-norm` is the place for other rates, and for a pruned network that is not put back to its initial
+#   weights, as in the code's configuration for MNIST.
+# * Weight decay, initial scale and loss are the code's, and controls apart no other values were tried. The digits have 200 training images, a number
 #   chosen before their runs. Trials of the dense network alone on other seeds, with 100, 200, 500 and 1,000 training images, all
 #   memorized first and generalized later; they have no records.
 # * The text at hand gives no number for MNIST, so that only the direction of its claim can be compared.

@@ -30,7 +30,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.analysis.times import final, generalization_epoch, generalization_epochs
+from lib.analysis.times import decay_ended, final, generalization_epochs
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.experiments.arms import arm
@@ -61,8 +61,8 @@ chapter.in_short()
 # AdamW shrinks the weights in every step by a share, $\eta \lambda$, that does not depend on the gradient
 # {cite:p}`loshchilov2019`. Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from
 # $\theta_0 \odot m_\rho$ at $\lambda = 0$. The *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test
-# accuracy of at least 0.99. To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ up to
-# the first evaluation at which the test accuracy reaches a given value, and with $\lambda = 0$ from there on.
+# accuracy of at least 0.99. To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ until
+# the test accuracy, looked at every 100 epochs, has reached a given value, and with $\lambda = 0$ from there on.
 #
 # ## Results
 
@@ -132,7 +132,7 @@ def curves_of(metric):
             figures.curve(ax, comparison, one, metric, band=False)
         for one in pairs:
             for record in comparison[one]:
-                off = generalization_epoch(record, switched_off_at(comparison))
+                off = decay_ended(record)
                 if off is not None:
                     at = max(off, comparison.epochs[1])
                     height = record.metrics[metric][comparison.epochs == at]
@@ -180,7 +180,7 @@ rows = []
 for comparison in chapter:
     until = switched_off_at(comparison)
     for one, plain in pairs.items():
-        off = {record.seed: (record, generalization_epoch(record, until)) for record in comparison[one]}
+        off = {record.seed: (record, decay_ended(record)) for record in comparison[one]}
         after = [record.epochs >= epoch for record, epoch in off.values() if epoch is not None]
         records = [record for record, epoch in off.values() if epoch is not None]
         accuracy = [record.metrics["test_accuracy"][rows_after] for record, rows_after in zip(records, after, strict=True)]

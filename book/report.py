@@ -172,7 +172,8 @@ abstract()
 #
 # ## Scope of reproducibility
 #
-# All claims that the paper and its follow-up make, in text or figure, are listed with a criterion each, and all are in the table below.
+# The claims that the paper and its follow-up make are listed, each with a criterion, and all are in the table below, those too that have not
+# been run yet. The paper's main sections were not at hand: what they say was taken from its abstract, its appendices and the authors' code.
 # The central ones are:
 
 # %% tags=["remove-input"]
@@ -181,8 +182,8 @@ scope()
 # %% [markdown]
 # ## Methods
 #
-# Networks, tasks and training were written anew. Where the paper's text and the authors' code differ, the code is followed; each such place
-# is listed ({doc}`deviations`), and where it could matter, runs show whether the result depends on it.
+# Networks, tasks and training were written anew. Where the paper's text and the authors' code differ, the code is followed in most
+# places; {doc}`deviations` lists each, the exceptions too, and says which are tested by runs.
 
 # %% tags=["remove-input"]
 methods()

@@ -62,6 +62,14 @@ def generalization_epoch(record: Record, tau: float, metric: str = "test_accurac
     return int(record.epochs[reached[0]]) if len(reached) else None
 
 
+def decay_ended(record: Record) -> int | None:
+    """When a run with `decay_until` went on without weight decay: the first of the epochs at which its optimizer was told the
+    test accuracy that has it; None if there is none."""
+    reached = series(record) >= record.run.optimizer.decay_until
+    epochs = record.epochs[reached & np.isin(record.epochs, record.run.deciding_epochs)]
+    return int(epochs[0]) if len(epochs) else None
+
+
 def own_generalization_epoch(record: Record, of_best: float = 0.95) -> int:
     """t_gen by the run's own measure: the first evaluated epoch at which test accuracy is `of_best` of the best it ever has."""
     return generalization_epoch(record, of_best * float(series(record).max()))

@@ -20,6 +20,7 @@ from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, until_known, wanted
 from lib.experiments.comparison import Comparison, compare
 from lib.experiments.images import with_images_at_hand
 from lib.experiments.parameters import RECORDED, Parameters
+from lib.experiments.settings import SETTINGS
 from lib.records.plan import obtain
 from lib.records.store import Store
 
@@ -47,8 +48,9 @@ class Chapter:
             lambda of: obtain(of.runs, store, probed=of.probed, masked=of.masked, device=parameters.device),
         )
         comparisons = compare(all_of.by_arm[of or name], all_of.complete(store.versions))
-        if note:
-            display(Markdown(note))
+        for text in (note, to_come(of or name, parameters, comparisons)):
+            if text:
+                display(Markdown(text))
         return cls(name, parameters, comparisons, judgements(name, comparisons, parameters))
 
     def __getitem__(self, setting: str) -> Comparison:
@@ -252,6 +254,18 @@ class Chapter:
             + tables.folded("Data of the figures as files", data)
             + tables.folded("Where the records come from", tables.provenance(self, self.parameters))
         )
+
+
+def to_come(name: str, parameters: Parameters, comparisons: Mapping[str, Comparison]) -> str:
+    """A list of the arms of a chapter that are not recorded, and so not shown, as Markdown; empty where all are."""
+    settings_of: dict[str, list[str]] = {}  # by what they lack
+    for setting, arms in CHAPTERS[name].settings(parameters).items():
+        if setting not in comparisons:
+            settings_of.setdefault("all networks", []).append(SETTINGS[setting].label)
+        elif lacking := dict.fromkeys(one.kind for one in arms if one not in comparisons[setting].arms):
+            settings_of.setdefault("; ".join(lacking), []).append(SETTINGS[setting].label)
+    rows = [f"* *{'; '.join(settings)}*: {lacking}" for lacking, settings in settings_of.items()]
+    return "\n".join(["Still to be run, and not shown below:", "", *rows]) if rows else ""
 
 
 def _listed(claims: Iterable[str]) -> str:

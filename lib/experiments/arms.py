@@ -182,6 +182,11 @@ class Arm:
         return ARMS[self.name].label.format(self.value)
 
     @property
+    def kind(self) -> str:
+        """The arm in words, or its family where it has a value."""
+        return self.label if self.value is None else ARMS[self.name].label.replace("{:g}", "…").replace("{:,g}", "…")
+
+    @property
     def colour(self) -> str:
         """Its colour throughout the book."""
         return ARMS[self.name].colour

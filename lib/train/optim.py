@@ -20,7 +20,7 @@ class Optimizer(Protocol):
         """One update of the weights [R, n] in place; the gradient [R, n] may be overwritten."""
 
     def evaluated(self, test_accuracy: Tensor, state: Any) -> None:
-        """Called after each evaluation, with the test accuracy [R] of every run."""
+        """Called at the runs' `deciding_epochs` (lib/train/runs.py), with the test accuracy [R] of every run."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class AdamWState:
 class AdamW:
     """Full-batch AdamW, one step an epoch, no warm-up unless told (the authors' code).
 
-    decay_until: switches weight decay off for good at the first evaluation with at least this test accuracy.
+    decay_until: switches weight decay off for good at the first of a run's `deciding_epochs` with at least this test accuracy.
     warm_up: steps over which the learning rate grows linearly from 0, so that the first step moves nothing.
     """
 
