@@ -122,7 +122,7 @@ rows = []
 for comparison in chapter:
     for seed in comparison.one_by_one():
         t_gen = {t: seed.t_gen(("epoch", t)) for t in grid}
-        fast = first_good(t_gen, lambda one, last: ratio_bounds(one, last, comparison.budget)[1] <= 2)
+        fast = first_good(t_gen, lambda one, last: ratio_bounds(one, last, comparison.budget, int(comparison.epochs[1]))[1] <= 2)
         accurate = first_good(seed.family("epoch"), lambda one, last: final(one) >= final(last) - 0.01)
         base = np.interp(fast or np.nan, comparison.epochs, seed["base"].metrics["test_accuracy"])
         times = {"t_gen, base": seed.t_gen("base"), "speed, from": fast, "accuracy, from": accurate}

@@ -129,7 +129,8 @@ def client_of(options: argparse.Namespace) -> Iterator["distributed.Client | Non
             n_workers=options.workers, threads_per_worker=1, dashboard_address=":0"  # any free port
         )  # fmt: skip
     except (OSError, TimeoutError, ValueError) as error:
-        raise ValueError(f"no Dask scheduler answers at {options.scheduler} ({error})") from error
+        what = f"no Dask scheduler answers at {options.scheduler}" if options.scheduler else "the workers did not start"
+        raise ValueError(f"{what} ({error})") from error
     with client:
         yield client
 

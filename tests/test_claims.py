@@ -294,13 +294,13 @@ def test_a_diverged_record_is_an_error_not_a_censored_one(bad):
     ],
 )
 def test_ratio_in_every_combination_of_censoring(numerator, denominator, bounds):
-    assert times.ratio_bounds(numerator, denominator, 30_000) == pytest.approx(bounds)
+    assert times.ratio_bounds(numerator, denominator, 30_000, 100) == pytest.approx(bounds)
 
 
 def test_true_ratio_of_censored_runs_lies_within_the_bounds():
     rng = np.random.default_rng(1)
     for top, bottom in rng.integers(100, 90_000, size=(500, 2)):
-        low, high = times.ratio_bounds(*(int(t) if t <= 30_000 else None for t in (top, bottom)), 30_000)
+        low, high = times.ratio_bounds(*(int(t) if t <= 30_000 else None for t in (top, bottom)), 30_000, 100)
         assert low <= top / bottom <= high
 
 

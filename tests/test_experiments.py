@@ -14,13 +14,13 @@ import pytest
 from conftest import forget, made_up_images
 
 from lib.book import figures, tables
-from lib.book.chapter import Chapter
+from lib.book.chapter import Chapter, to_come
 from lib.book.scorecard import forest, scorecard
 from lib.claims import judging
 from lib.claims.claims import Claim, load_claims
 from lib.experiments import chapters
-from lib.experiments.arms import ARMS, Arm, arm
-from lib.experiments.chapters import CHAPTERS, wanted
+from lib.experiments.arms import ARMS, Arm, arm, family
+from lib.experiments.chapters import CHAPTERS, PAIR, RATES, wanted
 from lib.experiments.comparison import compare
 from lib.experiments.images import with_images_at_hand
 from lib.experiments.parameters import load
@@ -176,6 +176,26 @@ def test_a_seed_that_lacks_an_arm_does_not_count():
     lost = [run for run in runs if run.seed == 9 and isinstance(run.start, Redense)]
     found = wanted(PAPER, ["re-dense"], with_records(set(runs) - set(lost))).by_arm["re-dense"]
     assert lost and seeds_of(found) == set(range(0, 5))
+
+
+def test_seeds_with_all_arms_are_counted_even_where_they_are_too_few_to_be_shown():
+    runs = of_seeds("re-dense", range(0, 9))
+    lost = [run for run in runs if run.seed == 7 and isinstance(run.start, Redense)]
+    found = wanted(PAPER, ["re-dense"], with_records(set(runs) - set(lost)))
+    assert found.confirmed("re-dense", "mlp") == [5, 6, 8] and seeds_of(found.by_arm["re-dense"]) == set(range(0, 5))
+
+
+def test_arms_and_settings_without_records_are_listed():
+    given = Arm("base"), Arm("rate", 0.3), Arm("rate", 0.6)
+    shown = {"mlp": SimpleNamespace(arms={Arm("base"), *family("rate", RATES)})}
+    assert to_come("pruning-rate", PAPER, shown).splitlines()[2:] == [
+        "* *MLP*: ticket",
+        "* *Transformer*: all networks",
+    ]
+    shown["transformer"] = SimpleNamespace(arms={*given, Arm("ticket")})
+    assert "* *Transformer*: ticket, rate …" in to_come("pruning-rate", PAPER, shown)
+    whole = SimpleNamespace(arms={*PAIR, *family("rate", RATES)})
+    assert to_come("pruning-rate", PAPER, {"mlp": whole, "transformer": whole}) == ""
 
 
 def test_settings_are_chosen_one_by_one_and_exploratory_ones_may_lack_arms():

@@ -16,6 +16,8 @@ import torch
 from conftest import Poisoned, as_matrices, assert_same, random_mask, ticket_of, tiny_run, train_dense
 
 import lib.train.trainer
+from lib.analysis.times import decay_ended, generalization_epoch
+from lib.records.store import Record
 from lib.train.losses import cross_entropy, cross_entropy_gradient
 from lib.train.models import MLP, Transformer
 from lib.train.optim import AdamW
@@ -368,6 +370,20 @@ def test_the_optimizer_hears_of_the_deciding_epochs_alone(monkeypatch):
     [one] = train_dense([run])
     at = np.isin(run.evaluated_epochs, run.deciding_epochs)
     assert heard == [[accuracy] for accuracy in one.metrics["test_accuracy"][at]]
+
+
+def test_decay_ends_where_the_weights_say_so():
+    """Until the end of decay a run has the weights of one with decay throughout, and none from the next epoch on."""
+    throughout = tiny_run(seed=26, prime=11, evaluate_every=20)
+    [one] = train_dense([throughout], snapshots={throughout: set(range(231))})
+    run = dataclasses.replace(throughout, optimizer=dataclasses.replace(throughout.optimizer, decay_until=0.12))
+    [other] = train_dense([run], snapshots={run: set(range(231))})
+    record = Record(run, run.evaluated_epochs, other.metrics, {})
+    same = [epoch for epoch in range(231) if np.array_equal(one.snapshots[epoch], other.snapshots[epoch])]
+    assert same == list(range(decay_ended(record) + 1)) and decay_ended(record) == 20
+    assert generalization_epoch(record, 0.12) == 4  # where the optimizer does not look
+    never = dataclasses.replace(run, optimizer=dataclasses.replace(run.optimizer, decay_until=1.0))
+    assert decay_ended(Record(never, run.evaluated_epochs, one.metrics, {})) is None
 
 
 def test_snapshots_are_taken_at_any_epoch_and_change_nothing():

@@ -7,9 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lib.experiments.parameters import load
-
-CARD = "explorer/social.png"
-WIDTH, HEIGHT = 1200, 630  # pixels, as these sites ask for
+from tools.site import HEIGHT, WIDTH
 
 
 def words(median: int | None, tau: float) -> str:

@@ -21,7 +21,7 @@ from lib.analysis.times import final, generalization_epoch, median_time, thresho
 from lib.book.figures import AXES
 from lib.experiments import parameters
 from lib.experiments.arms import ARMS, Arm
-from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST, READY, wanted
+from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, EXPLORATORY, LEAST, READY, wanted
 from lib.experiments.settings import SETTINGS
 from lib.files import RESULTS
 from lib.records.store import Record, Store
@@ -30,6 +30,7 @@ from lib.train.runs import DeadNeurons, Run, Ticket
 from lib.train.tasks import ModularTask
 from tools import card
 from tools.notebooks import ROOT
+from tools.site import CARD
 
 SOURCE = ROOT / "book" / "_explorer"
 METRICS = ("test_accuracy", "train_accuracy", "test_loss", "train_loss")
@@ -112,7 +113,8 @@ def tau_of(lines: dict[Line, dict[int, Found]], setting: str) -> float:
     """The test accuracy that counts as generalized in a setting, from its confirmatory bases where there are enough."""
     bases = next((by_seed for where, by_seed in lines.items() if (where.setting, where.kind) == (setting, "base")), {})
     confirmed = [found.record for seed, found in bases.items() if seed in CONFIRMATORY]
-    return threshold(confirmed if len(confirmed) >= LEAST else [found.record for found in bases.values()])
+    least = min((CHAPTERS[found.chapter].least for found in bases.values()), default=LEAST)
+    return threshold(confirmed if len(confirmed) >= least else [found.record for found in bases.values()])
 
 
 def thinned(run: Run) -> np.ndarray:
@@ -242,7 +244,7 @@ def write(folder: Path, store: Store | None = None, seeds: Iterable[int] | None 
     hand_over(folder, "index", index(lines))
     opening = lead(lines)
     hand_over(folder, "lead", opening)
-    card.draw(folder / Path(card.CARD).name, opening)
+    card.draw(folder / Path(CARD).name, opening)
     for where, by_seed in lines.items():
         epochs = thinned(next(iter(by_seed.values())).record.run)
         curves = {seed: [curve(found.record, m, epochs) for m in METRICS] for seed, found in by_seed.items()}

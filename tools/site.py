@@ -11,9 +11,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.card import CARD, HEIGHT, WIDTH
 from tools.notebooks import ChapterError
 
+CARD = "explorer/social.png"  # shown beside a link to the book (tools/card.py)
+WIDTH, HEIGHT = 1200, 630  # pixels, as other sites ask for
 GITHUB = re.compile(r"(?:[/@]|^)github\.com[:/]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
 
 

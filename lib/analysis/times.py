@@ -110,9 +110,7 @@ def threshold(bases: Sequence[Record]) -> float:
     return next((tau for tau in TAUS if best >= tau), TAUS[-1])
 
 
-def ratio_bounds(
-    numerator: float | None, denominator: float | None, budget: int, interval: int = 100
-) -> tuple[float, float]:
+def ratio_bounds(numerator: float | None, denominator: float | None, budget: int, interval: int) -> tuple[float, float]:
     """Bounds of a ratio of two epochs, where None means later than `budget`.
 
     Evaluations lie `interval` epochs apart, and a network may generalize before any training, at epoch 0: each epoch

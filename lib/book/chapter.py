@@ -117,12 +117,12 @@ class Chapter:
         display(Markdown(f"**{text}.**"), metadata={"finding": text})
 
     def recorded_seeds(self) -> pd.DataFrame:
-        """How many confirmatory seeds of every chapter and setting are recorded, and how many are to be."""
+        """How many confirmatory seeds of every chapter and setting are recorded with all arms, and how many are to be."""
         store, rows = Store(), []
         for name, chapter in CHAPTERS.items():
             of = wanted(self.parameters.model_copy(update={"seeds": RECORDED}), [name], store)
-            for setting, arms in of.by_arm[name].items():
-                seeds = {run.task.seed for runs in arms.values() for run in runs} & set(CONFIRMATORY)
+            for setting in chapter.settings(self.parameters):
+                seeds = of.confirmed(name, setting)
                 rows.append(
                     {"chapter": name, "setting": setting, "recorded": len(seeds), "to be": chapter.confirmatory}
                 )

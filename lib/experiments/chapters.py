@@ -267,7 +267,7 @@ class Wanted:
 
     def _recorded(self, chapter: str, setting: str) -> dict[Arm, list[Run]]:
         """All arms of the confirmatory seeds that have them, if there are enough; else those that all exploratory seeds have."""
-        seeds = self._confirmed(chapter, setting) or EXPLORATORY[: CHAPTERS[chapter].exploratory]
+        seeds = self._shown(chapter, setting) or EXPLORATORY[: CHAPTERS[chapter].exploratory]
         found = self._recorded_arms(chapter, setting, seeds)
         return found if Arm("base") in found else {}
 
@@ -286,13 +286,18 @@ class Wanted:
             if len(runs) == len(seeds) and all(is_recorded(one, run) for run in runs)
         }
 
-    def _confirmed(self, chapter: str, setting: str) -> list[int]:
-        """The confirmatory seeds that have all arms, none where they are too few to be shown."""
+    def confirmed(self, chapter: str, setting: str) -> list[int]:
+        """The confirmatory seeds of which all arms are recorded."""
         if (chapter, setting) not in self._confirmed_seeds:
             arms = len(tuple(CHAPTERS[chapter].settings(self.parameters)[setting]))
             found = [seed for seed in CONFIRMATORY if len(self._recorded_arms(chapter, setting, [seed])) == arms]
-            self._confirmed_seeds[chapter, setting] = found if len(found) >= CHAPTERS[chapter].least else []
+            self._confirmed_seeds[chapter, setting] = found
         return self._confirmed_seeds[chapter, setting]
+
+    def _shown(self, chapter: str, setting: str) -> list[int]:
+        """The same, none where they are too few to be shown."""
+        found = self.confirmed(chapter, setting)
+        return found if len(found) >= CHAPTERS[chapter].least else []
 
     @cached_property
     def _confirmed_seeds(self) -> dict[tuple[str, str], list[int]]:
@@ -348,7 +353,7 @@ class Wanted:
         """The runs whose masks or probes somebody reads: not those of exploratory seeds once confirmatory ones are shown, but for
         bases that say where their tickets are cut."""
         says_where = one == Arm("base") and any(ARMS[other.name].phase for other in self.by_arm[chapter][setting])
-        if self.whole and self.parameters.seeds == RECORDED and self._confirmed(chapter, setting) and not says_where:
+        if self.whole and self.parameters.seeds == RECORDED and self._shown(chapter, setting) and not says_where:
             return [run for run in runs if run.task.seed not in EXPLORATORY]
         return runs
 

@@ -76,7 +76,8 @@ class Comparison:
 
     def of_seeds(self, seeds: Iterable[int]) -> "Comparison":
         """The same of some of its seeds alone."""
-        chosen = [i for i, seed in enumerate(self.seeds) if seed in set(seeds)]
+        among = set(seeds)
+        chosen = [i for i, seed in enumerate(self.seeds) if seed in among]
         return dataclasses.replace(self, arms={one: [records[i] for i in chosen] for one, records in self.arms.items()})
 
     @property

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -106,8 +105,11 @@ class Parameters(BaseModel):
     def _is_there(cls, device: str) -> str:
         if device not in ("cpu", "cuda"):
             raise ValueError("must be cpu or cuda")
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("no GPU can be used here; take cpu")
+        if device == "cuda":
+            import torch  # here alone: it takes seconds, and most who check parameters do not train
+
+            if not torch.cuda.is_available():
+                raise ValueError("no GPU can be used here; take cpu")
         return device
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -168,7 +168,7 @@ class Store:
         for run in runs:
             paths = [path for path in self._places.get(run.key, []) if path.exists()]
             if self.status(run).state == "recorded" and all(path.parent != self.write_to for path in paths):
-                found[run.key] = max((read(path, run.key) for path in paths), key=_worth)
+                found[run.key] = max((read(path, run.key) for path in paths), key=_worth_of_content)
         if found:
             self._write(found)
         return len(found)
@@ -205,7 +205,7 @@ class Store:
                     continue
                 room -= size
                 twice = {key: merged[key] for key in merged.keys() & found.keys()}
-                merged |= found | {key: max(x, found[key], key=_worth) for key, x in twice.items()}
+                merged |= found | {key: max(x, found[key], key=_worth_of_content) for key, x in twice.items()}
                 merged_paths.append(path)
             kept = self._write(merged)
             for path in merged_paths:
@@ -235,7 +235,7 @@ class Store:
     def versions(self, run: Run) -> dict[int, Record]:
         """The run's best record of each numerics, with the mask and the probes that others of the same training keep."""
         found: dict[int, list[Record]] = {}
-        for record in sorted(self._found(run)[0], key=_record_worth, reverse=True):
+        for record in sorted(self._found(run)[0], key=_worth_of_record, reverse=True):
             found.setdefault(int(record.provenance.get("numerics", 0)), []).append(record)
         return {numerics: _united(*records) for numerics, records in found.items()}
 
@@ -244,7 +244,7 @@ class Store:
         found = []
         for path in filter(Path.exists, self._places.get(run.key, [])):
             with contextlib.suppress(StoreError):  # a damaged one counts for nothing
-                found.append((_worth(read(path, run.key)), path))
+                found.append((_worth_of_content(read(path, run.key)), path))
         return max(found)[1] if found else None
 
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
@@ -274,8 +274,7 @@ class Store:
                 problems.append(str(error))
                 continue
             probed, mask = any(name.startswith(PROBES) for name in names), MASK in names
-            worth = int(note.get("numerics", 0)), mask + probed, str(note.get("recorded", ""))
-            found.append((worth, probed, mask or not note.get("masked"), arrays["metrics"].tobytes()))
+            found.append((_worth(note, names), probed, mask or not note.get("masked"), arrays["metrics"].tobytes()))
         if not found:
             return Status("damaged", problems[0]) if problems else Status("missing", "no record of this run")
         (numerics, *_), *_, metrics = max(found, key=lambda one: one[0])
@@ -333,10 +332,14 @@ def _both_count(one: Content, other: Content) -> bool:
     return _numerics(one) != _numerics(other) or not fewer <= more
 
 
-def _worth(content: Content) -> tuple[int, int, str]:
-    """Of several records of a run the one of the highest numerics counts, of these the one that keeps most, of these the
-    newest."""
-    return _numerics(content), len(content.arrays), str(content.note.get("recorded", ""))
+def _worth(note: Mapping[str, Any], names: Collection[str]) -> tuple[int, int, str]:
+    """Of several records of a run the one of the highest numerics counts, of these the one that keeps most, by the names of its
+    arrays, of these the newest."""
+    return int(note.get("numerics", 0)), len(names), str(note.get("recorded", ""))
+
+
+def _worth_of_content(content: Content) -> tuple[int, int, str]:
+    return _worth(content.note, content.arrays)
 
 
 def _without(content: Content, *, mask: bool, probes: bool) -> Content:
@@ -348,9 +351,9 @@ def _without(content: Content, *, mask: bool, probes: bool) -> Content:
     return Content({name: x for name, x in content.arrays.items() if not goes(name)}, content.note)
 
 
-def _record_worth(record: Record) -> tuple[int, int, str]:
-    kept = (record.packed_mask is not None) + (record.probes is not None)
-    return int(record.provenance.get("numerics", 0)), kept, str(record.provenance.get("recorded", ""))
+def _worth_of_record(record: Record) -> tuple[int, int, str]:
+    mask = [] if record.packed_mask is None else [MASK]
+    return _worth(record.provenance, ["metrics", *mask, *(record.probes or ())])
 
 
 def _united(best: Record, *others: Record) -> Record:
