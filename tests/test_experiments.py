@@ -636,6 +636,11 @@ def test_where_mnist_cannot_be_had_the_chapter_is_about_digits_and_says_so(witho
     assert judged(found) == [("C03", "mnist-mlp/digits")]
 
 
+def test_the_other_chapter_on_images_does_the_same(without_mnist, store, monkeypatch):
+    found = opened("mnist-norm", LITTLE, store, monkeypatch)
+    assert found.parameters == LITTLE_DIGITS and list(found.comparisons) == ["mnist-mlp/digits"]
+
+
 def test_digits_that_were_asked_for_need_no_note_and_no_mnist(without_mnist, store, monkeypatch):
     assert opened("mnist", LITTLE_DIGITS, store, monkeypatch).parameters == LITTLE_DIGITS
     assert set(without_mnist) == {images.DIGITS}
