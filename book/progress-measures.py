@@ -221,7 +221,7 @@ chapter.sensitivity()
 # * Restricted loss keeps the waves in $a + b$ of key frequencies with any dependence on the answer, as in the code of
 #   {cite:t}`nanda2023`; those in $a + b - c$ are among them.
 # * The excluded loss of every frequency is recorded, not only its mean.
-#
+# * {doc}`phase-controls` adds a random mask and training without weight decay.
 # * As in its code, the first of the ten steps of warm-up has a learning rate of 0, and biases start at 0 and can be pruned.
 #
 # ## Data and rerun

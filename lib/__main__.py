@@ -297,10 +297,9 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output.suffix != ".ipynb":
         raise ValueError(f"--output is {str(options.output)!r}; it must end in .ipynb")
-    names = [*build.chapters(), *(f"book/{name}" for name in chapters.TO_COME)]
     try:
         values = given(options).model_dump(exclude_defaults=True)
-        chapter = notebooks.ROOT / f"{build.chapter_named(options.name, names)}.md"
+        chapter = notebooks.ROOT / f"{build.chapter_named(options.name, build.chapters())}.md"
         execute.execute(chapter, options.output, values, watched=True)
     except notebooks.ChapterError as error:
         raise ValueError(execute.sentence(error)) from None

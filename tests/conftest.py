@@ -15,7 +15,6 @@ from playwright.sync_api import Browser
 from xdist.scheduler import LoadFileScheduling
 
 from lib.experiments import settings
-from lib.experiments.chapters import TO_COME
 from lib.files import read_all, write
 from lib.records.store import Store
 from lib.train import images
@@ -75,7 +74,7 @@ def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     own, as the README shows for a re-run."""
     source = tmp_path_factory.mktemp("book") / "source"
     parameters = build.profile_parameters("smoke") | {"seeds": [7]}
-    every = [*build.chapters(), *(f"book/{name}" for name in TO_COME)]
+    every = build.chapters()
     items = request.session.items
     chosen = {item.callspec.params.get("chapter") for item in items if hasattr(item, "callspec")}
     if not any("html" in item.fixturenames for item in items):

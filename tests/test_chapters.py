@@ -11,19 +11,17 @@ import pytest
 import yaml
 from conftest import Executed
 
-from lib.experiments.chapters import TO_COME
 from tools.build import chapters, pages
 from tools.notebooks import ROOT, parse
 from tools.sync import sync
 
 pytestmark = pytest.mark.slow
 
-CHAPTERS = [*chapters(), *(f"book/{name}" for name in TO_COME)]
+CHAPTERS = chapters()
 
 
 def test_every_chapter_in_the_folder_is_in_the_table_of_contents() -> None:
-    to_come = {f"book/{name}" for name in TO_COME}
-    assert {f"book/{path.stem}" for path in (ROOT / "book").glob("*.md")} - to_come == set(pages())
+    assert {f"book/{path.stem}" for path in (ROOT / "book").glob("*.md")} == set(pages())
 
 
 def test_chapters_and_their_pairs_agree() -> None:

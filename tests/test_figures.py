@@ -14,7 +14,6 @@ from IPython.utils.capture import capture_output
 from made_up import comparison
 
 from lib.book import figures
-from lib.experiments.chapters import TO_COME
 from tools import build, pictures
 
 
@@ -240,7 +239,7 @@ def figures_of(executed: Executed, chapter: str) -> list[nbformat.NotebookNode]:
     return [one for one in outputs if any(kind.startswith("image/") for kind in one.get("data", {}))]
 
 
-CHAPTERS = [*build.chapters(), *(f"book/{name}" for name in TO_COME)]
+CHAPTERS = build.chapters()
 
 
 @pytest.mark.slow

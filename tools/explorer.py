@@ -21,7 +21,7 @@ from lib.analysis.times import final, generalization_epoch, median_time, thresho
 from lib.book.figures import AXES
 from lib.experiments import parameters
 from lib.experiments.arms import ARMS, Arm
-from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, EXPLORATORY, LEAST, READY, wanted
+from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, EXPLORATORY, LEAST, wanted
 from lib.experiments.settings import SETTINGS
 from lib.files import RESULTS
 from lib.records.store import Record, Store
@@ -86,7 +86,7 @@ class Found:
 
 def recorded(store: Store, seeds: Iterable[int] | None = None) -> dict[Line, dict[int, Found]]:
     """Every recorded run of the paper profile, by line and seed; seeds: only these."""
-    whole = wanted(parameters.load("paper"), READY, store, whole=True)
+    whole = wanted(parameters.load("paper"), store=store, whole=True)
     whole = whole if seeds is None else whole.only(seeds)
     small = sorted(whole.by_arm.items(), key=lambda chapter: sum(len(arms) for arms in chapter[1].values()))
     places: dict[Run, tuple[Line, str]] = {}

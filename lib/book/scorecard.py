@@ -8,7 +8,7 @@ from lib.book.tables import anchor, badge
 from lib.claims.claims import Claim, Question
 from lib.claims.judging import Judgement, complete, evidence_text, outcome_of_claim, result_text
 from lib.claims.statistics import IntervalRule, ShareRule
-from lib.experiments.chapters import READY
+from lib.experiments.chapters import CHAPTERS
 from lib.experiments.settings import SETTINGS
 
 Key = tuple[str, str]  # claim and system
@@ -47,7 +47,9 @@ def scorecard(
             evidence = [evidence_text(verdict)] if verdict.seeds else []
             evidence += [f"same at other levels: {levels[key]}"] if levels.get(key) else []
             evidence += [f"stable: {stable[key]}"] if stable.get(key) else []
-            link = f'<a href="{target}">{html.escape(judged.label)}</a>' if key in by_key and chapter in READY else ""
+            link = (
+                f'<a href="{target}">{html.escape(judged.label)}</a>' if key in by_key and chapter in CHAPTERS else ""
+            )
             head = f"<small>{link or html.escape(judged.label)}</small>"
             judged_as = badge(verdict.verdict)
             if place == 0:
@@ -100,7 +102,7 @@ def _title(entry: Claim) -> str:
 
 
 def _question(entry: Question) -> str:
-    ready = entry.chapter in READY
+    ready = entry.chapter in CHAPTERS
     where = f'<a href="{entry.chapter}.html">{entry.chapter}</a>' if ready else "no chapter takes it up yet"
     return (
         f'<tbody id="{anchor(entry.id)}" data-outcome="" data-setting="" data-chapter="{entry.chapter}"><tr><th scope=row>'

@@ -20,7 +20,7 @@ from lib.claims.claims import Claim, ClaimsError, Judged, Part, Question, first_
 from lib.claims.measures import MEASURES
 from lib.claims.statistics import MIN_SEEDS, Outcome, ShareRule, between, median_interval, number, share_interval
 from lib.experiments.arms import arm
-from lib.experiments.chapters import CHAPTERS, EXPLORATORY, READY, wanted
+from lib.experiments.chapters import CHAPTERS, EXPLORATORY, wanted
 from lib.experiments.comparison import Comparison, compare
 from lib.experiments.parameters import Parameters
 from lib.files import ROOT
@@ -263,7 +263,7 @@ def all_judgements(
     """Every judgement that there are records for, with what it was made on; nothing is trained. At the paper's scale those of
     chapters to come, whose criteria are not settled, are left out."""
     versions = cache(store.versions)  # chapters share bases and tickets
-    for chapter in READY if parameters.is_paper else CHAPTERS:
+    for chapter in CHAPTERS:
         of = wanted(parameters, [chapter], store)
         comparisons = compare(of.by_arm[chapter], of.complete(versions))
         for judgement in judgements(chapter, comparisons, parameters, claims):

@@ -372,12 +372,6 @@ class Wanted:
                     yield chapter, setting, one, runs
 
 
-# Chapters whose records are not complete. They run with seeds of one's own and are in no table of contents, and the book trains
-# nothing for them until it is asked to: `python -m lib train --all --chapter phase-controls`.
-TO_COME = ("phase-controls",)
-READY = tuple(name for name in CHAPTERS if name not in TO_COME)
-
-
 def lacks(record: Record, *, probed: bool, masked: bool) -> bool:
     """Whether a record is without the probes or the mask that are wanted of it."""
     no_mask = record.provenance.get("masked") and record.mask is None
@@ -402,5 +396,5 @@ def wanted(
     settings: Iterable[str] = (),
 ) -> Wanted:
     """The runs of the chapters, all unless told, but without whole not those to come; see `Wanted`."""
-    chosen = (CHAPTERS if whole else READY) if chapters is None else chapters
+    chosen = CHAPTERS if chapters is None else chapters
     return Wanted(tuple(chosen), parameters, store, whole, frozenset(settings))
