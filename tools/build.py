@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 import nbformat
 import yaml
 from nbformat import NotebookNode
+from sphinx_external_toc.parsing import parse_toc_yaml
 from tqdm import tqdm
 
 from tools import report, site
@@ -36,17 +37,7 @@ INPUTS = ("lib/**/*.py", "book/claims.yml", "book/criteria.yml", "results/**/*",
 
 def pages() -> list[str]:
     """The pages that `_toc.yml` names, in reading order, as paths without a suffix."""
-
-    def walk(entry: object) -> Iterator[str]:
-        if isinstance(entry, dict):
-            yield from (entry[key] for key in ("root", "file") if key in entry)
-            entry = entry.values()
-        if not isinstance(entry, str):
-            for child in entry:
-                if not isinstance(child, str):
-                    yield from walk(child)
-
-    return list(walk(yaml.safe_load((ROOT / "_toc.yml").read_text())))
+    return list(parse_toc_yaml(ROOT / "_toc.yml"))
 
 
 def chapters() -> list[str]:

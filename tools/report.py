@@ -1,12 +1,10 @@
-"""Print the page of the report to PDF (`python -m tools.report`); the build does so wherever Chromium is."""
+"""The page of the report as PDF; the build prints it wherever Chromium is."""
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-from tools.browser import FLAGS, find_chromium
-from tools.notebooks import ROOT
+from tools.browser import FLAGS
 
 PAGE, PDF = "book/report", "report.pdf"
 PLACE = '<p id="pdf"></p>'  # where the page names its PDF, once there is one
@@ -37,18 +35,3 @@ def print_pdf(html: Path, executable: str | None) -> bool:
         return False
     page.write_text(page.read_text().replace(PLACE, LINK))
     return True
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.report", description="Print the built book's report to PDF.")
-    parser.add_argument("--profile", default="paper", help="which built book (default: %(default)s)")
-    html = ROOT / "_build" / parser.parse_args(arguments).profile / "html"
-    if not print_pdf(html, find_chromium()):
-        print("Nothing was printed.", file=sys.stderr)
-        return 1
-    print((html / PDF).relative_to(ROOT))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -103,8 +103,8 @@ class Ticket:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Redense:
-    """A ticket's masked initial weights, trained without the mask (App. I)."""
+class OfTicket:
+    """What starts that are made from a ticket have in common."""
 
     ticket: Ticket
 
@@ -112,20 +112,24 @@ class Redense:
         """What the ticket needs."""
         return self.ticket.needs()
 
+
+@dataclass(frozen=True, kw_only=True)
+class Redense(OfTicket):
+    """A ticket's masked initial weights, trained without the mask (App. I)."""
+
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The ticket's start without its mask."""
         return Origin(self.ticket.make(run, weights_of).trained)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rescaled:
+class Rescaled(OfTicket):
     """All initial weights times one number, so that the dense network starts with a norm of the ticket (section 5.1).
 
     norm: "l1" or "l2". over: "all" weights together (the text), or "matrices": the mean of each matrix's norm, as the
     authors' code takes it. without: matrices that are zero, in the dense network too.
     """
 
-    ticket: Ticket
     norm: str
     over: str
     without: tuple[str, ...] = ()
@@ -134,10 +138,6 @@ class Rescaled:
         for name, value, known in (("norm", self.norm, ("l1", "l2")), ("over", self.over, ("all", "matrices"))):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; it must be {known[0]!r} or {known[1]!r}")
-
-    def needs(self) -> list[tuple["Run", int]]:
-        """What the ticket needs."""
-        return self.ticket.needs()
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The rescaled initial weights; a mask only of the matrices that are zero."""
@@ -215,22 +215,17 @@ class Edited:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shuffled:
+class Shuffled(OfTicket):
     """The ticket's mask with its edges moved at random, laid on the initial weights.
 
     keep: what stays the same, the number of edges in each "matrix" or at each "neuron" (lib/train/pruning.py).
     """
 
-    ticket: Ticket
     keep: str
 
     def __post_init__(self) -> None:
         if self.keep not in KEEPS:
             raise ValueError(f"keep is {self.keep!r}; it must be one of {', '.join(KEEPS)}")
-
-    def needs(self) -> list[tuple["Run", int]]:
-        """What the ticket needs."""
-        return self.ticket.needs()
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The masked initial weights, and the mask."""
@@ -249,14 +244,13 @@ def matrices_mask(run: "Run", names: Sequence[str]) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeadNeurons:
+class DeadNeurons(OfTicket):
     """Changes the edges of dead neurons alone (App. J): `revive` gives them back to the ticket, else only they go.
 
     A hidden neuron of the MLP is dead if its row of W_in W_E, in the ticket's base at the ticket's epoch, has an L2 norm
     below `threshold` times the largest.
     """
 
-    ticket: Ticket
     revive: bool
     threshold: float = 0.05
 
@@ -265,10 +259,6 @@ class DeadNeurons:
             raise ValueError(f"threshold is {self.threshold}; it must lie between 0 and 1")
         if not isinstance(self.ticket.base.model, MLP) or self.ticket.base.model.hidden_layers > 1:
             raise ValueError(f"dead neurons are those of an MLP with one hidden layer, not of {self.ticket.base.model}")
-
-    def needs(self) -> list[tuple["Run", int]]:
-        """What the ticket needs."""
-        return self.ticket.needs()
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The masked initial weights, and the mask."""
