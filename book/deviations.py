@@ -47,30 +47,25 @@ import pandas as pd
 
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
-from lib.claims.claims import load_claims
-from lib.claims.measures import speed_up
-from lib.claims.statistics import MIN_SEEDS, between, median_interval
+from lib.claims.claims import Judged, load_claims
+from lib.claims.judging import judge
+from lib.claims.statistics import between
 from lib.experiments.chapters import wanted
 from lib.experiments.comparison import compare
 from lib.files import CACHE, RESULTS
 from lib.records.store import Store
 
 chapter = Chapter.open("deviations", globals())
-rule = next(entry for entry in load_claims() if entry.id == "C01").parts[0].rule
+[criterion] = [entry for entry in load_claims() if entry.id == "C01"]
 
 
 def judged(comparison, faster):
     """Median and interval of a speed-up, and what the criterion of C01 says of it."""
-    found = [speed_up(seed, faster=faster, grokked=True) for seed in comparison.one_by_one()]
-    cases = [one for one in found if one.is_case]
-    low, high = [one.low for one in cases], [one.high for one in cases]
-    middle = between(np.median(low), np.median(high)) if cases else "–"
-    interval, outcome = "–", "inconclusive"
-    if len(cases) >= MIN_SEEDS:
-        _, *ends = median_interval(low, high)
-        interval, outcome = between(*ends), rule.outcome(*ends)
-    number_of = f"{len(cases)} of {len(found)}"
-    return {"seeds that are a case": number_of, "median speed-up": middle, "95% interval": interval, "by the criterion of C01": outcome}
+    variant = Judged.model_validate({"setting": comparison.name, "with": {"faster": faster}})
+    part = judge(criterion, variant, comparison, chapter.parameters.label).deciding
+    middle = [np.median(part.low), np.median(part.high)] if part.low else [None, None]
+    number_of = f"{len(part.low)} of {len(comparison.seeds)}"
+    return {"seeds that are a case": number_of, "median speed-up": between(*middle), "95% interval": between(*part.interval), "by the criterion of C01": part.outcome}
 
 
 # %% [markdown]

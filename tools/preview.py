@@ -47,7 +47,7 @@ def lay_out(name: str, notebook: Path, source: Path) -> None:
     config, contents = (yaml.safe_load((ROOT / file).read_text()) for file in ("_config.yml", "_toc.yml"))
     config["sphinx"]["config"]["html_js_files"] = ["reload.js"]
     pages = build.pages()
-    if name not in pages:  # a chapter to come
+    if name not in pages:  # one that is being written
         contents["parts"][-1]["chapters"].append({"file": name})
     for file, content in (("_config.yml", config), ("_toc.yml", contents)):
         write(source / file, yaml.safe_dump(content, sort_keys=False))

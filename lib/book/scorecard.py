@@ -47,9 +47,7 @@ def scorecard(
             evidence = [evidence_text(verdict)] if verdict.seeds else []
             evidence += [f"same at other levels: {levels[key]}"] if levels.get(key) else []
             evidence += [f"stable: {stable[key]}"] if stable.get(key) else []
-            link = (
-                f'<a href="{target}">{html.escape(judged.label)}</a>' if key in by_key and chapter in CHAPTERS else ""
-            )
+            link = f'<a href="{target}">{html.escape(judged.label)}</a>' if key in by_key else ""
             head = f"<small>{link or html.escape(judged.label)}</small>"
             judged_as = badge(verdict.verdict)
             if place == 0:

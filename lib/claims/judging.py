@@ -260,8 +260,7 @@ def evidence(comparison: Comparison, parameters: Parameters) -> str:
 def all_judgements(
     parameters: Parameters, store: Store, claims: Sequence[Claim | Question]
 ) -> Iterator[tuple[Judgement, Comparison]]:
-    """Every judgement that there are records for, with what it was made on; nothing is trained. At the paper's scale those of
-    chapters to come, whose criteria are not settled, are left out."""
+    """Every judgement that there are records for, with what it was made on; nothing is trained."""
     versions = cache(store.versions)  # chapters share bases and tickets
     for chapter in CHAPTERS:
         of = wanted(parameters, [chapter], store)

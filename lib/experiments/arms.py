@@ -5,6 +5,7 @@ arm in `ARMS`: figures, tables, claims.yml and the lists of runs in lib/experime
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -184,7 +185,7 @@ class Arm:
     @property
     def kind(self) -> str:
         """The arm in words, or its family where it has a value."""
-        return self.label if self.value is None else ARMS[self.name].label.replace("{:g}", "…").replace("{:,g}", "…")
+        return re.sub(r"{.*?}", "…", ARMS[self.name].label)
 
     @property
     def colour(self) -> str:

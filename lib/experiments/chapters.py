@@ -395,6 +395,6 @@ def wanted(
     whole: bool = False,
     settings: Iterable[str] = (),
 ) -> Wanted:
-    """The runs of the chapters, all unless told, but without whole not those to come; see `Wanted`."""
+    """The runs of the chapters, all unless told; see `Wanted`."""
     chosen = CHAPTERS if chapters is None else chapters
     return Wanted(tuple(chosen), parameters, store, whole, frozenset(settings))
