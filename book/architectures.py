@@ -52,8 +52,10 @@ chapter.in_short()
 # $$
 #
 # with $h$ hidden neurons in each layer. The four-head Transformer splits the width of the one head into four, each with a softmax of
-# its own, so that it has as many weights as before. Where a
-# setting is given with 100,000 epochs, both networks train for as many, and the mask is cut at 93,333, at the same share of the budget.
+# its own, so that it has as many weights as before.
+#
+# Where a setting is given with more epochs than the others, base and ticket both train for as many, and the mask is cut at the same share of
+# them.
 #
 # <details class="fold">
 # <summary>Weights and matrices of each network</summary>

@@ -48,8 +48,8 @@ editions, claims = load_editions(), load_claims()
 #
 # The criteria had a first edition, judged on seeds 0 to 4. Some of its rules were written when the runs of these seeds existed, so that a
 # verdict on them proves less than it seems to. All rules were therefore settled once more, with seeds 0 to 4 known and open for all to
-# see, before any run of another seed was recorded (*criteria-1*; {doc}`mnist` names the trials before it that have no records). Those of the follow-up's claims were drafted before any of their runs, and
-# settled when three seeds of these were known (*criteria-2*). The table says which claims had their first criterion before their runs.
+# see, before any run of another seed was recorded (*criteria-1*; {doc}`mnist` names the trials before it that have no records).
+# Those of the follow-up's claims were drafted before any of their runs, and settled when three seeds of these were known (*criteria-2*). The table says which claims had their first criterion before their runs.
 # The verdicts are those of new seeds, 5 and up, wherever ten of them are recorded, or five for the follow-up's claims; where they are not
 # yet, the page says *exploratory*. New seeds are recorded in ascending order and all of them count, so that a verdict on ten may come
 # before one on twenty.
@@ -118,8 +118,8 @@ HTML(tables.folded("Every rule under every assumption, for 20, 10 and 5 seeds", 
 #
 # * **Many claims at once.** Each verdict stands for itself; no correction is made for their number. Of as many verdicts as this book has,
 #   one or two may be wrong by chance even if all rules keep their promise.
-# * **Seeds are one kind of variety.** A seed draws the initial weights and the split. Within a setting, prime, training fraction, width, learning rate and
-#   library stay the same. An interval over seeds says nothing about other settings, beside those in {doc}`deviations`.
+# * **Seeds are one kind of variety.** A seed draws the initial weights and the split. Within a setting, prime, training
+#   fraction, width, learning rate and library stay the same. An interval over seeds says nothing about other settings, beside those in {doc}`deviations`.
 # * **A median is not a mean.** The rules speak of the median seed. Where times are censored, the geometric mean beside it rests on a model.
 # * **Censored runs.** A run that has not generalized by the end of its budget may do so later. It bounds what depends on it. Where claims are
 #   about tickets of generalized networks, seeds whose base was not there in time are no case, and fewer seeds are left.

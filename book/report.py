@@ -194,7 +194,8 @@ methods()
 # initialisation. An image classifier on MNIST ({doc}`mnist`) and the transformer of the follow-up study ({doc}`progress-measures`), whose
 # tickets are cut where the phases of its training end, have set-ups of their own.
 #
-# A network generalizes at the first evaluated epoch at which test accuracy reaches a threshold that only its setting's dense networks decide. A
+# A network generalizes at the first evaluated epoch at which test accuracy reaches a threshold that only its setting's dense networks decide (0.80 for
+# images). A
 # run that does not get there within its budget is censored and enters as a bound. Intervals are of the median over seeds (order
 # statistics) or of a share of seeds (Wilson). A claim is replicated if the interval satisfies its criterion, refuted if it lies beyond the
 # other threshold, and else inconclusive.

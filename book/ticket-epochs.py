@@ -158,7 +158,8 @@ chapter.table(pd.DataFrame(rows))
 #   the next one; the tables folded above therefore set each cut against its own base's $t_{gen}$.
 # * Every matrix is masked. For the Transformer the text says that the query and key matrices are pruned rather than the
 #   connections between layers; the code masks all.
-# * The criterion of C06 asks for 0.95 of the best test accuracy of the seed's own base, since few bases reach 0.95 itself (one of the five that were known when it was settled). Epoch 10,000 is
+# * The criterion of C06 asks for 0.95 of the best test accuracy of the seed's own base, since few bases reach 0.95 itself
+#   (one of the five that were known when it was settled). Epoch 10,000 is
 #   in the transition of some seeds only; the variant “cut at t_gen” takes each base's own transition.
 #
 # ## Data and rerun
