@@ -538,8 +538,8 @@ def test_groups_that_do_not_pair_are_an_error(spoil, words):
 
 
 def test_judging_what_cannot_be_judged_is_an_error():
-    with pytest.raises(ClaimsError, match="C33 has no measure"):
-        judge("C33", groups([1] * 3, [1] * 3), "mlp", "paper")
+    with pytest.raises(ClaimsError, match="C34 has no measure"):
+        judge("C34", groups([1] * 3, [1] * 3), "mlp", "paper")
 
 
 # --- C17 and C18: each part broken alone --------------------------------------------------------------------------

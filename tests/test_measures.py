@@ -199,6 +199,31 @@ def test_without_decay_the_rate_must_suffice_and_the_dense_net_not():
     assert outcome("C11", no_decay({0.65: [1.0] * 8 + [0.9] * 2}, 0.01)) == "inconclusive"
 
 
+def passing(*highest):
+    """Records that are at such a test accuracy once, at epoch 9,000, and at 0.01 before and after."""
+    made = ending(*[0.01] * len(highest))
+    for one, top in zip(made, highest, strict=True):
+        one.metrics["test_accuracy"][EPOCHS == 9_000] = top
+    return made
+
+
+def test_edge_popup_counts_where_it_is_above_the_accuracy_at_any_epoch_and_what_it_ends_with_is_shown():
+    judgement = judge("C33", {"base": BASE, "edge-popup": passing(*[0.96] * N)})
+    assert (judgement.verdict.verdict, judgement.verdict.estimate) == ("replicated", 1.0)
+    [row, *_] = judgement.parts[0].table.to_dict("records")
+    assert (row["best test accuracy"], row["at epoch"], row["at the end"]) == (0.96, 9_000, 0.01)
+    assert outcome("C33", {"base": BASE, "edge-popup": passing(*[0.95] * N)}) == "refuted"  # not above
+    assert (
+        outcome("C33", {"base": BASE, "edge-popup": passing(*[0.99] * (N // 2), *[0.9] * (N // 2))}) == "inconclusive"
+    )
+
+
+@pytest.mark.parametrize("variant", ["slow", "slow-no-decay"])
+def test_every_way_of_learning_scores_is_judged_by_its_own_runs(variant):
+    groups = {"base": BASE, "edge-popup": passing(*[0.5] * N), f"edge-popup-{variant}": passing(*[1.0] * N)}
+    assert outcome("C33", groups, f"mlp/{variant}") == "replicated"
+
+
 def test_light_rates_are_judged_by_the_interval_of_their_median():
     low = dict.fromkeys((0.1, 0.2, 0.3, 0.4), 0.01)
     assert outcome("C12", no_decay(low | {0.5: [0.09] * 9 + [0.6]}, 0.0)) == "replicated"

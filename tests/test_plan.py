@@ -14,7 +14,7 @@ from lib.records.plan import STACK, Job, execute, make_plan, obtain, stacks, sta
 from lib.records.store import Kept, Store
 from lib.train.models import MLP, AnswerTransformer
 from lib.train.optim import AdamW
-from lib.train.runs import Run
+from lib.train.runs import EdgePopup, Run
 from lib.train.tasks import ModularTask
 from lib.train.trainer import METRICS, Diverged, train
 
@@ -310,6 +310,18 @@ def test_a_mask_that_is_wanted_and_was_not_kept_is_made_again(store, calls):
     assert (job.run, job.why, job.masked) == (TICKETS[0], "its mask is missing", True)
     assert obtain(TICKETS[:1], store, masked=TICKETS[:1], progress=False)[0].mask is not None
     assert make_plan(RUNS, store, masked=RUNS[:1]) == []
+
+
+def test_the_mask_that_scores_chose_by_the_end_is_kept_like_one_that_was_held(store):
+    run = dataclasses.replace(BASES[0], start=EdgePopup(base=BASES[0], epoch=100, rate=0.6))
+    assert [[job.until for job in level] for level in make_plan([run], store)] == [[100], [230]]
+    [record] = obtain([run], store, masked=[run], progress=False)
+    held = store.weights(BASES[0], 100)
+    [trained] = train([run], [run.start.make(run, store.weights)], {run: {230}})
+    assert np.array_equal(trained.snapshots[230], held * record.mask)
+    assert trained.metrics["l2"].astype(np.float32).tolist() == record.metrics["l2"].tolist()
+    for part in run.parts().values():
+        assert (~record.mask[part]).sum() == round(0.6 * (part.stop - part.start))
 
 
 def test_probes_that_are_wanted_and_were_not_kept_are_made_again(store):

@@ -3,19 +3,20 @@
 import dataclasses
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_MODELS, as_matrices, logits_of, tiny_run, train_dense
+from conftest import TINY_MODELS, as_matrices, assert_same, logits_of, tiny_run, train_dense
 from reference import mean_loss, sizes
 
 from lib.experiments.arms import Arm
 from lib.experiments.parameters import load
 from lib.train.models import MLP, Transformer
 from lib.train.optim import AdamW
-from lib.train.pruning import SCORES, loss_gradient, prune_by_score
-from lib.train.runs import DeadNeurons, Dense, Edited, Redense, Rescaled, Run, Scored, Shuffled, Ticket
+from lib.train.pruning import SCORES, TopScores, loss_gradient, prune_by_score
+from lib.train.runs import DeadNeurons, Dense, EdgePopup, Edited, Redense, Rescaled, Run, Scored, Shuffled, Ticket
 from lib.train.tasks import generator
 from lib.train.trainer import train
 
@@ -553,12 +554,110 @@ ONE_LAYER = "dead neurons are those of an MLP with one hidden layer, not of "
                 Rescaled(ticket=TICKET, norm="l2", over="all", without=SCORING),
             )
         ),
+        (lambda: EdgePopup(base=BASE, epoch=231, rate=RATE), "epoch is 231; it must lie between 0 and the base's 230"),
+        (
+            lambda: EdgePopup(base=BASE, epoch=1, rate=1.0),
+            "pruning rate is 1.0; it must be at least 0 and below 1",
+        ),
+        (
+            lambda: EdgePopup(base=tiny_run("transformer"), epoch=1, rate=RATE),
+            f"edge-popup is done on an MLP, not on {TINY_MODELS['transformer']}",
+        ),
         (lambda: tiny_run(epochs=0), "epochs is 0; it must be at least 1"),
     ],
 )
 def test_an_impossible_setting_is_refused_in_one_sentence_that_names_it(make, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make()
+
+
+# --- EdgePopup ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def popup():
+    """A base, its weights at EPOCH, and two runs whose scores choose among them, with decay and without."""
+    [base] = train_dense([BASE], snapshots={BASE: {EPOCH}})
+    start = EdgePopup(base=BASE, epoch=EPOCH, rate=RATE)
+    runs = [dataclasses.replace(BASE, start=start, optimizer=AdamW(learning_rate=0.01, weight_decay=x)) for x in (1, 0)]
+    weights = base.snapshots[EPOCH]
+    return SimpleNamespace(
+        weights=weights, runs=runs, starts=[run.start.make(run, lambda *of: weights) for run in runs]
+    )
+
+
+def chosen(run, scores):
+    """The mask that scores [n] choose, from the definition: of each matrix all but the share RATE smallest by absolute value."""
+    parts = []
+    for matrix in as_matrices(scores, run.model.shapes(run.task)).values():
+        order = sorted(range(matrix.size), key=lambda i: abs(matrix.flat[i]))
+        mask = np.ones(matrix.size, bool)
+        mask[order[: round(RATE * matrix.size)]] = False
+        parts.append(mask)
+    return np.concatenate(parts)
+
+
+def test_scores_of_edge_popup_start_within_the_root_of_the_fan_in_and_weights_are_the_bases(popup):
+    run, (scores, mask, to_weights) = popup.runs[0], popup.starts[0]
+    assert run.start.needs() == [(BASE, EPOCH)] and mask is None and scores.dtype == np.float32
+    for name, part in as_matrices(scores, run.model.shapes(run.task)).items():
+        bound = {"W_E": 7, "W_in": 12, "W_out": 8, "W_U": 12}[name] ** -0.5
+        assert 0.8 * bound < abs(part).max() <= bound and abs(part.mean()) < bound / 4
+    assert np.array_equal(to_weights.weights(torch.from_numpy(scores)).numpy(), popup.weights * chosen(run, scores))
+
+
+def test_edge_popup_moves_scores_as_pytorch_does_with_the_gradient_passed_straight_through(popup, double):
+    steps = 50
+    trained_runs = [
+        train([run], [start], {run: {steps}}, until=steps)[0]
+        for run, start in zip(popup.runs, popup.starts, strict=True)
+    ]
+    data, shapes = BASE.task.data(), BASE.model.shapes(BASE.task)
+    fixed = torch.from_numpy(popup.weights).double()
+    for run, (start, *_), one in zip(popup.runs, popup.starts, trained_runs, strict=True):
+        scores = torch.from_numpy(start).double().requires_grad_()
+        theirs = torch.optim.AdamW(
+            [scores], lr=0.01, betas=(0.9, 0.98), weight_decay=run.optimizer.weight_decay, eps=1e-8
+        )
+        for _ in range(steps):
+            mask = torch.from_numpy(chosen(run, scores.detach().numpy())).double()
+            through = mask + scores.abs() - scores.abs().detach()
+            weights = as_matrices(fixed * through, shapes)
+            theirs.zero_grad()
+            mean_loss(weights, data.inputs[data.train], data.labels[data.train], logits_of(BASE.model)).backward()
+            theirs.step()
+        assert (chosen(run, scores.detach().numpy()) != chosen(run, start)).sum() > 10  # the choice has changed
+        assert np.array_equal(one.snapshots[steps], popup.weights * chosen(run, scores.detach().numpy()))
+        assert np.array_equal(one.mask, chosen(run, scores.detach().numpy()))
+
+
+def test_edge_popup_holds_the_weights_and_keeps_an_exact_share_of_each_matrix(popup):
+    epochs = [0, 1, 37, 230]
+    for run, start in zip(popup.runs, popup.starts, strict=True):
+        [one] = train([run], [start], {run: set(epochs)})
+        for weights in one.snapshots.values():
+            assert np.array_equal(weights[weights != 0], popup.weights[weights != 0])
+            for part in BASE.parts().values():
+                assert (weights[part] == 0).sum() == round(RATE * (part.stop - part.start))
+        assert np.array_equal(one.mask, one.snapshots[230] != 0)
+        assert one.metrics["train_loss"][-1] < one.metrics["train_loss"][0]
+
+
+def test_edge_popup_alone_or_stacked_with_others_has_the_same_bits(popup):
+    [alone] = train(popup.runs[:1], popup.starts[:1], {popup.runs[0]: {230}})
+    plain = dataclasses.replace(BASE, optimizer=popup.runs[0].optimizer)
+    stacked, _ = train(
+        [popup.runs[0], plain], [popup.starts[0], (BASE.initial_weights(), None)], {popup.runs[0]: {230}}
+    )
+    assert_same(alone, stacked)
+    assert np.array_equal(alone.mask, stacked.mask)
+
+
+def test_equal_scores_are_cut_to_the_exact_share_too():
+    top = TopScores(torch.ones(10), [slice(0, 10)], [4])
+    for scores in (torch.zeros(10), torch.tensor([2.0, -2] * 5), torch.tensor([0.0] * 8 + [1, -3])):
+        mask = top.mask(scores).bool()
+        assert mask.sum() == 4 and scores.abs()[~mask].max() <= scores.abs()[mask].min()
 
 
 # --- what a run says of itself --------------------------------------------------------------------------------------------
@@ -583,6 +682,7 @@ def test_every_setting_of_every_start_is_part_of_what_a_run_is():
         *(Edited(of=of, without=SCORING) for of in (Dense(), TICKET)),
         Edited(of=TICKET, whole=SCORING),
         *(Shuffled(ticket=TICKET, keep=keep) for keep in ("matrix", "neuron")),
+        *(EdgePopup(base=BASE, epoch=epoch, rate=rate) for epoch, rate in ((0, 0.6), (EPOCH, 0.6), (EPOCH, 0.5))),
     ]
     starts += [Redense(ticket=dataclasses.replace(TICKET, rate=0.5))]
     runs = [dataclasses.replace(BASE, start=start) for start in starts]

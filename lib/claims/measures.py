@@ -149,6 +149,18 @@ def reaches(seed: OneSeed, arm: ArmName, of_best: float) -> Found:
     return statement(best >= of_best * of_base, **{"best test accuracy": best, "of the base": of_base})
 
 
+def exceeds(seed: OneSeed, arm: ArmName, accuracy: float) -> Found:
+    """Whether the test accuracy of an arm is above `accuracy` at some evaluation."""
+    record, values = seed[arm], series(seed[arm])
+    best = int(np.argmax(values))
+    numbers = {
+        "best test accuracy": float(values[best]),
+        "at epoch": int(record.epochs[best]),
+        "at the end": final(record),
+    }
+    return statement(float(values[best]) > accuracy, **numbers)
+
+
 def final_accuracy(seed: OneSeed, arm: ArmName) -> Found:
     """Test accuracy at the end."""
     return known(final(seed[arm]))
@@ -547,6 +559,7 @@ MEASURES: dict[str, Measure] = {
     "norm_stages": Measure(norm_stages, "an early peak of both norms and a fall by t_gen", by_level=True),
     "norm_drift": Measure(norm_drift, "drift of the norms once generalized", "%", by_level=True),
     "reaches": Measure(reaches, "that {arm} reaches {of_best} of the base's best"),
+    "exceeds": Measure(exceeds, "a test accuracy above {accuracy}, {arm}"),
     "final_accuracy": Measure(final_accuracy, "test accuracy at the end, {arm}"),
     "accuracy_gap": Measure(accuracy_gap, "test accuracy at the end, {faster} minus {slower}"),
     "ends_below": Measure(ends_below, "a test accuracy below {accuracy} at the end"),

@@ -13,7 +13,19 @@ from typing import Any, NamedTuple
 from lib.analysis.progress import phase_ends
 from lib.analysis.times import Record, own_generalization_epoch
 from lib.experiments.parameters import Parameters, follow_up
-from lib.train.runs import DeadNeurons, Dense, Edited, Redense, Rescaled, Run, Scored, Shuffled, Start, Ticket
+from lib.train.runs import (
+    DeadNeurons,
+    Dense,
+    EdgePopup,
+    Edited,
+    Redense,
+    Rescaled,
+    Run,
+    Scored,
+    Shuffled,
+    Start,
+    Ticket,
+)
 
 NO_DECAY: dict[str, Any] = {"weight_decay": 0.0}
 SCORING = ("W_Q", "W_K")  # the matrices of attention's scores: without them, attention is uniform
@@ -102,6 +114,14 @@ def _shuffled(keep: str) -> Making:
     return lambda base, p, value: (Shuffled(ticket=ticket_start(base, p), keep=keep), {})
 
 
+def _popup(trained: bool = True, **optimizer: object) -> Making:
+    """Weights after a thirtieth of the budget (epoch 1,000 of 30,000, as in the authors' scripts), or untrained ones."""
+    return lambda base, p, value: (
+        EdgePopup(base=base, epoch=base.epochs // 30 if trained else 0, rate=p.pruning_rate),
+        {"learning_rate": 0.01, **optimizer},
+    )
+
+
 def _dead(revive: bool) -> Making:
     return lambda base, p, value: (
         DeadNeurons(ticket=ticket_start(base, p), revive=revive, threshold=value),
@@ -146,6 +166,12 @@ ARMS: dict[str, ArmKind] = {
     "kill": ArmKind("kill only, threshold {:g}", "#661100", _dead(revive=False)),
     "revive": ArmKind("revive, threshold {:g}", "#7E57C2", _dead(revive=True)),
     "new-weights": ArmKind("ticket's mask, new weights", "#AA4499", _ticket(), 1000),
+    "edge-popup": ArmKind("edge-popup", "#DC267F", _popup()),
+    "edge-popup-slow": ArmKind("edge-popup, slow", "#FE6100", _popup(learning_rate=0.001)),
+    "edge-popup-slow-no-decay": ArmKind(
+        "edge-popup, slow, no weight decay", "#785EF0", _popup(learning_rate=0.001, **NO_DECAY)
+    ),
+    "edge-popup-untrained": ArmKind("edge-popup, untrained weights", "#A0A0A0", _popup(trained=False)),
     "uniform": ArmKind("dense, uniform attention", "#3A8FB7", _edited(_dense(), without=SCORING)),
     "random-uniform": ArmKind("random, uniform attention", "#5A5A5A", _scored("random", first=SCORING)),
     "l2-uniform": ArmKind("dense, uniform attention, ticket's L2", "#F0C060", _rescaled("l2", "matrices", SCORING)),

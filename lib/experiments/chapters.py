@@ -107,6 +107,7 @@ STABLE = with_pair("l2-matrices", "l1-matrices", "random", "re-dense")
 SWITCHED_OFF = with_pair("base-no-decay", "base-switched-off", "ticket-switched-off")
 BEFORE_TRAINING = ("random", "snip", "grasp", "synflow", "synflow-100")
 AFTER_TRAINING = ("snip-trained", "grasp-trained", "synflow-trained")
+POPUPS = ("edge-popup", "edge-popup-slow", "edge-popup-slow-no-decay")
 VARIANTS = (
     "mlp/ordered",
     "transformer/ordered",
@@ -154,6 +155,12 @@ CHAPTERS: dict[str, Chapter] = {
             "transformer": with_pair(*BEFORE_TRAINING, "random-uniform", *AFTER_TRAINING),
         },
         masked=("mlp", "transformer"),
+    ),
+    "edge-popup": Chapter(
+        lambda parameters: {
+            "mlp": with_pair("base-no-decay", *POPUPS, "edge-popup-untrained"),
+        },
+        masked=("mlp",),
     ),
     "re-dense": Chapter(
         lambda parameters: {"mlp": with_pair("re-dense"), "transformer": with_pair("re-dense", "uniform")}

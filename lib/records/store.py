@@ -53,7 +53,7 @@ class Record:
 
     @property
     def mask(self) -> np.ndarray | None:
-        """The mask that was held while training [n] (True = kept), or None."""
+        """The mask that was held while training, or that scores chose by the end [n] (True = kept); None without one."""
         if self.packed_mask is None:
             return None
         return np.unpackbits(self.packed_mask, count=self.run.length).astype(bool)

@@ -203,10 +203,12 @@ class MLP:
         }
 
     def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray:
-        """Initial weights as one float32 vector: each matrix N(0, 1/fan_in); the fan-in of W_E is p."""
-        shapes = self.shapes(task)
-        deviations = {name: cols**-0.5 for name, (_, cols) in shapes.items()} | {"W_E": task.tokens**-0.5}
-        return draw(shapes, deviations, rng)
+        """Initial weights as one float32 vector: each matrix N(0, 1/fan_in)."""
+        return draw(self.shapes(task), {name: fan_in**-0.5 for name, fan_in in self.fan_in(task).items()}, rng)
+
+    def fan_in(self, task: Task) -> dict[str, int]:
+        """How many inputs each weight matrix has; W_E one for each token."""
+        return {name: cols for name, (_, cols) in self.shapes(task).items()} | {"W_E": task.tokens}
 
     def matrices(self, buffer: Tensor, task: Task) -> Weights:
         """The weight matrices in a buffer [R, n or more], as `forward` and `backward` take them."""

@@ -3,11 +3,13 @@
 A score is high where a weight is to be kept. All are taken in float64, from the loss over the whole training set.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lib.train.losses import LOSSES
 from lib.train.models import Model
@@ -38,6 +40,35 @@ def prune_lowest(scores: np.ndarray, rate: float) -> np.ndarray:
 def magnitude(weights: np.ndarray, rate: float) -> np.ndarray:
     """Global magnitude pruning over all weights [n] together: the share `rate` smallest in absolute value goes."""
     return prune_lowest(np.abs(weights), rate)
+
+
+@dataclass(frozen=True, eq=False)
+class TopScores:
+    """Edge-popup: weights [n] that never change, of which those with the largest scores count and all others are zero
+    (Ramanujan et al. 2020; arXiv 2310.19470v3).
+
+    What is trained are the scores [n]. They are compared by absolute value within each part, a matrix, of which `kept`
+    says how many stay. The gradient passes through the choice as if the mask were the absolute score itself.
+    """
+
+    fixed: Tensor
+    parts: Sequence[slice]
+    kept: Sequence[int]
+
+    def mask(self, scores: Tensor) -> Tensor:
+        """Which weights count [n], as 0 and 1."""
+        mask, size = torch.zeros_like(scores), scores.abs()
+        for part, kept in zip(self.parts, self.kept, strict=True):
+            mask[part][size[part].topk(kept, sorted=False).indices] = 1
+        return mask
+
+    def weights(self, scores: Tensor) -> Tensor:
+        """Weights [n] from the scores [n]."""
+        return self.fixed.to(scores.device) * self.mask(scores)
+
+    def gradient(self, scores: Tensor, gradient: Tensor) -> Tensor:
+        """The loss's gradient [n] with respect to the scores, from that with respect to the weights."""
+        return gradient * self.fixed.to(scores.device) * scores.sign()
 
 
 def loss_gradient(model: Model, task: Task, weights: np.ndarray, *, rows: str = "train") -> np.ndarray:

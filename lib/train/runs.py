@@ -16,11 +16,12 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lib.train.models import MLP, AnswerTransformer, ImageMLP, Model
 from lib.train.optim import AdamW, Optimizer
-from lib.train.pruning import KEEPS, SCORES, magnitude, prune_by_score, pruned_count, random_mask_like
+from lib.train.pruning import KEEPS, SCORES, TopScores, magnitude, prune_by_score, pruned_count, random_mask_like
 from lib.train.tasks import ImageTask, Task, generator
 
 # Raised by hand whenever the trainer's arithmetic changes (tests/test_golden.py notices); records made before are then out
@@ -33,6 +34,9 @@ WeightsOf = Callable[["Run", int], np.ndarray]
 
 class Reparameterization(Protocol):
     """Maps what is trained to the weights, where the two differ: scores that choose among frozen weights, say."""
+
+    def mask(self, trained: Tensor) -> Tensor:
+        """Which weights [n] are not zero, as 0 and 1."""
 
     def weights(self, trained: Tensor) -> Tensor:
         """Weights [n] from the trained parameters [n]."""
@@ -190,6 +194,39 @@ class Scored:
 
         mask = prune_by_score(score, run.model, run.task, scored, self.rate, self.rounds)
         return Origin(initial * mask, mask)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgePopup:
+    """The weights of `base` at `epoch`, an MLP's, held; trained are scores that choose which of them count (`TopScores`).
+
+    rate: the share of each matrix that is left out. Scores start uniform between -1 and 1 over the root of the fan-in, as in
+    the authors' code.
+    """
+
+    base: "Run"
+    epoch: int
+    rate: float
+
+    def __post_init__(self) -> None:
+        pruned_count(1, self.rate)  # checks the rate
+        if not 0 <= self.epoch <= self.base.epochs:
+            raise ValueError(f"epoch is {self.epoch}; it must lie between 0 and the base's {self.base.epochs}")
+        if not isinstance(self.base.model, MLP):
+            raise ValueError(f"edge-popup is done on an MLP, not on {self.base.model}")
+
+    def needs(self) -> list[tuple["Run", int]]:
+        """The base at the epoch."""
+        return [(self.base, self.epoch)]
+
+    def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
+        """The scores, and how they choose."""
+        rng, parts = generator(run.seed, "scores"), run.parts()
+        fan_in = run.model.fan_in(run.task)  # type: ignore[attr-defined]
+        scores = [rng.uniform(-1, 1, part.stop - part.start) * fan_in[name] ** -0.5 for name, part in parts.items()]
+        kept = [part.stop - part.start - pruned_count(part.stop - part.start, self.rate) for part in parts.values()]
+        fixed = torch.from_numpy(weights_of(self.base, self.epoch))
+        return Origin(np.concatenate(scores).astype(np.float32), None, TopScores(fixed, list(parts.values()), kept))
 
 
 @dataclass(frozen=True, kw_only=True)

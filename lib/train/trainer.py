@@ -37,7 +37,9 @@ class Trained:
 
     run: Run
     metrics: dict[str, np.ndarray]  # name in METRICS -> float64 [T] over `run.evaluated_epochs`
-    mask: np.ndarray | None = None  # the mask held while training [n], bool
+    mask: np.ndarray | None = (
+        None  # the mask held while training [n], bool; where scores choose, what they chose at the end
+    )
     snapshots: dict[int, np.ndarray] = field(default_factory=dict)  # epoch -> weights [n] float32
     diverged_at: int | None = None  # evaluated epoch at which the loss was found not to be finite
 
@@ -80,6 +82,10 @@ class Stack:
     def vector(self, i: int) -> np.ndarray:
         """Run i's weights [n], all matrices one after another."""
         return self._weights[i, : self.length].cpu().numpy().copy()
+
+    def chosen(self) -> list[tuple[int, np.ndarray]]:
+        """Of each run whose weights are mapped from other parameters, its place and the mask [n] that these say."""
+        return [(i, to.mask(self._trained[i, : self.length]).bool().cpu().numpy()) for i, to in self._maps]
 
     def _map(self) -> None:
         """Weights from the trained parameters, where they are not the same."""
@@ -260,4 +266,6 @@ def _train(
                     one.diverged_at = epoch
             if all(one.diverged_at is not None for one in trained):
                 break
+    for i, mask in stack.chosen():
+        trained[i].mask = mask
     return trained
