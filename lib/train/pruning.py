@@ -4,7 +4,7 @@ A score is high where a weight is to be kept. All are taken in float64, from the
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,16 +59,20 @@ class TopScores:
         """Which weights count [n], as 0 and 1."""
         mask, size = torch.zeros_like(scores), scores.abs()
         for part, kept in zip(self.parts, self.kept, strict=True):
-            mask[part][size[part].topk(kept, sorted=False).indices] = 1
+            mask[part].scatter_(0, size[part].topk(kept, sorted=False).indices, 1.0)
         return mask
+
+    def to(self, device: str) -> "TopScores":
+        """The same, of weights on a device."""
+        return replace(self, fixed=self.fixed.to(device))
 
     def weights(self, scores: Tensor) -> Tensor:
         """Weights [n] from the scores [n]."""
-        return self.fixed.to(scores.device) * self.mask(scores)
+        return self.fixed * self.mask(scores)
 
     def gradient(self, scores: Tensor, gradient: Tensor) -> Tensor:
         """The loss's gradient [n] with respect to the scores, from that with respect to the weights."""
-        return gradient * self.fixed.to(scores.device) * scores.sign()
+        return gradient * self.fixed * scores.sign()
 
 
 def loss_gradient(model: Model, task: Task, weights: np.ndarray, *, rows: str = "train") -> np.ndarray:

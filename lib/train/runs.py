@@ -35,6 +35,9 @@ WeightsOf = Callable[["Run", int], np.ndarray]
 class Reparameterization(Protocol):
     """Maps what is trained to the weights, where the two differ: scores that choose among frozen weights, say."""
 
+    def to(self, device: str) -> "Reparameterization":
+        """The same on a device."""
+
     def mask(self, trained: Tensor) -> Tensor:
         """Which weights [n] are not zero, as 0 and 1."""
 
