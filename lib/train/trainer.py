@@ -60,7 +60,9 @@ class Stack:
         if any(start.mask is not None for start in starts):
             self._mask = buffers[2].fill_(1.0)
         # What is trained: the weights themselves, but for runs whose start maps other parameters to them.
-        self._maps = [(i, start.to_weights.to(device)) for i, start in enumerate(starts) if start.to_weights is not None]
+        self._maps = [
+            (i, start.to_weights.to(device)) for i, start in enumerate(starts) if start.to_weights is not None
+        ]
         self._trained = torch.zeros_like(self._weights) if self._maps else self._weights
         for i, start in enumerate(starts):
             self._trained[i, : self.length] = torch.from_numpy(start.trained)
