@@ -50,12 +50,14 @@ from lib.experiments.arms import Arm
 from lib.experiments.chapters import CHAPTERS, wanted
 from lib.records.store import Store
 from lib.records.verify import FACTOR, MARGIN, TAU
+from lib.train.runs import EdgePopup
 
 given, store = parameters.check(globals()), Store()
 settings = {name: wanted(given, [name], store).by_arm[name] for name in CHAPTERS}
 every_run = {run for arms_of in settings.values() for arms in arms_of.values() for runs in arms.values() for run in runs}
 records = [record for run in every_run if (record := store.load(run)) and "cores" in record.provenance["machine"]]  # not on a GPU
-kind, work = lambda run: type(run.model).__name__, lambda run: run.epochs * run.length * run.task.train_count
+kind = lambda run: type(run.model).__name__ + ", scores" * isinstance(run.start, EdgePopup)
+work = lambda run: run.epochs * run.length * run.task.train_count
 pace = pd.Series([record.provenance["seconds"] / work(record.run) for record in records], [kind(record.run) for record in records], float)
 pace = pace.groupby(level=0).median()
 rows = []
