@@ -62,9 +62,9 @@ chapter.in_short()
 # Scores start uniform between $\pm 1/\sqrt{\text{fan-in}}$. The authors' scripts train them in three ways, all shown here: at a learning
 # rate of 0.01, at 0.001 (*slow*), and at 0.001 without weight decay. Decay here is of the scores; the weights have none.
 #
-# Two networks stand beside them: the dense one without weight decay, which also starts from the memorizing network's past and is given nothing
-# that would shrink its weights; and edge-popup on *untrained* weights, the base's at epoch 0, which asks whether it matters that the weights have
-# memorized.
+# Two networks stand beside them: the dense one without weight decay from its start on, which shows what becomes of memorizing when neither
+# decay nor a choice of weights works on it; and edge-popup on *untrained* weights, the base's at epoch 0, which asks whether it matters that
+# the weights have memorized.
 #
 # ## Results
 
@@ -113,7 +113,7 @@ chapter.table(reached, precision=3)
 # ## Is it the ticket's structure?
 #
 # Edge-popup and magnitude pruning keep equally many weights. The Jaccard distance of two masks is 0 if they are the same; of masks that
-# are drawn independently, but keep as many weights of each matrix, it is what the line of the figure shows.
+# are drawn independently, but keep as many weights of each matrix, it is where the crosses stand.
 
 # %% mystnb={"figure": {"caption": "Jaccard distance of the mask that edge-popup ends with to the ticket's, one mark a seed, the bar at the median. The crosses are the distances of masks that are independent in each matrix.", "name": "fig-edge-popup-masks"}, "image": {"alt": "One panel with a row for each edge-popup network and a mark for each seed, the Jaccard distance of its last mask to the ticket's mask, beside the distance expected of independent masks."}} tags=["hide-input"]
 def kept(record):
