@@ -150,6 +150,12 @@ def test_a_model_without_backward_gets_autograds(double):
 class Scaled:
     """Weights are twice what is trained."""
 
+    def to(self, device):
+        return self
+
+    def mask(self, trained):
+        return trained != 0
+
     def weights(self, trained):
         return 2 * trained
 
@@ -190,6 +196,7 @@ def test_what_is_trained_need_not_be_the_weights(double):
         mean_loss(parts, data.inputs[data.train], data.labels[data.train], mlp_logits).backward()
         optimizer.step()
     np.testing.assert_allclose(found[0].snapshots[5], 2 * halves.detach().numpy(), rtol=1e-6, atol=1e-9)
+    assert np.array_equal(found[0].mask, found[0].snapshots[5] != 0) and found[1].mask is None
     assert_same(found[1], train([plain], starts[1:], {plain: {5}})[0])  # its neighbour is none the wiser
 
 
