@@ -34,11 +34,11 @@ from lib.analysis.structure import expected_jaccard, jaccard_distances
 from lib.analysis.times import final, series
 from lib.book import figures, findings
 from lib.book.chapter import Chapter
+from lib.experiments.arms import arm
 from lib.experiments.chapters import POPUPS
 
 chapter = Chapter.open("edge-popup", globals())
 comparison = chapter["mlp"]
-popups = (*POPUPS, "edge-popup-untrained")
 
 # %% tags=["remove-input"]
 chapter.in_short()
@@ -70,16 +70,16 @@ chapter.in_short()
 
 # %% mystnb={"figure": {"caption": "Test accuracy. Epochs of edge-popup are counted from when scores begin to be learned. Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-edge-popup"}, "image": {"alt": "One panel of test accuracy over epochs on a logarithmic axis, for base, ticket, dense network without weight decay and four edge-popup networks, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
 chapter.panels(lambda ax, comparison: figures.curves(ax, comparison, logarithmic=True), height=4.2, legend=2)
-chapter.finding(findings.ends(chapter, "base-no-decay", *popups))
+chapter.finding(findings.ends(chapter, "base-no-decay", *POPUPS))
 
 # %% mystnb={"figure": {"caption": "Training accuracy and the L2 norm of the weights that count, over epochs. Weights are held, so that the norm changes with the choice alone.", "name": "fig-edge-popup-training"}, "image": {"alt": "Two panels over epochs on a logarithmic axis, training accuracy and L2 norm, for base, dense network without weight decay and four edge-popup networks, each with one thin line a seed, the median and the range."}} tags=["hide-input"]
 figure, axes = figures.panels(1, 2, height=3.2, sharex=True)
 for ax, metric in zip(axes[0], ("train_accuracy", "l2"), strict=True):
-    figures.curves(ax, comparison, metric, arms=["base", "base-no-decay", *popups], logarithmic=True)
+    figures.curves(ax, comparison, metric, arms=["base", "base-no-decay", *POPUPS], logarithmic=True)
     ax.set_title("")
 chapter.legend(figure, 2)
 chapter.sign(figure)
-chapter.finding(findings.changes(chapter, "l2", "L2 norm", "base-no-decay", *popups[:2]))
+chapter.finding(findings.changes(chapter, "l2", "L2 norm", "base-no-decay", *POPUPS[:2]))
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -95,10 +95,10 @@ chapter.summary()
 # %% tags=["hide-input"]
 rows = []
 for seed in comparison.one_by_one():
-    base, held = seed["base"], seed[popups[0]].run.start.epoch
+    base, held = seed["base"], seed[POPUPS[0]].run.start.epoch
     known = {name: float(np.interp(held, base.epochs, series(base, f"{name}_accuracy"))) for name in ("train", "test")}
     row = {"seed": seed.seed} | {f"base at epoch {held:,}: {name}": value for name, value in known.items()}
-    for one in ("base-no-decay", *popups):
+    for one in ("base-no-decay", *POPUPS):
         values, name = series(seed[one]), findings.named(one)
         late = values[comparison.epochs >= 0.9 * comparison.budget]
         row |= {f"{name}: highest": values.max(), f"{name}: end": final(seed[one]), f"{name}: gained late": late[-1] - late[0]}
@@ -122,18 +122,18 @@ def kept(record):
 
 
 sizes = [matrix.size for matrix in comparison["ticket"][0].run.split(comparison["ticket"][0].mask).values()]
-pairs = {one: list(zip(comparison[one], comparison["ticket"], strict=True)) for one in popups}
+pairs = {one: list(zip(comparison[one], comparison["ticket"], strict=True)) for one in POPUPS}
 apart = {one: [jaccard_distances([a.mask, b.mask])[0, 1] for a, b in found] for one, found in pairs.items()}
 chance = {one: [expected_jaccard(kept(a), kept(b), sizes) for a, b in found] for one, found in pairs.items()}
 
 figure, axes = figures.panels(1, 1, height=2.6, width=6)
-for place, one in enumerate(popups):
-    figures.estimates(axes[0, 0], place, apart[one], [True] * len(apart[one]), figures.arm(one).colour)
+for place, one in enumerate(POPUPS):
+    figures.estimates(axes[0, 0], place, apart[one], [True] * len(apart[one]), arm(one).colour)
     axes[0, 0].plot(chance[one], [place + 0.33] * len(chance[one]), "x", color="0.4", markersize=4)
-figures.rows_of_labels(axes[0, 0], [findings.named(one) for one in popups])
+figures.rows_of_labels(axes[0, 0], [findings.named(one) for one in POPUPS])
 axes[0, 0].set_xlabel("Jaccard distance to the ticket's mask")
 chapter.sign(figure)
-medians = {findings.named(one): findings.median(apart[one]) for one in popups[:2]} | {"independent": findings.median(chance[popups[0]])}
+medians = {findings.named(one): findings.median(apart[one]) for one in POPUPS[:2]} | {"independent": findings.median(chance[POPUPS[0]])}
 chapter.finding(f"Median Jaccard distance to the ticket's mask {findings.over_seeds(chapter)}: {findings.listed(medians)}")
 
 # %% [markdown]

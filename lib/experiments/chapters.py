@@ -107,7 +107,7 @@ STABLE = with_pair("l2-matrices", "l1-matrices", "random", "re-dense")
 SWITCHED_OFF = with_pair("base-no-decay", "base-switched-off", "ticket-switched-off")
 BEFORE_TRAINING = ("random", "snip", "grasp", "synflow", "synflow-100")
 AFTER_TRAINING = ("snip-trained", "grasp-trained", "synflow-trained")
-POPUPS = ("edge-popup", "edge-popup-slow", "edge-popup-slow-no-decay")
+POPUPS = ("edge-popup", "edge-popup-slow", "edge-popup-slow-no-decay", "edge-popup-untrained")
 VARIANTS = (
     "mlp/ordered",
     "transformer/ordered",
@@ -157,9 +157,7 @@ CHAPTERS: dict[str, Chapter] = {
         masked=("mlp", "transformer"),
     ),
     "edge-popup": Chapter(
-        lambda parameters: {
-            "mlp": with_pair("base-no-decay", *POPUPS, "edge-popup-untrained"),
-        },
+        lambda parameters: {"mlp": with_pair("base-no-decay", *POPUPS)},
         masked=("mlp",),
     ),
     "re-dense": Chapter(

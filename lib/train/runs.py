@@ -80,6 +80,13 @@ class Dense:
         return Origin(run.initial_weights())
 
 
+def _check_cut(name: str, base: "Run", epoch: int, rate: float) -> None:
+    """Raises ValueError unless a base can be cut at this epoch and rate."""
+    pruned_count(1, rate)  # checks the rate
+    if not 0 <= epoch <= base.epochs:
+        raise ValueError(f"{name} is {epoch}; it must lie between 0 and the base's {base.epochs}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ticket:
     """Magnitude mask of `base` at `epoch`, laid on the run's initial weights and held (section 4.1).
@@ -94,9 +101,7 @@ class Ticket:
     rewound: bool = True
 
     def __post_init__(self) -> None:
-        pruned_count(1, self.rate)  # checks the rate
-        if not 0 <= self.epoch <= self.base.epochs:
-            raise ValueError(f"ticket epoch is {self.epoch}; it must lie between 0 and the base's {self.base.epochs}")
+        _check_cut("ticket epoch", self.base, self.epoch, self.rate)
 
     def needs(self) -> list[tuple["Run", int]]:
         """The base at the ticket's epoch."""
@@ -212,9 +217,7 @@ class EdgePopup:
     rate: float
 
     def __post_init__(self) -> None:
-        pruned_count(1, self.rate)  # checks the rate
-        if not 0 <= self.epoch <= self.base.epochs:
-            raise ValueError(f"epoch is {self.epoch}; it must lie between 0 and the base's {self.base.epochs}")
+        _check_cut("epoch", self.base, self.epoch, self.rate)
         if not isinstance(self.base.model, MLP):
             raise ValueError(f"edge-popup is done on an MLP, not on {self.base.model}")
 
@@ -226,8 +229,9 @@ class EdgePopup:
         """The scores, and how they choose."""
         rng, parts = generator(run.seed, "scores"), run.parts()
         fan_in = run.model.fan_in(run.task)  # type: ignore[attr-defined]
-        scores = [rng.uniform(-1, 1, part.stop - part.start) * fan_in[name] ** -0.5 for name, part in parts.items()]
-        kept = [part.stop - part.start - pruned_count(part.stop - part.start, self.rate) for part in parts.values()]
+        sizes = {name: part.stop - part.start for name, part in parts.items()}
+        scores = [rng.uniform(-1, 1, size) * fan_in[name] ** -0.5 for name, size in sizes.items()]
+        kept = [size - pruned_count(size, self.rate) for size in sizes.values()]
         fixed = torch.from_numpy(weights_of(self.base, self.epoch))
         return Origin(np.concatenate(scores).astype(np.float32), None, TopScores(fixed, list(parts.values()), kept))
 
