@@ -47,13 +47,14 @@ claims, store = load_claims(), Store()
 judged = list(all_judgements(chapter.parameters, store, claims))
 found = complete((judgement.verdict for judgement, _ in judged), claims, chapter.parameters.label)
 by_key = {(verdict.id, verdict.system): verdict for verdict in found}
+seeds_of = {(one.claim.id, one.judged.system): evidence_text(one) for one, _ in judged}
 
 
 def said(*keys):
     """The outcome on claims and systems, all of them together, in a word or two, and the numbers of each."""
     verdicts = [by_key[key] for key in keys]
     word = {"replicated": "Yes.", "refuted": "No.", "not run": "Not run yet.", "inconclusive": "Not decided."}
-    numbers = (f"{result_text(one)}, {evidence_text(one)}" if one.seeds else "not run" for one in verdicts)
+    numbers = (f"{result_text(by_key[key])}, {seeds_of[key]}" if key in seeds_of else "not run" for key in keys)
     return word.get(outcome_of_claim(verdicts), "In part."), *numbers
 
 
@@ -81,7 +82,8 @@ HTML(
     <li>On MNIST the ticket's gain over its base is {on_images}.</li>
     <li>With the ticket's mask on other initial weights {others} generalize.</li>
     <li>{pruned}Over a dense network with uniform attention its gain is {over_uniform}.</li></ul></div></div>
-    <p>{sum(by_claim.values())} claims: {counts}</p><p><small>{small}In brackets 95% intervals over seeds, of five seeds their range (94%). Seeds are <a
+    <p>{sum(by_claim.values())} claims: {counts}</p><p><small>{small}In brackets 95% intervals over seeds: of medians by order statistics (of five seeds
+    their range, 94%), of shares Wilson's. Seeds are <a
     href="glossary.html#term-confirmatory-exploratory">confirmatory</a> unless they are called exploratory.</small></p></div>"""
 )
 
@@ -113,25 +115,30 @@ chapter.finding(findings.times([comparison], "base", "ticket"))
 # Minegishi and colleagues {cite:p}`minegishi2023` put the two together. A ticket taken from a network that has grokked
 # generalizes almost at once, so they ask whether the long wait in grokking is the search for that sparse network. This book
 # runs their experiments again, and those of a follow-up study, from code written for the purpose. It has a criterion for
-# every claim that it judges, says when it was written, repeats each run over several seeds, and says of each claim whether it holds, or that it has
-# not been run yet.
+# every claim that it judges, says when it was written, repeats each run over several seeds, and says of each claim whether it holds, that the
+# seeds do not decide it, or that it has not been run yet.
 #
 # ## Scorecard
 #
 # Each claim that this book judges, and each question that it takes up, whether run or not. The bar is the 95% interval over seeds and the
 # dot its estimate, drawn over the region where the claim's rule says *replicated* (green) and where it says *refuted* (orange).
-# "Same at other levels": whether the outcome is the same where another test accuracy counts as generalized; "stable": whether trainings
-# that only rounding tells apart give the same outcome ({doc}`stability`). {doc}`limits` says what these verdicts can show and what they
-# cannot.
+# *Stable*, levels: whether the outcome is the same where another test accuracy counts as generalized ("none": the rule asks for no such
+# accuracy, and the bar shows how far the interval is from the rule's threshold); rounding: whether trainings of the same seeds that only
+# rounding tells apart give the same outcome ({doc}`stability`). What the exploratory seeds gave stands beside a verdict on others and does
+# not enter it. {doc}`limits` says what these verdicts can show and what they cannot.
 
 # %% tags=["hide-input"]
 levels = {}
 for judgement, records in judged:
     outcomes = sensitivity(judgement, records)["outcome"]
-    levels[judgement.verdict.id, judgement.verdict.system] = "" if len(outcomes) < 2 else "yes" if outcomes.nunique() == 1 else "no"
+    if len(outcomes) > 1:
+        levels[judgement.verdict.id, judgement.verdict.system] = "same" if outcomes.nunique() == 1 else "changes"
 of = wanted(chapter.parameters, ["stability"], store)
 replicas = compare(of.by_arm["stability"], of.complete(store.versions))
-stable = {(one.claim.id, one.judged.system): "yes" if one.is_stable else "no" for one in stability(claims, replicas)}
+stable = {
+    (one.claim.id, one.judged.system): f"{'same' if one.is_stable else 'changes'} ({len(one.seeds)} seeds)"
+    for one in stability(claims, replicas)
+}
 exploratory = sum("exploratory" in verdict.profile for verdict in found)
 waiting = ", ".join(claim.id for claim in claims if isinstance(claim, Claim) and {v.verdict for v in found if v.id == claim.id} == {"not run"})
 waiting = f" Runs of {waiting} are still to come." if waiting else ""

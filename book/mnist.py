@@ -309,7 +309,7 @@ for ax in axes[0, 1:]:
     ax.set_ylabel("")
 chapter.legend(figure, min(4, 2 * len(others)))
 shown = "; ".join(dict.fromkeys(image_sets.title(comparison["base"][0].run.task.images) for comparison in others))
-figures.sign(figure, chapter.parameters, tables.seeds_of(others), shown)
+figures.sign(figure, chapter.parameters, tables.seeds_of(others, chapter.parameters), shown)
 chapter.finding(findings.gains(others))
 
 # %% [markdown]

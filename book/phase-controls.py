@@ -105,7 +105,7 @@ for words, end in (("with weight decay", ""), ("without", "-no-decay")):
     down = heights[np.isfinite(heights)]
     highest = f" (rise after it {down.max():.2f} nats at most)" if len(down) else ""
     said.append(f"{words} in {len(down)} of {len(heights)}{highest}")
-chapter.finding(f"Trainings whose test loss comes half-way down, {tables.seeds_of([nanda])}: {'; '.join(said)}")
+chapter.finding(f"Trainings whose test loss comes half-way down, {tables.seeds_of([nanda], chapter.parameters)}: {'; '.join(said)}")
 
 # %% [markdown]
 # ## Data and rerun

@@ -171,6 +171,9 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 # * Beside the interval of a ratio of times stands its geometric mean by a log-normal model with censoring, which decides nothing.
 # * A seed of which a claim says nothing is *no case*. For tickets of generalized networks these are the seeds whose base had not
 #   generalized when the ticket was cut.
+# * A claim of several parts is replicated if all of them are and refuted if one is. The estimate that stands beside its verdict is
+#   that of the part that settles it, the first with the worst outcome, so that two settings may show numbers of different parts.
+# * *Profile* names the set of parameters that runs have: `paper` is the paper's scale.
 # * A box sets the paper's own number beside ours where the text at hand gives one: the paper's abstract and appendices, and the page of the
 #   follow-up study. Numbers that stand in its main sections alone, or that could only be read off its curves, are left out.
 #

@@ -148,7 +148,7 @@ def status(options: argparse.Namespace) -> int:
     broken = {run: state for run, state in planned.items() if state.state == "damaged"}
     states = {run: store.status(run) for run in of.runs} | broken
     jobs = [job for level in make_plan(of.runs, store, of.probed, of.masked) for job in level]
-    lacking = [job for job in jobs if job.record and states[job.run].state in ("recorded", "out of date")]
+    lacking = [job for job in jobs if job.record and states[job.run].is_there]
     counts = Counter(state.state for state in states.values())
     order = ("damaged", "missing", "out of date", "recorded")
     words = [f"{counts[state]} {state}" for state in order if counts[state]]
@@ -156,11 +156,11 @@ def status(options: argparse.Namespace) -> int:
     words += [f"{len(store.unreadable())} unreadable files"] if store.unreadable() else []
     print(f"{title(settings)}, {len(states)} runs: {', '.join(words)}")
     if planned:
-        there = sum(state.state in ("recorded", "out of date") for state in planned.values())
+        there = sum(state.is_there for state in planned.values())
         later = f", and {whole.pending} that depend on bases yet to be trained" if whole.pending else ""
         print(f"to come: {len(planned)} runs, of which {there} are recorded{later} (python -m lib train --all)")
     for run, state in states.items():
-        if state.state in ("recorded", "out of date"):
+        if state.is_there:
             print(f"  {state.state:12} {run}{' (' + state.why + ')' if state.why else ''}")
     for job in jobs:
         what = states[job.run].state if job.record else "checkpoint"

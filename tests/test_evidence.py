@@ -1,5 +1,6 @@
 """What pages say of verdicts: when their rule was written, which seeds are drawn, how the outcome depends on its level."""
 
+import re
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -9,6 +10,10 @@ from made_up import BY_ID, comparison
 
 from lib.book import figures, tables
 from lib.claims.criteria import edition_of
+from lib.claims.judging import evidence_text
+from lib.experiments.parameters import load
+
+PAPER, SMALL = load("paper"), load("smoke")
 
 
 @pytest.mark.parametrize(
@@ -19,12 +24,30 @@ def test_seeds_in_short(seeds, text):
     assert tables.seeds_text(seeds) == text
 
 
-def test_seeds_that_differ_are_named_by_setting():
+def test_seeds_that_differ_are_named_by_setting_and_exploratory_ones_so_called():
     alike = [comparison("mlp", range(5)), comparison("transformer", range(5))]
-    assert tables.seeds_of(alike) == "seeds 0–4"
-    assert tables.seeds_of([comparison("mlp", range(5, 15)), alike[1]]) == "seeds 5–14 (MLP); seeds 0–4 (Transformer)"
+    assert tables.seeds_of(alike, PAPER) == "exploratory seeds 0–4"
+    assert tables.seeds_of(alike, SMALL) == "seeds 0–4"  # whose runs were not known
+    both = tables.seeds_of([comparison("mlp", range(5, 15)), alike[1]], PAPER)
+    assert both == "seeds 5–14 (MLP); exploratory seeds 0–4 (Transformer)"
     many = [comparison(name, range(5)) for name in ("mlp/a*b", "mlp/a-b", "transformer", "transformer/a*b")]
-    assert tables.seeds_of([comparison("mlp", [7]), *many]) == "seed 7 (MLP); seeds 0–4 (the others)"
+    assert tables.seeds_of([comparison("mlp", [7]), *many], SMALL) == "seed 7 (MLP); seeds 0–4 (the others)"
+
+
+def test_a_seed_that_a_setting_lacks_is_no_seed_that_never_generalizes():
+    frame = tables.epochs_by_seed([comparison("mlp", [0, 1], [None, 200]), comparison("transformer", [5])])
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in tables.table(frame).split("<tr>")[1:]]
+    assert {row[0]: row[3:] for row in rows} == {"MLP": ["never", "200", "–"], "Transformer": ["–", "–", "200"]}
+
+
+def test_a_verdict_says_how_many_of_its_seeds_are_a_case():
+    def judged(cases, seeds, profile="paper"):
+        return SimpleNamespace(cases=cases, verdict=SimpleNamespace(seeds=list(range(seeds)), profile=profile))
+
+    assert evidence_text(judged(10, 10)) == "10 seeds"
+    assert evidence_text(judged(1, 1)) == "1 seed"
+    assert evidence_text(judged(6, 10)) == "6 of 10 seeds (the others are no case)"
+    assert evidence_text(judged(0, 5, "paper, exploratory")) == "0 of 5 exploratory seeds (none is a case)"
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import forget, made_up_images
+from made_up import comparison as made_up
 
 from lib.book import figures, tables
-from lib.book.chapter import Chapter, to_come
+from lib.book.chapter import Chapter, known_before, to_come
 from lib.book.scorecard import forest, scorecard
 from lib.claims import judging
 from lib.claims.claims import Claim, load_claims
@@ -183,6 +184,31 @@ def test_seeds_with_all_arms_are_counted_even_where_they_are_too_few_to_be_shown
     lost = [run for run in runs if run.seed == 7 and isinstance(run.start, Redense)]
     found = wanted(PAPER, ["re-dense"], with_records(set(runs) - set(lost)))
     assert found.confirmed("re-dense", "mlp") == [5, 6, 8] and seeds_of(found.by_arm["re-dense"]) == set(range(0, 5))
+
+
+@pytest.mark.parametrize(("there", "shown"), [(range(0, 15), range(5, 15)), (range(0, 14), range(0, 5))])
+def test_where_no_claim_is_judged_some_arms_are_enough(there, shown):
+    of = wanted(PAPER.model_copy(update={"seeds": list(there)}), ["attention"], settings=["transformer/a-b"])
+    runs, lost = of.runs, of.by_arm["attention"]["transformer/a-b"][Arm("uniform")][5:]
+    found = wanted(PAPER, ["attention"], with_records(set(runs) - set(lost)))
+    arms = found.by_arm["attention"]
+    assert lost and seeds_of(arms, "transformer/a-b") == set(shown)
+    assert (Arm("uniform") in arms["transformer/a-b"]) == (shown[0] == 0)
+    assert found.confirmed("attention", "transformer/a-b") == []
+
+
+def test_no_claim_is_judged_where_a_family_may_be_shown_in_part():
+    judged_in = {
+        one.chapter or claim.chapter for claim in load_claims() if isinstance(claim, Claim) for one in claim.judged
+    }
+    assert [name for name, chapter in CHAPTERS.items() if chapter.enough and name in judged_in] == []
+
+
+def test_settings_on_exploratory_seeds_are_named():
+    old, new = made_up("mlp", range(5)), made_up("transformer", range(5, 15))
+    assert known_before({"mlp": old, "transformer": new}, PAPER).endswith(": MLP.")
+    assert known_before({"mlp": old}, PAPER).endswith(": All settings.")
+    assert known_before({"transformer": new}, PAPER) == known_before({"mlp": old}, SMOKE) == ""
 
 
 def test_arms_and_settings_without_records_are_listed():

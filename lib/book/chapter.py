@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from lib.book import figures, findings, tables
 from lib.claims.claims import Claim
-from lib.claims.judging import Judgement, judgements, read_verdicts, result_text, sensitivity
+from lib.claims.judging import Judgement, is_exploratory, judgements, read_verdicts, result_text, sensitivity
 from lib.experiments import parameters as parameter_sets
 from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, until_known, wanted
 from lib.experiments.comparison import Comparison, compare
@@ -48,10 +48,11 @@ class Chapter:
             lambda of: obtain(of.runs, store, probed=of.probed, masked=of.masked, device=parameters.device),
         )
         comparisons = compare(all_of.by_arm[of or name], all_of.complete(store.versions))
-        for text in (note, to_come(of or name, parameters, comparisons)):
+        for text in (note, to_come(of or name, parameters, comparisons), known_before(comparisons, parameters)):
             if text:
                 display(Markdown(text))
-        return cls(name, parameters, comparisons, judgements(name, comparisons, parameters))
+        known = compare(all_of.exploratory(of or name), store.versions)
+        return cls(name, parameters, comparisons, judgements(name, comparisons, parameters, exploratory=known))
 
     def __getitem__(self, setting: str) -> Comparison:
         """A setting's comparison."""
@@ -108,7 +109,9 @@ class Chapter:
 
     def sign(self, figure: Figure, shown: Iterable[Comparison] | None = None) -> None:
         """Writes profile, data and the seeds of the comparisons that are shown, all unless told, at the figure's foot."""
-        figures.sign(figure, self.parameters, tables.seeds_of(self if shown is None else shown), self.data)
+        figures.sign(
+            figure, self.parameters, tables.seeds_of(self if shown is None else shown, self.parameters), self.data
+        )
 
     @staticmethod
     def finding(text: str) -> None:
@@ -266,6 +269,15 @@ def to_come(name: str, parameters: Parameters, comparisons: Mapping[str, Compari
             settings_of.setdefault("; ".join(lacking), []).append(SETTINGS[setting].label)
     rows = [f"* *{'; '.join(settings)}*: {lacking}" for lacking, settings in settings_of.items()]
     return "\n".join(["Still to be run, and not shown below:", "", *rows]) if rows else ""
+
+
+def known_before(comparisons: Mapping[str, Comparison], parameters: Parameters) -> str:
+    """Which settings of a chapter are shown on exploratory seeds, as Markdown; empty where none is."""
+    known = [one.label for one in comparisons.values() if is_exploratory(one, parameters)]
+    if not known:
+        return ""
+    which = "All settings" if len(known) == len(comparisons) else "; ".join(known)
+    return f"On *exploratory* seeds, whose runs were known when the criteria were settled: {which}."
 
 
 def _listed(claims: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lib.book.tables import anchor, badge
 from lib.claims.claims import Claim, Question
-from lib.claims.judging import Judgement, complete, evidence_text, outcome_of_claim, result_text
+from lib.claims.judging import Judgement, complete, evidence_text, exploratory_text, outcome_of_claim, result_text
 from lib.claims.statistics import IntervalRule, ShareRule
 from lib.experiments.chapters import CHAPTERS
 from lib.experiments.settings import SETTINGS
@@ -24,7 +24,7 @@ def scorecard(
     """All claims and questions as an HTML table with filters, which need JavaScript; without it every row stands open.
 
     levels, stable: whether the outcome is the same at other levels of what counts as generalized, and on trainings that only
-    rounding tells apart: "yes", "no" or nothing.
+    rounding tells apart, in a few words; the column "stable" has both.
     """
     by_key = {(one.claim.id, one.judged.system): one for one in judgements}
     verdicts = {(one.id, one.system): one for one in complete((j.verdict for j in by_key.values()), entries, profile)}
@@ -44,9 +44,7 @@ def scorecard(
             key = entry.id, judged.system
             chapter = judged.chapter or entry.chapter
             target = f"{chapter}.html#{anchor(*key)}"
-            evidence = [evidence_text(verdict)] if verdict.seeds else []
-            evidence += [f"same at other levels: {levels[key]}"] if levels.get(key) else []
-            evidence += [f"stable: {stable[key]}"] if stable.get(key) else []
+            evidence = [evidence_text(by_key[key]), exploratory_text(by_key[key])] if key in by_key else []
             link = f'<a href="{target}">{html.escape(judged.label)}</a>' if key in by_key else ""
             head = f"<small>{link or html.escape(judged.label)}</small>"
             judged_as = badge(verdict.verdict)
@@ -55,12 +53,14 @@ def scorecard(
                 if len(own) > 1:
                     judged_as = f"{badge(outcome)} in all<br><small>{html.escape(judged.label)}: {judged_as}</small>"
             drawn = forest(by_key[key]) if key in by_key and by_key[key].parts else ""
-            notes = [" · ".join(evidence), f"Paper: {entry.paper}" if entry.paper and place == 0 else ""]
+            notes = [*evidence, f"Paper: {entry.paper}" if entry.paper and place == 0 else ""]
             estimate = [
                 html.escape(result_text(verdict)),
                 *(f"<small>{html.escape(note)}</small>" for note in notes if note),
             ]
-            cells = judged_as + drawn, "<br>".join(filter(None, estimate))
+            kept = f"levels: {levels.get(key, 'none')}", f"rounding: {stable.get(key, 'not tried')}"
+            last = "<br>".join(f"<small>{html.escape(words)}</small>" for words in kept) if key in by_key else ""
+            cells = judged_as + drawn, "<br>".join(filter(None, estimate)), last
             kind = ' class="variant"' if place else ""
             rows.append(f"<tr{kind}><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
         data = {
@@ -78,7 +78,7 @@ def scorecard(
         for name, options in (("outcome", order), ("setting", sorted(settings)), ("chapter", sorted(chapters)))
     )
     heads = "".join(
-        f"<th scope=col>{name}</th>" for name in ("claim, setting", "verdict, against its rule", "estimate")
+        f"<th scope=col>{name}</th>" for name in ("claim, setting", "verdict, against its rule", "estimate", "stable")
     )
     return (
         f'<div class="filters" hidden>{filters}<output></output></div><div class="wide-table" tabindex="0">'
@@ -104,8 +104,8 @@ def _question(entry: Question) -> str:
     where = f'<a href="{entry.chapter}.html">{entry.chapter}</a>' if ready else "no chapter takes it up yet"
     return (
         f'<tbody id="{anchor(entry.id)}" data-outcome="" data-setting="" data-chapter="{entry.chapter}"><tr><th scope=row>'
-        f"{_link(entry)} {html.escape(entry.title)}</th><td>{badge('answered' if ready else 'open')}</td>"
-        f"<td>{html.escape(entry.question)} <small>{where}</small></td></tr></tbody>"
+        f"{_link(entry)} {html.escape(entry.title)}</th><td>{badge('taken up' if ready else 'open')}</td>"
+        f"<td colspan=2>{html.escape(entry.question)} <small>{where}</small></td></tr></tbody>"
     )
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from lib.analysis import progress, times
 from lib.claims.claims import Claim
 from lib.claims.criteria import edition_of
-from lib.claims.judging import Judgement, evidence_text, result_text
+from lib.claims.judging import Judgement, evidence_text, exploratory_text, is_exploratory, result_text
 from lib.claims.measures import ArmName, crossing, falls_of_squares, label, plateau, probes_of
 from lib.claims.statistics import MIN_SEEDS, between
 from lib.experiments.comparison import Comparison
@@ -70,11 +70,12 @@ def seeds_text(seeds: Iterable[int]) -> str:
     return f"seed{'s' if len(set(seeds)) > 1 else ''} {', '.join(parts)}"
 
 
-def seeds_of(comparisons: Iterable[Comparison]) -> str:
+def seeds_of(comparisons: Iterable[Comparison], parameters: Parameters) -> str:
     """The seeds of comparisons in short, by setting where they differ; most of many settings are "the others"."""
     by_seeds: dict[str, list[str]] = {}
     for comparison in comparisons:
-        by_seeds.setdefault(seeds_text(comparison.seeds), []).append(comparison.label)
+        kind = "exploratory " if is_exploratory(comparison, parameters) else ""
+        by_seeds.setdefault(kind + seeds_text(comparison.seeds), []).append(comparison.label)
     if len(by_seeds) == 1:
         return next(iter(by_seeds))
     most = max(by_seeds.values(), key=len)
@@ -139,21 +140,21 @@ def plateaus(comparison: Comparison, arms: Iterable[ArmName]) -> pd.DataFrame:
 
 
 def epochs_by_seed(comparisons: Comparisons) -> pd.DataFrame:
-    """t_gen, one row a setting and arm, one column a seed."""
+    """t_gen, one row a setting and arm, one column a seed: <NA> where it is never reached, NaN where a setting lacks the seed."""
     rows = []
     for comparison in comparisons:
         for one in comparison.arms:
-            found = {f"seed {seed}": t for seed, t in zip(comparison.seeds, comparison.t_gen(one), strict=True)}
+            times = [pd.NA if t is None else t for t in comparison.t_gen(one)]
+            found = {f"seed {seed}": t for seed, t in zip(comparison.seeds, times, strict=True)}
             rows.append({"setting": comparison.label, "τ": comparison.tau, "arm": one.label, **found})
-    frame = pd.DataFrame(rows)
-    return frame.astype({name: "Int64" for name in frame if name.startswith("seed ")})
+    return pd.DataFrame(rows, dtype=object)
 
 
 # --- HTML ---------------------------------------------------------------------------------------------------------
 
 
 def table(frame: pd.DataFrame, precision: int = 2) -> str:
-    """A frame as an HTML table that scrolls sideways where the page is narrow. Missing epochs read "never"."""
+    """A frame as an HTML table that scrolls sideways where the page is narrow. A missing epoch reads "never", a missing number "–"."""
 
     def text(value: object) -> str:
         if value is pd.NA:
@@ -218,7 +219,7 @@ def player(frames: Sequence[bytes], labels: Sequence[str], alt: str) -> str:
     )
 
 
-MARKS = {"replicated": "✓", "refuted": "✗", "inconclusive": "?", "mixed": "±", "answered": "✓"}
+MARKS = {"replicated": "✓", "refuted": "✗", "inconclusive": "?", "mixed": "±", "taken up": "→"}
 
 
 def badge(outcome: str) -> str:
@@ -310,10 +311,11 @@ def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
     text = f"{html.escape(judgement.judged.label)}: {badge(found.verdict)} "
     if not judgement.parts:
         return f'<p id="{key}">{text}Not run: there are no records.</p>'
-    text += f"{html.escape(result_text(found))} <small>on {evidence_text(found)}</small>"
+    text += f"{html.escape(result_text(found))} <small>on {evidence_text(judgement)}</small>"
+    text += f" <small>· {html.escape(beside)}</small>" if (beside := exploratory_text(judgement)) else ""
     of_best = judgement.judged.changed.get("of_best") if isinstance(judgement.judged.changed, Mapping) else None
     generalized = f"{of_best} of the best of its seed's base" if of_best else f"{judgement.tau:.2f}"
-    few = f" No verdict either way is given on fewer than {MIN_SEEDS} seeds." if len(found.seeds) < MIN_SEEDS else ""
+    few = f" No verdict either way is given on fewer than {MIN_SEEDS} seeds." if judgement.cases < MIN_SEEDS else ""
     by_seed = "".join(f"<p>{html.escape(one.words)}</p>{table(one.table)}" for one in judgement.parts)
     content = (
         f"{table(part_rows(judgement))}<p>Generalized: test accuracy {generalized}. Profile: "
@@ -344,7 +346,7 @@ def provenance(comparisons: Comparisons, parameters: Parameters) -> str:
 
     made = {
         "profile": parameters.label,
-        "seeds": seeds_of(comparisons),
+        "seeds": seeds_of(comparisons, parameters),
         "epochs": f"{parameters.epochs:,}",
         "masks": f"epoch {parameters.ticket_epoch:,}, pruning rate {parameters.pruning_rate:g}, unless told otherwise",
         "recorded": distinct("recorded", 10),

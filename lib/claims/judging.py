@@ -79,18 +79,27 @@ class JudgedPart:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and what a chapter shows beside it; without tau and parts where nothing was run."""
+    """A verdict and what a chapter shows beside it; without tau and parts where nothing was run.
+
+    exploratory: the same claim judged on the exploratory seeds, where the verdict is that of others. It decides nothing.
+    """
 
     claim: Claim
     judged: Judged
     verdict: Verdict
     tau: float | None = None
     parts: tuple[JudgedPart, ...] = field(default=())
+    exploratory: Verdict | None = None
 
     @property
     def deciding(self) -> JudgedPart | None:
         """The part that settles the verdict, whose numbers the verdict has: the first of the worst outcome."""
         return _worst(self.parts) if self.parts else None
+
+    @property
+    def cases(self) -> int:
+        """Of how many seeds the claim says something, in the part that settles the verdict."""
+        return len(self.deciding.low) if self.deciding else 0
 
 
 def _worst(parts: Sequence[JudgedPart]) -> JudgedPart:
@@ -170,7 +179,7 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
     epochs = [name for name in table if name.startswith(("t_gen", "at epoch"))]
     return JudgedPart(
         part=part,
-        words=measure.words.format(**{"slower": "base", "faster": "ticket", "arm": "base"} | _worded(arguments)),
+        words=measure.named(**{"slower": "base", "faster": "ticket", "arm": "base"} | _worded(arguments)),
         unit="share of seeds" if shares else measure.unit,
         low=low,
         high=high,
@@ -237,8 +246,18 @@ def judgements(
     comparisons: Mapping[str, Comparison],
     parameters: Parameters,
     claims: Iterable[Claim | Question] | None = None,
+    exploratory: Mapping[str, Comparison] | None = None,
 ) -> list[Judgement]:
-    """The judgements of a chapter, of all settings and arms that have records."""
+    """The judgements of a chapter, of all settings and arms that have records. exploratory: those of these seeds, to stand beside."""
+
+    def beside(claim: Claim, judged: Judged) -> Verdict | None:
+        known = (exploratory or {}).get(judged.setting)
+        if known is None or is_exploratory(comparisons[judged.setting], parameters):
+            return None
+        with contextlib.suppress(NoRecords):
+            return judge(claim, judged, known, evidence(known, parameters)).verdict
+        return None
+
     out = []
     for claim in load_claims() if claims is None else claims:
         if not isinstance(claim, Claim) or not claim.is_measured:
@@ -247,14 +266,19 @@ def judgements(
             if (judged.chapter or claim.chapter) == chapter and judged.setting in comparisons:
                 comparison = comparisons[judged.setting]
                 with contextlib.suppress(NoRecords):  # of an arm
-                    out.append(judge(claim, judged, comparison, evidence(comparison, parameters)))
+                    found = judge(claim, judged, comparison, evidence(comparison, parameters))
+                    out.append(dataclasses.replace(found, exploratory=beside(claim, judged)))
     return out
 
 
 def evidence(comparison: Comparison, parameters: Parameters) -> str:
     """A verdict's profile: the parameters' label, and that the seeds are exploratory where some were there before the rules."""
-    exploratory = parameters.is_paper and not set(comparison.seeds).isdisjoint(EXPLORATORY)
-    return f"{parameters.label}, exploratory" if exploratory else parameters.label
+    return f"{parameters.label}, exploratory" if is_exploratory(comparison, parameters) else parameters.label
+
+
+def is_exploratory(comparison: Comparison, parameters: Parameters) -> bool:
+    """Whether some of the runs at the paper's scale were there when the criteria were settled."""
+    return parameters.is_paper and not set(comparison.seeds).isdisjoint(EXPLORATORY)
 
 
 def all_judgements(
@@ -265,7 +289,8 @@ def all_judgements(
     for chapter in CHAPTERS:
         of = wanted(parameters, [chapter], store)
         comparisons = compare(of.by_arm[chapter], of.complete(versions))
-        for judgement in judgements(chapter, comparisons, parameters, claims):
+        known = compare(of.exploratory(chapter), versions)
+        for judgement in judgements(chapter, comparisons, parameters, claims, known):
             yield judgement, comparisons[judgement.judged.setting]
 
 
@@ -306,14 +331,28 @@ def outcome_of_claim(verdicts: Iterable[Verdict]) -> str:
     return "not run" if not found else found.pop() if len(found) == 1 else "mixed"
 
 
-def evidence_text(verdict: Verdict) -> str:
-    """How many seeds a verdict has, and whether they were known when the rules were settled."""
-    kind = "exploratory " if "exploratory" in verdict.profile else ""
-    return f"{len(verdict.seeds)} {kind}seed{'s' if len(verdict.seeds) != 1 else ''}"
+def evidence_text(judgement: Judgement) -> str:
+    """How many seeds a verdict rests on, and whether they were known when the rules were settled: "6 of 10 seeds (the others are
+    no case)"."""
+    seeds, cases = len(judgement.verdict.seeds), judgement.cases
+    kind = "exploratory " if "exploratory" in judgement.verdict.profile else ""
+    few = f"{cases} of " if cases < seeds else ""
+    left_out = "" if cases == seeds else " (the others are no case)" if cases else " (none is a case)"
+    return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}"
+
+
+def exploratory_text(judgement: Judgement) -> str:
+    """What the exploratory seeds gave where the verdict is that of others: "exploratory seeds 0–4: replicated, 6.20 times (3.30 to
+    8.10)"; else ""."""
+    known = judgement.exploratory
+    if known is None or not known.seeds:
+        return ""
+    return f"{len(known.seeds)} exploratory seeds beside: {known.verdict}, {result_text(known)}"
 
 
 def result_text(verdict: Verdict) -> str:
-    """Estimate and interval as a reader would say them: "6.20 times (3.30 to 8.10)"; "" where nothing was run.
+    """Estimate and interval as a reader would say them: "6.20 times (3.30 to 8.10)", "correlation 0.97 (0.91 to 0.99)"; ""
+    where nothing was run. Without an estimate the median is open and the interval stands alone.
 
     A ratio of times whose low end is 0 has runs that never generalized within the budget in its denominator.
     """
@@ -325,14 +364,16 @@ def result_text(verdict: Verdict) -> str:
         known = None if verdict.estimate is None else f"{verdict.estimate:.0%} {unit}"
         span = between(low and 100 * low, high and 100 * high, "{:.0f}") + "%"
     else:
-        joint = "" if unit == "%" else " "
-        known = None if verdict.estimate is None else f"{number(verdict.estimate)}{joint}{unit}".strip()
+        form = {"%": "{}%", "times": "{} times"}.get(unit, f"{unit} {{}}")
+        known = None if verdict.estimate is None else form.format(number(verdict.estimate)).strip()
         span = between(low, high)
     if known is not None:
         return known if low is None and high is None else f"{known} ({span})"
+    if span == "not known":
+        return "not known: the budget leaves too many seeds open"
     if unit == "times" and low == 0 and high is not None:
         return f"half of the runs or more never get there; {span} times"
-    return "not known: too many runs never get there" if span == "not known" else f"{span} {unit}".strip()
+    return f"{span} {unit}{'' if unit == 'of seeds' else ' (interval; the median is open)'}"
 
 
 def write_verdicts(path: str | Path, verdicts: Iterable[Verdict]) -> None:

@@ -237,8 +237,8 @@ def dead_speed_up(seed: OneSeed, threshold: float, slower: ArmName = "base", fas
 
 
 def killed(record: Record) -> int:
-    """Hidden neurons without any input weight in a run's mask."""
-    return int((~record.run.split(record.mask)["W_in"].any(1)).sum())
+    """Hidden neurons without any input weight in a run's mask. Raises NoRecords where it is not stored."""
+    return int((~record.run.split(mask_of(record))["W_in"].any(1)).sum())
 
 
 def kept_shares(records: Sequence[Record]) -> dict[str, float]:
@@ -261,6 +261,13 @@ MOMENTS: dict[str, Callable[[OneSeed, Record], int | None]] = {
     "early": lambda seed, record: fourier.embedding_epochs(record.run)[1],
     "after generalization": lambda seed, record: None if seed.t_gen("base") is None else int(record.epochs[-1]),
 }
+
+
+def mask_of(record: Record) -> np.ndarray:
+    """The mask of a record. Raises NoRecords where it is not stored."""
+    if record.mask is None:
+        raise NoRecords(f"seed {record.seed}: its mask is not stored")
+    return record.mask
 
 
 def probes_of(record: Record) -> Mapping[str, np.ndarray]:
@@ -314,10 +321,10 @@ def _correlation(function: Callable[..., Any], x: Numbers, y: Numbers) -> Found:
 
 
 def at_cuts(seed: OneSeed) -> dict[float, Record]:
-    """The tickets of a grid of epochs, by the epoch at which each was cut. Raises NoRecords without them, or their masks."""
+    """The tickets of a grid of epochs, by the epoch at which each was cut. Raises NoRecords without them."""
     found = seed.family("epoch")
-    if not found or any(record.mask is None for record in found.values()):
-        raise NoRecords(f"seed {seed.seed}: there are no masks of family epoch")
+    if not found:
+        raise NoRecords(f"seed {seed.seed}: there are no records of family epoch")
     return found
 
 
@@ -328,7 +335,7 @@ def cuts(seed: OneSeed) -> np.ndarray:
 
 def distances(seed: OneSeed) -> np.ndarray:
     """Jaccard distance of every two masks of the cuts [T, T]."""
-    return structure.jaccard_distances([record.mask for record in at_cuts(seed).values()])
+    return structure.jaccard_distances([mask_of(record) for record in at_cuts(seed).values()])
 
 
 def accuracy_at_cuts(seed: OneSeed) -> np.ndarray:
@@ -375,9 +382,9 @@ def graph_difference(seed: OneSeed, of: str, other: str) -> Found:
     """
     ticket, t_gen = seed["ticket"], seed.t_gen("base")
     first, memorizing = next(iter(at_cuts(seed).items()))
-    masks = [ticket.mask, memorizing.mask]
+    masks = [mask_of(ticket), mask_of(memorizing)]
     if other != "memorization":
-        masks[1] = pruning.random_mask_like(ticket.run, ticket.mask, NULLS[other], ticket.run.seed)
+        masks[1] = pruning.random_mask_like(ticket.run, masks[0], NULLS[other], ticket.run.seed)
     grokked, value = (GRAPH[of](structure.chain(ticket.run, mask)) for mask in masks)
     percent = 100 * (grokked / value - 1)
     numbers = {"grokked": grokked, other: value, "difference (%)": percent}
@@ -551,6 +558,12 @@ class Measure:
     words: str  # as in "the median <words> is 3" or "<words> holds on 3 seeds"
     unit: str = ""
     by_level: bool = False  # whether it depends on what counts as generalized, and not only on when
+    switched: Mapping[str, str] = field(default_factory=dict)  # what the words add where such an argument is true
+
+    def named(self, **arguments: object) -> str:
+        """The words with their arguments."""
+        more = (words for name, words in self.switched.items() if arguments.get(name) is True)
+        return "".join([self.words.format(**arguments), *more])
 
 
 MEASURES: dict[str, Measure] = {
@@ -560,23 +573,31 @@ MEASURES: dict[str, Measure] = {
     "norm_drift": Measure(norm_drift, "drift of the norms once generalized", "%", by_level=True),
     "reaches": Measure(reaches, "that {arm} reaches {of_best} of the base's best"),
     "exceeds": Measure(exceeds, "a test accuracy above {accuracy}, {arm}"),
-    "final_accuracy": Measure(final_accuracy, "test accuracy at the end, {arm}"),
-    "accuracy_gap": Measure(accuracy_gap, "test accuracy at the end, {faster} minus {slower}"),
+    "final_accuracy": Measure(final_accuracy, "test accuracy at the end, {arm}", "test accuracy"),
+    "accuracy_gap": Measure(accuracy_gap, "test accuracy at the end, {faster} minus {slower}", "gain in accuracy"),
     "ends_below": Measure(ends_below, "a test accuracy below {accuracy} at the end"),
     "stays": Measure(stays, "a test accuracy of {accuracy} kept by {arm}"),
     "full": Measure(full, "full generalization of {arm}"),
     "not_full": Measure(functools.partial(full, fails=True), "no full generalization of {arm}"),
     "none_full": Measure(none_full, "that no rate generalizes fully"),
-    "accuracy_rises": Measure(accuracy_rises, "rank correlation of test accuracy with the ticket's epoch"),
+    "accuracy_rises": Measure(
+        accuracy_rises, "rank correlation of test accuracy with the ticket's epoch", "rank correlation"
+    ),
     "has_dead_neurons": Measure(has_dead_neurons, "at least one dead neuron"),
     "dead_speed_up": Measure(dead_speed_up, "speed-up of {faster} over {slower}", "times", by_level=True),
-    "top_share": Measure(top_share, "share of power in the top frequency, {side}, {moment}, {arm}"),
+    "top_share": Measure(top_share, "share of power in the top frequency, {side}, {moment}, {arm}", "share of power"),
     "entropy_falls": Measure(entropy_falls, "ratio of half-way epochs, base over ticket, {side}", "times"),
     "distance_grows_with_gap": Measure(
-        distance_grows_with_gap, "rank correlation of Jaccard distance with the gap in epochs"
+        distance_grows_with_gap,
+        "rank correlation of Jaccard distance with the gap in epochs",
+        "rank correlation",
+        switched={"within_phases": ", on one side of t_gen"},
     ),
     "distance_follows_accuracy": Measure(
-        distance_follows_accuracy, "correlation of distance to the final mask with test accuracy"
+        distance_follows_accuracy,
+        "correlation of distance to the final mask with test accuracy",
+        "correlation",
+        switched={"given_epoch": ", given the epoch (partial)"},
     ),
     "phase_order": Measure(phase_order, "that later phases give faster tickets", by_level=True),
     "loss_order": Measure(loss_order, "that later phases give a lower test loss, below the base's in the last alone"),

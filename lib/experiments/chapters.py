@@ -41,7 +41,8 @@ def with_pair(*others: str) -> tuple[Arm, ...]:
 class Chapter:
     """settings: arms by the name of the setting, from the parameters. probed: names of arms whose runs keep what
     lib/analysis/probes.py says; masked: settings whose masks are read; exploratory, confirmatory: of how many seeds of each it
-    is to have runs; least: confirmatory seeds of a setting from which on they are shown."""
+    is to have runs; least: confirmatory seeds of a setting from which on they are shown; enough: arms that such a seed must have,
+    all unless told. No claim is judged in a chapter that tells some, as a family of arms may be shown in part."""
 
     settings: Callable[[Parameters], Mapping[str, Iterable[Arm]]]
     probed: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class Chapter:
     exploratory: int = len(EXPLORATORY)
     confirmatory: int = len(CONFIRMATORY)
     least: int = LEAST
+    enough: tuple[Arm, ...] = ()
 
 
 def both(*arms: Arm) -> Callable[[Parameters], Mapping[str, Iterable[Arm]]]:
@@ -137,7 +139,10 @@ CHAPTERS: dict[str, Chapter] = {
         lambda parameters: {"mlp": with_pair("new-weights"), "transformer": with_pair("new-weights", "uniform")}
     ),
     "attention": Chapter(
-        lambda parameters: dict.fromkeys(ATTENTION_IN, ATTENTION), masked=("transformer",), confirmatory=LEAST
+        lambda parameters: dict.fromkeys(ATTENTION_IN, ATTENTION),
+        masked=("transformer",),
+        confirmatory=LEAST,
+        enough=PAIR,
     ),
     "ticket-epochs": Chapter(by_epoch, confirmatory=LEAST),
     "pruning-rate": Chapter(both(*PAIR, *family("rate", RATES)), confirmatory=LEAST),
@@ -283,7 +288,7 @@ class Wanted:
             found = self.store.status(run) if self.store else MISSING
             probed, masked = one.name in CHAPTERS[chapter].probed, setting in CHAPTERS[chapter].masked
             kept = (found.has_probes or not probed) and (found.has_mask or not masked)
-            return found.state in ("recorded", "out of date") and kept
+            return found.is_there and kept
 
         return {
             one: runs
@@ -291,21 +296,43 @@ class Wanted:
             if len(runs) == len(seeds) and all(is_recorded(one, run) for run in runs)
         }
 
+    def exploratory(self, chapter: str) -> dict[str, dict[Arm, list[Run]]]:
+        """Runs of the exploratory seeds by setting and arm, those that are recorded, with a mask or without; of the seeds "recorded" alone."""
+        if self.parameters.seeds != RECORDED or self.store is None:
+            return {}
+        seeds, out = EXPLORATORY[: CHAPTERS[chapter].exploratory], {}
+        for setting in CHAPTERS[chapter].settings(self.parameters):
+            runs_of = self._runs(chapter, setting, seeds)
+            there = {
+                one: runs
+                for one, runs in runs_of.items()
+                if len(runs) == len(seeds) and all(self.store.status(run).is_there for run in runs)
+            }
+            if Arm("base") in there:
+                out[setting] = there
+        return out
+
     def confirmed(self, chapter: str, setting: str) -> list[int]:
         """The confirmatory seeds of which all arms are recorded."""
-        if (chapter, setting) not in self._confirmed_seeds:
-            arms = len(tuple(CHAPTERS[chapter].settings(self.parameters)[setting]))
-            found = [seed for seed in CONFIRMATORY if len(self._recorded_arms(chapter, setting, [seed])) == arms]
-            self._confirmed_seeds[chapter, setting] = found
-        return self._confirmed_seeds[chapter, setting]
+        return self._confirmed(chapter, setting, tuple(CHAPTERS[chapter].settings(self.parameters)[setting]))
 
     def _shown(self, chapter: str, setting: str) -> list[int]:
-        """The same, none where they are too few to be shown."""
+        """The confirmatory seeds that are shown, none where they are too few."""
         found = self.confirmed(chapter, setting)
+        if len(found) < CHAPTERS[chapter].least and CHAPTERS[chapter].enough:
+            found = self._confirmed(chapter, setting, CHAPTERS[chapter].enough)
         return found if len(found) >= CHAPTERS[chapter].least else []
 
+    def _confirmed(self, chapter: str, setting: str, arms: tuple[Arm, ...]) -> list[int]:
+        """The confirmatory seeds of which these arms are recorded."""
+        key = chapter, setting, arms
+        if key not in self._confirmed_seeds:
+            there = ((seed, self._recorded_arms(chapter, setting, [seed])) for seed in CONFIRMATORY)
+            self._confirmed_seeds[key] = [seed for seed, found in there if set(arms) <= found.keys()]
+        return self._confirmed_seeds[key]
+
     @cached_property
-    def _confirmed_seeds(self) -> dict[tuple[str, str], list[int]]:
+    def _confirmed_seeds(self) -> dict[tuple[str, str, tuple[Arm, ...]], list[int]]:
         return {}
 
     def _runs(self, chapter: str, setting: str, seeds: Iterable[int]) -> dict[Arm, list[Run]]:

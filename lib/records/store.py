@@ -74,6 +74,11 @@ class Status:
     has_probes: bool = False
     has_mask: bool = False
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a sound record."""
+        return self.state in ("recorded", "out of date")
+
 
 @dataclass(frozen=True)
 class Kept:

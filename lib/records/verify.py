@@ -27,7 +27,7 @@ def drawn(runs: Sequence[Run], store: Store, count: int, seed: int, longest: int
     """A random sample of the records of runs, of at most so many epochs from nothing. Raises ValueError where there is none."""
     if count < 1:
         raise ValueError(f"--sample is {count}; it must be at least 1")
-    there = [run for run in runs if store.status(run).state in ("recorded", "out of date")]
+    there = [run for run in runs if store.status(run).is_there]
     short = [run for run in there if longest is None or epochs_anew(run) <= longest]
     if not short:
         least = f"; the shortest takes {min(map(epochs_anew, there)):,}" if there else ""
