@@ -159,6 +159,16 @@ chapter.finding(findings.sooner(chapter, beside, "ticket"))
 
 # %% [markdown]
 # </details>
+#
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-attention-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+chapter.panels(figures.generalized, height=3, legend=3, sharex=False)
+chapter.finding(findings.generalizing(chapter, "base", "ticket"))
+
+# %% [markdown]
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()

@@ -89,6 +89,18 @@ chapter.sign(figure)
 slowed = {f"threshold {t:g}": findings.gain(comparison, "base", ("kill", t)) for t in THRESHOLDS}
 chapter.finding(f"Median speed-up by killing dead neurons {findings.over_seeds([comparison])}: {findings.listed(slowed)}")
 
+# %% [markdown]
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-dead-neurons-share"}, "image": {"alt": "A panel with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+some = ["base", ("kill", MAIN), "ticket", ("revive", MAIN)]
+chapter.panels(lambda ax, comparison: figures.generalized(ax, comparison, arms=some), legend=2)
+chapter.finding(findings.generalizing(chapter, *some))
+
+# %% [markdown]
+# </details>
+
 # %% tags=["remove-input"]
 chapter.summary()
 

@@ -50,8 +50,9 @@ from lib.book.chapter import Chapter
 from lib.claims.claims import Judged, load_claims
 from lib.claims.judging import judge
 from lib.claims.statistics import between
-from lib.experiments.chapters import wanted
+from lib.experiments.chapters import EXPLORATORY, PAIR, wanted
 from lib.experiments.comparison import compare
+from lib.experiments.parameters import RECORDED
 from lib.files import CACHE, RESULTS
 from lib.records.store import Store
 
@@ -84,6 +85,16 @@ chapter.sign(figure)
 chapter.finding(findings.gains(chapter))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-deviations-share"}, "image": {"alt": "A panel for each setting and variant with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+chapter.panels(figures.generalized, height=2.4, legend=3)
+chapter.finding(findings.generalizing(chapter, "base", "ticket"))
+
+# %% [markdown]
+# </details>
+#
 # The speed-up of each variant over its base, and what the criterion of C01 says of it:
 
 # %% tags=["hide-input"]
@@ -118,7 +129,7 @@ deviations = [
     ("New weights under the mask", "not mentioned", "“reinitialize” puts back the initial values", "initial values", effect(("mlp", "new-weights"), ("transformer", "new-weights"))),
     ("Pruning rate", "fraction removed, 0.6", "“sparsity” is the fraction kept, 0.4", "fraction removed", "none: the same networks"),
     ("Norm of the controls", "L1 and L2 norm", "mean over matrices of each matrix's norm", "both", "see the chapter on weight norm"),
-    ("Shuffled masks", "not mentioned", "a control whose shuffling has no effect", "left out", "not run"),
+    ("Shuffled masks", "not mentioned", "a control whose shuffling has no effect", "two that do shuffle, for the Transformer", "see the chapter on uniform attention"),
     ("SynFlow", "product of absolute weights, no data", "data through a net whose masks were made absolute too", "the definition, in 1 round and in 100", "see the chapter on pruning at initialisation"),
     ("GraSP", "-(H g) ⊙ θ", "the loss at temperature 200", "the definition, temperature 1", "see the chapter on pruning at initialisation"),
     ("Operation a² + ab + b²", "not mentioned", "there", "run, judged by no claim", "see the chapter on tasks"),
@@ -129,9 +140,11 @@ deviations = [
     ("MNIST: loss and initial weights", "squared error", "mean over images and classes; eight times the usual deviation", "as the code", "not run apart"),
     ("MNIST: epochs", "not mentioned", "100,000", f"{chapter.parameters.epochs:,}, the budget of most chapters", "not run apart"),
     ("MNIST: rewinding", "weights are put back to their initial values", "“reinitialize” is off in its configuration", "put back; not put back as an arm", "see the chapter on MNIST's norm"),
+    ("MNIST: what sets t_gen", "not mentioned", "not mentioned", "weight decay: prediction from the initial norm beside the outcome", "see the chapter on MNIST's norm"),
+    ("MNIST: a ticket before any training", "not mentioned", "not mentioned", "its test accuracy, above chance", "see the chapter on MNIST's norm"),
     ("MNIST: epoch of the mask", "not mentioned", "the last, 100,000", f"{chapter.parameters.ticket_epoch:,}; the last for the network that is not put back", "see the chapter on MNIST's norm"),
     ("MNIST: numbers", "none in the text at hand", "–", "times and accuracies over seeds", "only the direction can be compared"),
-    ("Seeds", "not mentioned", "one", tables.seeds_of(chapter), "every verdict has an interval over seeds"),
+    ("Seeds", "not mentioned", "one", tables.seeds_of(chapter, chapter.parameters), "verdicts rest on intervals over seeds"),
 ]
 chapter.table(pd.DataFrame(deviations, columns=["what", "the text", "the authors' code", "this book", "effect on the ticket's speed-up (criterion of C01)"]))
 
@@ -143,21 +156,26 @@ chapter.table(pd.DataFrame(deviations, columns=["what", "the text", "the authors
 # On one processor a record is the same, bit for bit, each time that it is made. On another processor, with another library or on
 # a GPU, where sums are taken in no fixed order, the same run drifts apart: rounding differs in the last digit, and grokking
 # amplifies it until $t_{gen}$ moves by thousands of epochs. What should agree are the statistics over seeds. Below,
-# {doc}`main-results` on every machine and by every version of the trainer's arithmetic (*numerics*) that has recorded it.
+# base and ticket of {doc}`main-results` on the exploratory seeds, by every machine and every version of the trainer's arithmetic
+# (*numerics*) that has recorded them.
 
 # %% tags=["hide-input"]
 second = Store(results=RESULTS / "other-machine", cache=CACHE / "other-machine")
-runs_of = wanted(chapter.parameters, ["main-results"]).by_arm["main-results"]
+given = chapter.parameters
+seeds_here = list(EXPLORATORY) if given.seeds == RECORDED else given.seeds
+everything = wanted(given.model_copy(update={"seeds": seeds_here}), ["main-results"]).by_arm["main-results"]
 rows = []
 for store in (Store(), second):
-    everyone = [store.versions(run) for arms in runs_of.values() for runs in arms.values() for run in runs]
-    for numerics in sorted(set().union(*everyone), reverse=True):
-        made_then = lambda run: {n: record for n, record in store.versions(run).items() if n == numerics}
-        for comparison in compare(runs_of, made_then).values():
-            machine = comparison["base"][0].provenance["machine"]
-            times = {f"t_gen of {name}": tables.epochs_text(comparison.t_gen(name), comparison.budget) for name in ("base", "ticket")}
-            row = {"setting": comparison.label, "machine": machine, "numerics": numerics, "τ": comparison.tau}
-            rows.append({**row, **times, **judged(comparison, "ticket")})
+    for setting, arms in everything.items():
+        versions = {run: store.versions(run) for one in PAIR for run in arms[one]}
+        kinds = {(n, found[n].provenance["machine"]) for found in versions.values() for n in found}
+        for numerics, machine in sorted(kinds, reverse=True):
+            made_so = lambda run: {n: r for n, r in versions[run].items() if (n, r.provenance["machine"]) == (numerics, machine)}
+            whole = [i for i, runs in enumerate(zip(*(arms[one] for one in PAIR), strict=True)) if all(map(made_so, runs))]
+            for comparison in compare({setting: {one: [arms[one][i] for i in whole] for one in PAIR}}, made_so).values() if whole else ():
+                times = {f"t_gen of {name}": tables.epochs_text(comparison.t_gen(name), comparison.budget) for name in ("base", "ticket")}
+                row = {"setting": comparison.label, "machine": machine, "numerics": numerics, "τ": comparison.tau}
+                rows.append({**row, **times, **judged(comparison, "ticket")})
 chapter.table(pd.DataFrame(rows).sort_values("setting", kind="stable"))
 
 # %% [markdown]

@@ -104,7 +104,7 @@ def statistics():
     return Markdown(
         f"The criteria were settled on {editions[0].settled:%Y-%m-%d}, with {tables.seeds_text(EXPLORATORY)} known (exploratory) and before any recorded run of "
         f"{tables.seeds_text(CONFIRMATORY)} (confirmatory; trials of the dense network on the digits, with seeds of their own, were not recorded); those of the follow-up's claims on {editions[1].settled:%Y-%m-%d}, with {editions[1].known} known; "
-        f"that of {', '.join(editions[2].claims)} on {editions[2].settled:%Y-%m-%d}, with the runs of {editions[2].known} known. "
+        f"that of {', '.join(editions[2].claims)} on {editions[2].settled:%Y-%m-%d}, with {editions[2].known} known. "
         f"A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, {LEAST_OF_LONG} of the follow-up's, and on exploratory "
         f"ones elsewhere, which the table says."
     )

@@ -103,6 +103,22 @@ chapter.finding(findings.gains(usual))
 # %% [markdown]
 # What counts as generalized differs by task, since $\tau$ is the highest of its three values that every base run of the task reaches
 # ({doc}`setup`). A $t_{gen}$ is to be compared within a row's setting, not from task to task.
+#
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-tasks-share"}, "image": {"alt": "Twelve panels, a row for each task, MLP on the left and Transformer on the right, with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+figure, axes = figures.panels(len(TASKS), 2, height=2.0, sharex=True, sharey=True)
+for ax, comparison in zip(axes.T.flat, usual, strict=True):
+    figures.generalized(ax, comparison, arms=["base", "ticket"])
+    ax.set_xlabel("epoch" if ax in axes[-1] else "")
+    ax.set_ylabel("share of seeds" if ax in axes[:, 0] else "")
+chapter.legend(figure, 2)
+chapter.sign(figure, usual)
+chapter.finding(findings.generalizing(usual, "base", "ticket"))
+
+# %% [markdown]
+# </details>
 
 # %% tags=["remove-input"]
 chapter.summary()

@@ -58,8 +58,10 @@ chapter.in_short()
 # r_s = \operatorname{corr}\bigl(\operatorname{rank} t,\ \operatorname{rank} A(\theta_0 \odot m_t)\bigr) ,
 # $$
 #
-# with $A$ the test accuracy at the end of training. The paper names phases by fixed epochs; here each seed's own $t_{gen}$
-# of the base says where its transition ends.
+# with $A$ the test accuracy at the end of training. The paper names phases by fixed epochs, which fall into different phases of
+# different seeds. Tickets are therefore cut a second time at multiples of each base's own $t_{gen}$, from a quarter of it to one and a
+# half. For these cuts alone, and for C06's "0.95 of the base's best", $t_{gen}$ is the first evaluated epoch at which the base has 0.95 of
+# the best test accuracy that it ever has, so that every base has one. Verdicts on these tickets are called "in units of t_gen" or "cut at t_gen".
 #
 # ## Results
 
@@ -83,8 +85,36 @@ def ends(ax, comparison):
 chapter.panels(lambda ax, comparison: figures.epochs_by_value(ax, comparison, "epoch", "epoch"), ends, height=3.3, legend=2)
 chapter.finding(findings.ends(chapter, {f"cut at {t:,}": ("epoch", t) for t in (grid[0], grid[-1])}))
 
+# %% [markdown]
+# <details class="fold">
+# <summary>The share of seeds that have generalized, over epochs</summary>
+
+# %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-ticket-epochs-share"}, "image": {"alt": "Two panels, MLP and Transformer, with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
+some = ["base", *(("epoch", t) for t in shown)]
+chapter.panels(lambda ax, comparison: figures.generalized(ax, comparison, arms=some), legend=3)
+chapter.finding(findings.generalizing(chapter, "base", some[1], some[-1]))
+
+# %% [markdown]
+# </details>
+
 # %% tags=["remove-input"]
 chapter.summary()
+
+# %% [markdown]
+# ### Cut by the base's own time
+
+# %% mystnb={"figure": {"caption": "Tickets cut at multiples of their own base's time to generalization (0.95 of its best test accuracy). Epochs above are logarithmic, hollow marks never generalize; thin grey lines join the tickets of one seed, the dark line is their median.", "name": "fig-epoch-moments"}, "image": {"alt": "Above, the epoch of generalization against the time of the cut in units of the base's own, one point a seed, hollow where the ticket never generalizes. Below, the ticket's test accuracy at the end against the same."}} tags=["hide-input"]
+timed = [comparison.name for comparison in chapter if comparison.family("moment")]
+x = "cut, in units of the base's own t_gen"
+chapter.panels(
+    lambda ax, comparison: figures.epochs_by_value(ax, comparison, "moment", x),
+    lambda ax, comparison: figures.ends_by_value(ax, comparison, "moment", x),
+    settings=timed,
+    height=3.3,
+    legend=2,
+)
+cuts = list(chapter[timed[0]].family("moment"))
+chapter.finding(findings.ends([chapter[name] for name in timed], {f"cut at {value:g}": ("moment", value) for value in (cuts[0], 1, cuts[-1])}))
 
 # %% [markdown]
 # ## Verdict

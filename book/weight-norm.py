@@ -37,7 +37,7 @@ from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import kept_shares
 from lib.experiments.arms import SHUFFLED, arm
-from lib.train.pruning import loss_gradient
+from lib.train.pruning import loss_gradient, random_mask_like
 
 chapter = Chapter.open("weight-norm", globals())
 scaled = ["l2-matrices", "l1-matrices", "l2-all", "l1-all"]
@@ -140,7 +140,7 @@ chapter.sensitivity()
 # </details>
 #
 # <details class="fold">
-# <summary>How the scaled networks fare seed by seed, and how much of a seed’s outcome is rounding</summary>
+# <summary>How the scaled networks fare seed by seed, and whether the two L1 networks of a seed part</summary>
 
 # %% tags=["hide-input"]
 rows = []
@@ -160,9 +160,8 @@ chapter.table(pd.DataFrame(rows))
 
 
 # %% [markdown]
-# As both L1 norms give one ratio, the two L1 networks of a seed are trained from the same start, up to the rounding of that ratio. Where
-# they part all the same, only rounding parts them, and the gap between their outcomes shows how much of a seed's outcome is
-# chance:
+# As both L1 norms give one ratio, the two L1 networks of a seed are trained from the same start, up to the rounding of that ratio. Only
+# where that rounding changes a weight can they part; {doc}`stability` has replicas that always start one rounding apart:
 
 # %% tags=["hide-input"]
 def start(record, ticket):
@@ -212,7 +211,7 @@ chapter.table(twins.astype(dict.fromkeys([name for name in twins if "epoch" in n
 #   Low means few frequencies. It does not depend on scale, so the base and both dense networks of a seed share one value.
 #
 # Gradients and Hessian are restricted to the weights that are trained. As a control for sparsity as such, the mask is also
-# *shuffled*: the same number of weights kept in each matrix, at random places. No network is trained from it.
+# *shuffled*: the same number of weights kept in each matrix, at random places. Networks trained from such masks are in {doc}`attention`.
 #
 # </details>
 
@@ -254,11 +253,6 @@ def entropy(run, weights, mask):
     return fourier.frequency_entropy(rows)
 
 
-def shuffled(run, mask, rng):
-    """The mask with the places in each matrix permuted."""
-    return np.concatenate([rng.permutation(mask[part]) for part in run.parts().values()])
-
-
 torch.set_num_threads(1)  # products this small gain nothing from a second thread, and wait for it on a busy machine
 MEASURED = {"alignment (cosine)": cosine, "sharpness (eigenvalue)": sharpness, "frequency entropy (nats)": entropy}
 STARTS = ["base", "l2-matrices", "l1-matrices", "ticket", "shuffled"]
@@ -267,7 +261,7 @@ for comparison in chapter:
     for seed in comparison.one_by_one():
         run = seed["base"].run
         starts = {one: start(seed[one], seed["ticket"]) for one in STARTS[:-1]}
-        mask = shuffled(run, starts["ticket"][1], np.random.default_rng(seed.seed))
+        mask = random_mask_like(run, starts["ticket"][1], "matrix", seed.seed)
         starts["shuffled"] = starts["base"][0] * mask, mask
         for one, (weights, kept) in starts.items():
             values = {name: float(measure(run, weights, kept)) for name, measure in MEASURED.items()}

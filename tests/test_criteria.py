@@ -57,6 +57,11 @@ def test_words_that_decide_nothing_may_change():
     assert fingerprint(claim.model_copy(update=other)) == fingerprint(claim)
 
 
+def test_what_is_said_of_single_systems_is_said_of_systems_that_are_judged():
+    said = [(name, one) for edition in load_editions() for name, rule in edition.claims.items() for one in rule.later]
+    assert said and all(one in {judged.system for judged in BY_ID[name].judged} for name, one in said)
+
+
 EDITION = "- {{tag: x, commit: {}, settled: 2026-01-01T00:00:00Z, known: none, claims: {{{}}}}}"
 
 

@@ -60,16 +60,18 @@ def test_a_verdict_says_how_many_of_its_seeds_are_a_case():
 )
 def test_a_verdict_says_when_its_rule_and_its_runs_were_made(recorded, said):
     edition = edition_of(BY_ID["C01"])
-    text = tables.settled(BY_ID["C01"], recorded)
+    text = tables.settled(BY_ID["C01"], "mlp", recorded)
     assert said in text and edition.tag in text and edition.commit[:8] in text and edition.known in text
     assert "first form was written before its runs" in text
-    assert "first form was written when runs of seeds 0 to 4 existed" in tables.settled(BY_ID["C04"], recorded)
+    for claim, system in (("C04", "mlp"), ("C09", "mnist-mlp"), ("C21", "transformer/a-b")):
+        assert "written when runs of seeds 0 to 4 existed" in tables.settled(BY_ID[claim], system, recorded)
+    assert "written before its runs" in tables.settled(BY_ID["C09"], "mlp", recorded)
 
 
 def test_a_rule_that_is_not_the_settled_one_is_said_to_be_in_no_edition():
     changed = BY_ID["C01"].model_copy(update={"criterion": "Replicated if it looks good."})
     for claim in (changed, BY_ID["C34"]):
-        assert "in no edition" in tables.settled(claim, ["2099-01-01T00:00:00Z"])
+        assert "in no edition" in tables.settled(claim, "mlp", ["2099-01-01T00:00:00Z"])
 
 
 def test_dependence_on_the_level_in_words():

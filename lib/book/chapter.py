@@ -211,7 +211,9 @@ class Chapter:
         if not self.parameters.is_paper:
             return ""
         records = [record for arm in self[judgement.judged.setting].arms.values() for record in arm]
-        return tables.settled(judgement.claim, [record.provenance["recorded"] for record in records])
+        return tables.settled(
+            judgement.claim, judgement.judged.system, [record.provenance["recorded"] for record in records]
+        )
 
     @property
     def _by_claim(self) -> dict[str, list[Judgement]]:

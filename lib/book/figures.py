@@ -494,15 +494,19 @@ def replicas(axes: Axes, comparisons: Sequence[Comparison], arms: Sequence[objec
 
 
 def generalized(axes: Axes, comparison: Comparison, *, arms: Sequence[object] | None = None) -> None:
-    """Kaplan-Meier curves: the share of seeds of each arm that have generalized, with a pointwise 95% band."""
-    for where in arms or comparison.arms:
-        one, found = arm(where), kaplan_meier(comparison.t_gen(where), comparison.budget)
+    """Kaplan-Meier curves: the share of seeds of each arm that have generalized, with a pointwise 95% band; several of a family in
+    shades."""
+    shown = [arm(where) for where in arms or comparison.arms]
+    for one in shown:
+        found = kaplan_meier(comparison.t_gen(one), comparison.budget)
+        several = sum(one.name == other.name for other in shown) > 1
+        colour = shade(one.value, max(comparison.family(one.name))) if several else one.colour
         epochs = np.concatenate(
             [[comparison.epochs[1]], np.maximum(found.epochs, comparison.epochs[1]), [comparison.budget]]
         )
         share, low, high = (np.concatenate([[0.0], x, x[-1:]]) for x in found[1:])
-        axes.step(epochs, share, where="post", color=one.colour, label=one.label)
-        axes.fill_between(epochs, low, high, step="post", color=one.colour, alpha=0.12, linewidth=0)
+        axes.step(epochs, share, where="post", color=colour, label=one.label)
+        axes.fill_between(epochs, low, high, step="post", color=colour, alpha=0.12, linewidth=0)
     axes.set_ylim(-0.03, 1.05)
     label(axes, comparison.label, "generalized (share of seeds)")
     logarithmic_epochs(axes, comparison.epochs)

@@ -239,8 +239,8 @@ def folded(summary: str, content: str, key: str = "") -> str:
     return f'<details class="fold"{name}><summary>{summary}</summary>{content}</details>'
 
 
-def settled(claim: Claim, recorded: Sequence[str]) -> str:
-    """When a claim's rule was written, and when the runs were made that it is judged on: their times in ISO 8601, UTC."""
+def settled(claim: Claim, system: str, recorded: Sequence[str]) -> str:
+    """When a claim's rule was written for a system, and when the runs were made that it is judged on: their times in ISO 8601, UTC."""
     edition = edition_of(claim)
     if edition is None:
         return "This criterion is in no edition yet: it may change before its runs."
@@ -249,8 +249,8 @@ def settled(claim: Claim, recorded: Sequence[str]) -> str:
     when = f"{edition.settled:%Y-%m-%dT%H:%M:%SZ}"
     order = "after" if min(recorded) > when else "before" if max(recorded) < when else "partly before"
     return (
-        f"The criterion was settled on {edition.settled:%Y-%m-%d} ({edition.tag}, commit {edition.commit[:8]}) with the runs of "
-        f"{edition.known} known; its first form was written {edition.claims[claim.id].first_written}. The runs shown were made {order} that ({made})."
+        f"The criterion was settled on {edition.settled:%Y-%m-%d} ({edition.tag}, commit {edition.commit[:8]}) with "
+        f"{edition.known} known; its first form was written {edition.claims[claim.id].written(system)}. The runs shown were made {order} that ({made})."
     )
 
 

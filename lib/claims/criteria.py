@@ -18,15 +18,23 @@ CRITERIA = ROOT / "book" / "criteria.yml"
 
 
 class Settled(Strict):
-    """A claim's rule: its fingerprint, and whether its first form was written before any run of it, or when runs existed."""
+    """A claim's rule: its fingerprint, and whether its first form was written before any run of it, or when runs existed.
+
+    later: systems for which it was written when their runs existed, though for the claim's first system it was not.
+    """
 
     fingerprint: str = Field(pattern="^[0-9a-f]{12}$")
     first_written: Literal["before its runs", "when runs of seeds 0 to 4 existed"]
+    later: list[str] = []
+
+    def written(self, system: str) -> str:
+        """When the rule's first form was written for a system."""
+        return "when runs of seeds 0 to 4 existed" if system in self.later else self.first_written
 
 
 class Edition(Strict):
-    """Criteria that were settled together: their tag and commit in the repository, when that was made (UTC), the seeds whose
-    runs were known by then, and the rules."""
+    """Criteria that were settled together: their tag and commit in the repository, when that was made (UTC), the runs that were
+    known by then, and the rules."""
 
     tag: str
     commit: str = Field(pattern="^[0-9a-f]{40}$|^$")
