@@ -141,7 +141,7 @@ chapter.table(pd.DataFrame(rows).astype({"t_gen, base": "Int64", "t_gen, ticket"
 #
 # ## What differs from the paper
 #
-# * The paper shows one run of each network, this chapter one a seed.
+# * The paper shows one run of each network, this chapter one per seed.
 # * The text makes the MLP one layer deeper and does not say where; here it is one more hidden layer of the same width.
 # * As in {doc}`main-results`, the Transformer is that of the authors' code: no positions, no biases, every matrix pruned.
 #

@@ -63,9 +63,9 @@ def spread(values):
 # %% mystnb={"figure": {"caption": "Marks in the upper left are tickets that generalize and whose base had not; dashed lines are \u03c4, a mark is a seed.", "name": "fig-findings-masks"}, "image": {"alt": "A scatter plot for each architecture with the base's test accuracy at the cut on the horizontal axis and the best test accuracy of its ticket on the vertical axis."}} tags=["hide-input"]
 cuts = []
 for comparison in architectures:
-    for base, ticket in zip(comparison["base"], comparison["ticket"], strict=True):
+    for base, ticket, t_gen in zip(comparison["base"], comparison["ticket"], comparison.t_gen("ticket"), strict=True):
         at = np.searchsorted(base.epochs, ticket.run.start.epoch, side="right") - 1
-        cuts.append({"setting": comparison.label, "seed": base.seed, "base at the cut": series(base)[at], "ticket at its best": series(ticket).max(), "τ": comparison.tau})
+        cuts.append({"setting": comparison.label, "seed": base.seed, "base at the cut": series(base)[at], "ticket at its best": series(ticket).max(), "t_gen, ticket": t_gen, "budget": comparison.budget, "τ": comparison.tau})
 cuts = pd.DataFrame(cuts)
 
 
@@ -88,7 +88,8 @@ for name, found in cuts.groupby("setting", sort=False):
     early = found[found["base at the cut"] < found["τ"]]
     works = int((early["ticket at its best"] >= early["τ"]).sum())
     low, high = share_interval(works, 0, len(early)) if len(early) else (np.nan, np.nan)
-    rows.append({"setting": name, "seeds": len(found), "base not generalized at the cut": len(early), "of these, ticket generalizes": works, "share, 95% interval": f"{low:.2f} to {high:.2f}" if len(early) else "–"})
+    after = tables.epochs_text([None if np.isnan(t) else t for t in early["t_gen, ticket"].astype(float)], early["budget"].iloc[0]) if len(early) else "–"
+    rows.append({"setting": name, "seeds": len(found), "base not generalized at the cut": len(early), "of these, ticket generalizes": works, "share, 95% interval": f"{low:.2f} to {high:.2f}" if len(early) else "–", "their tickets' t_gen (epoch)": after})
 architectures.table(pd.DataFrame(rows))
 
 # %% [markdown]
@@ -99,10 +100,11 @@ architectures.table(pd.DataFrame(rows))
 # neurons. In the dense base it is so
 # for few neurons, though for more than by chance, which is one in as many as there are frequencies.
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A mark for each seed, bars are medians; the dashed line is chance, one in as many as there are frequencies.", "name": "fig-findings-tuned"}, "image": {"alt": "Two rows of marks, base and ticket of the MLP, over the share of live neurons whose strongest frequency before training is the one that they end with, from 0 to 1, with a dashed line at chance."}} tags=["hide-input"]
 mlp = representations["mlp"]
+figure, axes = figures.panels(1, 1, height=1.9, width=7)
 rows = []
-for name in ("base", "ticket"):
+for y, name in enumerate(("base", "ticket")):
     kept = []
     for record in mlp[name]:
         first, last = (record.probes["inputs"][i].astype(float) for i in (0, -1))
@@ -110,13 +112,24 @@ for name in ("base", "ticket"):
         kept.append(((fourier.top_frequency(first)[0] == fourier.top_frequency(last)[0])[alive].sum(), alive.sum()))
     same, live = np.array(kept).T
     half = mlp["base"][0].probes["inputs"].shape[-1] // 2
+    axes[0, 0].scatter(same / live, np.full(len(live), y), s=22, alpha=0.7, color=Arm(name).colour)
+    axes[0, 0].vlines(np.median(same / live), y - 0.3, y + 0.3, color=Arm(name).colour, linewidth=2)
     rows.append({"arm": Arm(name).label, "live neurons at the end, all seeds": live.sum(), "with their last frequency before training": same.sum(), "by chance": live.sum() / half, "chance of as many": f"{binom.sf(same.sum() - 1, live.sum(), 1 / half):.1g}", **{f"share of a seed, {key}": value for key, value in spread(same / live).items()}})
+axes[0, 0].axvline(1 / half, color="0.4", linewidth=0.8, linestyle="--")
+figures.rows_of_labels(axes[0, 0], [row["arm"] for row in rows])
+axes[0, 0].set_xlim(-0.02, 1.02)
+figures.label(axes[0, 0], mlp.label, "", x="share of live neurons that hold their last frequency before training")
+representations.sign(figure, [mlp])
+tuned = {row["arm"]: f"{row['share of a seed, median']:.2f}" for row in rows}
+representations.finding(f"Median share of neurons tuned before training {findings.over_seeds([mlp])}: {findings.listed(tuned)}; chance {1 / half:.2f}")
+
+# %% tags=["hide-input"]
 representations.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # ## For SNIP and SynFlow it is the trained weights, not the score
 #
-# Pruning at initialisation by SNIP or SynFlow gives masks that have little to do with the ticket and do not help ({doc}`pruning-at-init`). The same
+# Pruning at initialisation by SNIP or SynFlow gives masks that are far from the ticket's and do not help ({doc}`pruning-at-init`). The same
 # scores, taken of the trained weights in place of the initial ones, give nearly the ticket's own mask. What these two lack is not a better formula but
 # the training. GraSP does the reverse: of trained weights it drops nearly all that the ticket keeps, and its masks of initial weights are as little
 # like the ticket's as the others'.
@@ -159,6 +172,11 @@ scores.table(pd.DataFrame(rows))
 #
 # The mask of a ticket on *other* initial weights does not make it fast: {doc}`main-results` shows it beside base and ticket. Mask and initial weights
 # belong together, as in the lottery tickets of image classifiers.
+
+# %% mystnb={"figure": {"caption": "Thick lines are medians over seeds, bands reach from the lowest seed to the highest, thin lines are single seeds; the dashed line is \u03c4.", "name": "fig-findings-mask-alone"}, "image": {"alt": "Two panels, MLP and Transformer, of test accuracy over epochs of base, ticket and the ticket's mask on new weights."}} tags=["hide-input"]
+ALONE = [one for one in ("base", "ticket", "new-weights") if all(Arm(one) in comparison.arms for comparison in main)]
+main.panels(lambda ax, comparison: figures.curves(ax, comparison, arms=ALONE), legend=3)
+main.finding(findings.generalizing(main, *ALONE))
 
 # %% tags=["hide-input"]
 rows = []

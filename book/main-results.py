@@ -111,7 +111,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## What differs from the paper
 #
-# * The paper shows one run a system, this chapter one a seed, each with its own split and initial weights.
+# * The paper shows one run per system, this chapter one per seed, each with its own split and initial weights.
 # * For the Transformer the text says that the query and key matrices are pruned rather than the connections between
 #   layers; the code masks every matrix. Here every matrix is masked.
 # * The text gives the Transformer an embedding of 500, positions and biases; the code has 128 and neither, as here.

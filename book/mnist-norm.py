@@ -333,7 +333,7 @@ chapter.finding(findings.first_and_last([main], *members("ticket").values()))
 chapter.summary()
 
 # %% [markdown]
-# ## Right before any training
+# ## Correct before any training
 #
 # A mask alone can make an untrained network classify: {cite:t}`zhou2019` call it a supermask. Where the mask is laid on initial weights
 # that nothing has trained yet, test accuracy at epoch 0 says what the mask knows of the task. Base and random mask stand
@@ -380,7 +380,8 @@ chapter.table(pd.DataFrame(rows))
 # ## How to read it
 #
 # * A network on the diagonal is as fast as its norm at the start makes it, whatever its mask. One below it has something more; one above it
-#   is slower than a dense network that starts with the same norm would be.
+#   is later than the clock predicts. Scaled dense networks may lie off the diagonal too, so that the dense network of the same norm is the one to
+#   compare with.
 # * The norm that counts need not be that of all weights. A network of three matrices without biases multiplies its output by $c^3$ if each is
 #   multiplied by $c$, so what decays is the product of their norms, and a mask takes more from some matrices than from others.
 # * Dense networks that are scaled differ from the base in nothing but the norm, so that they test the clock by itself. Networks that are masked, or

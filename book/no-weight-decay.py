@@ -51,8 +51,8 @@ chapter.in_short()
 
 
 # %% [markdown]
-# **Claims C11 to C14.** A dense network does not grok without weight decay; cut at the right rate, the MLP's ticket does, and
-# reaches full generalization ({cite:t}`minegishi2023`, section 5.1). For the Transformer the paper finds no such rate: light
+# **Claims C11 to C14.** The paper says that a dense network does not grok without weight decay, and that the MLP's ticket, cut at the right
+# rate, does and reaches full generalization ({cite:t}`minegishi2023`, section 5.1). For the Transformer the paper finds no such rate: light
 # pruning leaves the ticket at chance, heavy pruning far from complete (App. D.4). A later version of the paper concludes that
 # weight decay serves to find the good subnetwork and not to preserve it.
 #
@@ -205,7 +205,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## What differs from the paper
 #
-# * The paper shows one run a rate, at rates in steps of 0.1; here the steps are 0.05 and every rate has all seeds.
+# * The paper shows one run per rate, at rates in steps of 0.1; here the steps are 0.05 and every rate has all seeds.
 # * Switching weight decay off is an addition: the claim that it does not preserve the ticket asks for it. A value
 #   that the base does not reach would switch nothing off, hence the lower one for the Transformer.
 # * A run whose weight decay will be switched off rounds its steps differently from the start. Grokking amplifies the last

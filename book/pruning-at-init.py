@@ -102,7 +102,7 @@ chapter.finding(findings.ends(chapter, "ticket", "snip", "snip-trained"))
 
 # %% mystnb={"figure": {"caption": "Lines join one seed. Hollow marks never generalize within the budget. Epochs are logarithmic.", "name": "fig-init-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for base, ticket and each way of pruning, on a logarithmic axis; hollow above the budget where a run never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=4.4, sharey=False, sharex=True)
-chapter.finding(findings.first_and_last(chapter, *before))
+chapter.finding(findings.first_and_last(chapter, "base", "ticket", *before))
 
 # %% [markdown]
 # <details class="fold">
@@ -263,7 +263,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## What differs from the paper
 #
-# * The paper shows one run a method; here each has all seeds, with a verdict for each method.
+# * The paper shows one run per method; here each has all seeds, with a verdict for each method.
 # * In the authors' code, SynFlow feeds data through a network whose masks have been made absolute along with its weights, and GraSP
 #   divides the logits by a temperature of 200. Here the definitions above are used, with gradients in double precision.
 # * SynFlow in 100 rounds and the scores of the trained network are additions.

@@ -130,7 +130,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## What differs from the paper
 #
-# * The paper shows one run a rate; here every rate has all seeds, and the same seeds.
+# * The paper shows one run per rate; here every rate has all seeds, and the same seeds.
 # * The code's `sparsity` is the fraction of weights that is *kept*: its 0.4 is the rate 0.6 here. See {doc}`deviations`.
 #
 # ## Data and rerun

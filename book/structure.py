@@ -54,7 +54,7 @@ independent = structure.expected_jaccard(kept_share, kept_share)
 chapter.in_short()
 
 # %% [markdown]
-# **Claims C26, C27 and C28.** A ticket's mask is found step by step: masks that are cut at nearby epochs have more kept weights in
+# **Claims C26, C27 and C28.** The paper says that a ticket's mask is found step by step: masks that are cut at nearby epochs have more kept weights in
 # common, and the mask comes closer to the final one as test accuracy rises ({cite:t}`minegishi2023`, App. H and Fig. 22). The
 # abstract of the paper's third version adds that grokked masks, read as graphs, have longer average paths and smaller clustering
 # coefficients.
@@ -182,7 +182,7 @@ def by_matrix(epochs, values, y):
     return dict(zip(NAMES, axes.flat, strict=True))
 
 
-for name, ax in by_matrix(grid, shared, "distance").items():
+for name, ax in by_matrix(grid, shared, "Jaccard distance to the last mask").items():
     for setting in chance:
         if name in chance[setting]:
             ax.plot(grid, np.median(chance[setting][name], 0), ":", color=TINTS[setting], linewidth=0.9)
@@ -422,7 +422,7 @@ for path in columns[:2]:
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
-# By pairs of definitions, the verdict on C28 stands above. How much of the difference between grokked masks and random ones (medians) is there
+# The table above has the verdict that C28 would have by each pair of definitions. How much of the difference between grokked masks and random ones (medians) is there
 # already in random masks with the same numbers of edges in each matrix, and at each node:
 
 # %% tags=["hide-input"]

@@ -43,7 +43,7 @@ p = chapter.parameters.prime
 chapter.in_short()
 
 # %% [markdown]
-# **Claims C21 and C22.** The ticket's gain does not depend on the operation: it shows for $a + b$, $a - b$, $ab$ and $a^2 + b^2$
+# **Claims C21 and C22.** The paper says that the ticket's gain does not depend on the operation: it shows for $a + b$, $a - b$, $ab$ and $a^2 + b^2$
 # (C21). Where labels are random there is no rule to find, and base and ticket stay at chance (C22). Both are from App. F of
 # {cite:t}`minegishi2023`; most of the operations are among those of {cite:t}`power2022`.
 #

@@ -184,7 +184,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # ## What differs from the paper
 #
-# * The paper shows one run, this chapter one a seed. An epoch in the middle of the transition of one run may be another phase of
+# * The paper shows one run, this chapter one per seed. An epoch in the middle of the transition of one run may be another phase of
 #   the next one; the tables folded above therefore set each cut against its own base's $t_{gen}$.
 # * Every matrix is masked. For the Transformer the text says that the query and key matrices are pruned rather than the
 #   connections between layers; the code masks all.

@@ -69,7 +69,7 @@ chapter.in_short()
 #
 # ## Method
 #
-# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run a seed, and record accuracy, loss and the L1 and L2 norm
+# Train the dense MLP and the dense Transformer as in {doc}`setup`, one run per seed, and record accuracy, loss and the L1 and L2 norm
 # of all weights together. The authors' code plots the mean over matrices of each matrix's norm instead; a table folded below the verdict has both.
 # The MLP is also trained for 100,000 epochs, more than three times the budget of most chapters.
 #

@@ -323,7 +323,7 @@ chapter.table(pd.DataFrame(rows))
 #
 # * The norm is taken both ways, as in the text and as in the code; the paper's figures show the code's.
 # * All norms are those of the masked weights at the start. During training the norms go their own ways, as in the paper.
-# * The paper shows one run a system, this chapter one a seed.
+# * The paper shows one run per system, this chapter one per seed.
 # * The paper does not measure what the last section measures at the start, except for the entropy, which its App. G follows over
 #   training.
 #

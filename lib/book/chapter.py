@@ -127,7 +127,12 @@ class Chapter:
             for setting in chapter.settings(self.parameters):
                 seeds = of.confirmed(name, setting)
                 rows.append(
-                    {"chapter": name, "setting": setting, "recorded": len(seeds), "to be": chapter.confirmatory}
+                    {
+                        "chapter": name,
+                        "setting": SETTINGS[setting].label,
+                        "recorded": len(seeds),
+                        "wanted at least": chapter.confirmatory,
+                    }
                 )
         return pd.DataFrame(rows)
 

@@ -23,11 +23,14 @@ def named(where: object) -> str:
 
 
 def over_seeds(comparisons: Comparisons) -> str:
-    """How many seeds there are, for a beginning such as "Median epochs": "over 10 seeds", "over 5 to 10 seeds", "with seed 7"."""
+    """How many seeds there are, for a beginning such as "Median epochs": "over 10 seeds", "over 10 (MLP) and 5 (Transformer) seeds",
+    of more settings "over 5 to 10 seeds", "with seed 7"."""
     shown = list(comparisons)
     counts = sorted({len(comparison.seeds) for comparison in shown})
     if counts[-1] == 1:
         return f"with {seeds_text(seed for comparison in shown for seed in comparison.seeds)}"
+    if len(shown) == len(counts) == 2:
+        return f"over {' and '.join(f'{len(c.seeds)} ({c.label})' for c in shown)} seeds"
     return f"over {' to '.join(map(str, dict.fromkeys([counts[0], counts[-1]])))} seeds"
 
 

@@ -101,7 +101,12 @@ def _title(entry: Claim) -> str:
 
 def _question(entry: Question) -> str:
     ready = entry.chapter in CHAPTERS
-    where = f'<a href="{entry.chapter}.html">{entry.chapter}</a>' if ready else "no chapter takes it up yet"
+    chapter = entry.chapter if ready else entry.partly
+    where = (
+        f'{"" if ready else "in part: "}<a href="{chapter}.html">{chapter}</a>'
+        if chapter
+        else "no chapter takes it up yet"
+    )
     return (
         f'<tbody id="{anchor(entry.id)}" data-outcome="" data-setting="" data-chapter="{entry.chapter}"><tr><th scope=row>'
         f"{_link(entry)} {html.escape(entry.title)}</th><td>{badge('taken up' if ready else 'open')}</td>"

@@ -134,10 +134,11 @@ class Claim(Entry):
 
 
 class Question(Entry):
-    """A question without a reference answer."""
+    """A question without a reference answer. partly: a chapter that takes up a part of it, where its own is not written yet."""
 
     id: str = Field(pattern=r"^Q\d\d$")
     question: Text
+    partly: str = ""
 
 
 def load_claims(path: str | Path = CLAIMS) -> list[Claim | Question]:

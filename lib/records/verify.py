@@ -14,7 +14,7 @@ from lib.records.store import Record, Store
 from lib.train.runs import Run
 
 ARITHMETIC = ("numerics", "torch", "numpy", "products", "machine")  # what must be the same for the same bits
-# Elsewhere rounding drifts apart; these hold for each of the twenty runs that were recorded on two machines.
+# Elsewhere rounding drifts apart, and these must hold; the book says of how many runs on two machines they do.
 TAU, FACTOR, MARGIN = TAUS[-1], 2.0, 0.1
 
 
