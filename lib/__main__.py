@@ -16,7 +16,7 @@ from lib.experiments import chapters, parameters
 from lib.experiments.images import with_images_at_hand
 from lib.experiments.settings import SETTINGS
 from lib.files import CACHE, RESULTS, StoreError
-from lib.records.plan import execute, make_plan
+from lib.records.plan import WorkersKilled, execute, make_plan
 from lib.records.store import Store
 from lib.train.trainer import Diverged
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     except parameters.ParameterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (StoreError, Diverged, ValueError) as error:  # ClaimsError is a ValueError
+    except (StoreError, Diverged, WorkersKilled, ValueError) as error:  # ClaimsError is a ValueError
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
@@ -299,6 +299,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--output is {str(options.output)!r}; it must end in .ipynb")
     try:
         values = given(options).model_dump(exclude_defaults=True)
+        if values.get("images") not in (None, "mnist", "digits"):
+            values["images"] = str(Path(values["images"]).expanduser().resolve())  # the chapter runs in another folder
         chapter = notebooks.ROOT / f"{build.chapter_named(options.name, build.chapters())}.md"
         execute.execute(chapter, options.output, values, watched=True)
     except notebooks.ChapterError as error:

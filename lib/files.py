@@ -5,6 +5,7 @@ others. It is written under a temporary name and then moved into place, so a rea
 without unpickling anything.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -12,10 +13,10 @@ import os
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -66,23 +67,30 @@ def write(path: Path, records: Mapping[str, Content]) -> None:
 
     Raises StoreError where the disk is full or the folder cannot be written; nothing that was there is lost.
     """
+    with whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, content in records.items():
+            for name, array in content.arrays.items():
+                is_series = array.dtype.kind == "f" and array.ndim > 0 and array.size > 0
+                buffer, suffix = io.BytesIO(), SERIES if is_series else PLAIN
+                array = np.ascontiguousarray(_packed(array) if is_series else array)
+                np.lib.format.write_array(buffer, array, allow_pickle=False)
+                archive.writestr(zipfile.ZipInfo(f"{key}/{name}{suffix}"), buffer.getvalue(), zipfile.ZIP_DEFLATED)
+            text = json.dumps({"note": content.note, "checksum": checksum(content)}, sort_keys=True)
+            archive.writestr(zipfile.ZipInfo(f"{key}/{NOTE}"), text, zipfile.ZIP_DEFLATED)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes its place in one step at the end: a reader sees the old one or the new one, never half of it.
+
+    Its folder is made. Raises StoreError where it cannot be written; nothing that was there is lost.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "wb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                    for key, content in records.items():
-                        for name, array in content.arrays.items():
-                            is_series = array.dtype.kind == "f" and array.ndim > 0 and array.size > 0
-                            buffer, suffix = io.BytesIO(), SERIES if is_series else PLAIN
-                            array = np.ascontiguousarray(_packed(array) if is_series else array)
-                            np.lib.format.write_array(buffer, array, allow_pickle=False)
-                            info = zipfile.ZipInfo(f"{key}/{name}{suffix}")
-                            archive.writestr(info, buffer.getvalue(), zipfile.ZIP_DEFLATED)
-                        note = {"note": content.note, "checksum": checksum(content)}
-                        text = json.dumps(note, sort_keys=True)
-                        archive.writestr(zipfile.ZipInfo(f"{key}/{NOTE}"), text, zipfile.ZIP_DEFLATED)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

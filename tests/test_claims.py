@@ -1,6 +1,7 @@
 """Claims: the file, censoring, intervals against independent computations, verdicts at their edges, words, JSON."""
 
 import dataclasses
+import errno
 import itertools
 import json
 import math
@@ -14,12 +15,14 @@ import scipy.stats
 import yaml
 from made_up import BY_ID, judge
 
+import lib.files
 from lib.analysis import times
 from lib.analysis.times import MeasureError
 from lib.book import tables
 from lib.claims import judging as c
 from lib.claims import statistics as s
 from lib.claims.claims import CLAIMS, Claim, ClaimsError, Judged, load_claims
+from lib.files import StoreError
 from lib.train.models import MLP
 from lib.train.runs import Run, Ticket
 from lib.train.tasks import ModularTask
@@ -820,10 +823,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     c.write_verdicts(path, VERDICTS)
 
     def fail(*_):
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
-    monkeypatch.setattr(c.os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(lib.files.os, "replace", fail)
+    with pytest.raises(StoreError, match="cannot write .*verdicts.json: disk full; free some space"):
         c.write_verdicts(path, [])
     assert c.read_verdicts(path) == VERDICTS
     assert [file.name for file in tmp_path.iterdir()] == ["verdicts.json"]

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client
@@ -43,6 +44,23 @@ def test_same_records_though_a_worker_is_killed(runs, tmp_path):
         for name, values in (record.probes or {}).items():
             np.testing.assert_array_equal(got.probes[name], values)
     assert plan.make_plan(runs, store) == []
+
+
+def fatal(stack, *rest):
+    """Training that no worker survives."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stack_that_kills_every_worker_is_one_sentence(runs, tmp_path, monkeypatch):
+    store = Store(tmp_path / "c", tmp_path / "d")
+    monkeypatch.setattr(plan, "_train_stack", fatal)
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        Client(n_workers=1, threads_per_worker=1, dashboard_address=":0") as client,
+        pytest.raises(plan.WorkersKilled, match="every worker that trained 3 runs such as MLP, Dense .* was killed"),
+    ):
+        plan.execute(plan.make_plan(runs, store), store, progress=False, client=client)
 
 
 def test_stacks_keep_all_workers_busy(runs):

@@ -13,6 +13,7 @@ import pytest
 from conftest import NOTEBOOK_HEADER
 
 import tools.execute
+from lib.files import StoreError
 from tools.execute import execute
 from tools.notebooks import ChapterError, handler, is_chapter, parse, unparse
 
@@ -178,6 +179,16 @@ def test_execute_passes_other_errors_on_at_once(folder: Path, monkeypatch: pytes
     with pytest.raises(RuntimeError, match="no kernel"):
         execute(folder / "book" / "chapter.md", folder / "out.ipynb", {})
     assert len(calls) == 1
+
+
+def test_where_the_notebook_cannot_be_written_nothing_is_executed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *arguments, **options: pytest.fail("executed"))
+    (folder / "file").touch()
+    with pytest.raises(StoreError, match="cannot write .*/file/out.ipynb: .*; free some space or check the folder"):
+        execute(folder / "book" / "chapter.md", folder / "file" / "out.ipynb", {})
+    assert sorted(path.name for path in folder.iterdir()) == ["book", "file", "smoke.yml"]
 
 
 @pytest.mark.parametrize("suffix", [".md", ".py"])

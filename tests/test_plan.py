@@ -284,10 +284,7 @@ def test_a_diverged_base_and_its_dependants_are_named_and_all_else_is_recorded(s
     message = str(caught.value)
     assert f"{lost}: loss not finite at epoch 0; " in message
     assert f"{ticket}: needs {lost}, which diverged; " in message
-    assert (
-        f"{second}: needs {ticket}, which diverged. All other runs are recorded; a lower learning_rate may help."
-        in message
-    )
+    assert f"{second}: needs {ticket}, which diverged. All other runs are recorded." in message
     assert str(BASES[0]) not in message
     assert all(store.load(run) is not None for run in RUNS)
     assert all(store.load(run) is None for run in (lost, ticket, second))

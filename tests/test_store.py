@@ -441,6 +441,23 @@ def test_the_file_of_a_run_is_that_of_its_best_record(store, trained):
     assert store.file(trained.run) == poor
 
 
+def test_a_damaged_copy_does_not_keep_a_sound_one_from_being_adopted(tmp_path, store, trained):
+    held = dataclasses.replace(trained, mask=np.ones(trained.run.length, bool))
+    store.save([Kept(held)], 1.0)
+    [sound] = store.write_to.glob("*.zip")
+    store.save([Kept(held, masked=True)], 1.0)
+    [other] = set(store.write_to.glob("*.zip")) - {sound}
+    content = bytearray(other.read_bytes())
+    content[200] ^= 255  # not in the directory: the file still names its records
+    other.write_bytes(content)
+    results, cache = (folder.parent for folder in store.folders)
+    committing = Store(results, cache, commit=True)
+    with pytest.raises(StoreError):
+        read(other, trained.run.key)
+    assert committing.adopt([trained.run]) == 1 and committing.adopt([trained.run]) == 0
+    assert Store(results, tmp_path / "none").status(trained.run).state == "recorded"
+
+
 def test_what_records_of_one_training_keep_is_found_whichever_is_newer(store, trained):
     held = dataclasses.replace(trained, mask=np.arange(trained.run.length) % 2 == 0)
     for kept in (Kept(held, probes=PROBES), Kept(held, masked=True), Kept(held)):

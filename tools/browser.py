@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -42,8 +44,10 @@ def serve(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def launch(executable: str) -> Iterator[Browser]:
+def launch(executable: str) -> "Iterator[Browser]":
     """Start a headless browser."""
+    from playwright.sync_api import sync_playwright  # of the extra "test": who builds pages without pictures has none
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         try:
@@ -52,7 +56,7 @@ def launch(executable: str) -> Iterator[Browser]:
             browser.close()
 
 
-def offline_context(browser: Browser, address: str, **options: object) -> BrowserContext:
+def offline_context(browser: "Browser", address: str, **options: object) -> "BrowserContext":
     """A browser session that reaches the book at `address` and nothing else."""
     context = browser.new_context(**options)
     context.route(lambda url: not url.startswith(address), lambda route: route.abort())

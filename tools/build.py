@@ -23,6 +23,7 @@ from nbformat import NotebookNode
 from sphinx_external_toc.parsing import parse_toc_yaml
 from tqdm import tqdm
 
+from lib.files import StoreError, whole
 from tools import report, site
 from tools.browser import find_chromium
 from tools.execute import copy_tags, execute
@@ -117,7 +118,8 @@ def renew_words(path: Path, chapter: NotebookNode) -> None:
     executed.cells = cells
     copy_tags(executed)
     if executed != old:
-        nbformat.write(executed, path)
+        with whole(path) as file:
+            file.write(nbformat.writes(executed).encode())
 
 
 def without_progress(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -177,8 +179,8 @@ def _execute(todo: list[str], source: Path, parameters: dict, digests: dict[str,
             metadata = {"fingerprint": digests[name]}
             jobs[pool.submit(execute, ROOT / f"{name}.md", output, parameters, metadata=metadata)] = name
         for job in tqdm(as_completed(jobs), total=len(jobs), desc="chapters", unit="chapter"):
-            if isinstance(error := job.exception(), ChapterError):
-                failures[jobs[job]] = error.message
+            if isinstance(error := job.exception(), ChapterError | StoreError):
+                failures[jobs[job]] = str(error)
             elif error:
                 raise error
     return failures
@@ -299,8 +301,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         index = build(options.profile, options.only)
-    except ChapterError as error:
-        print(error.message, file=sys.stderr)
+    except (ChapterError, StoreError) as error:
+        print(error, file=sys.stderr)
         return 1
     print(f"The book: {os.path.relpath(index)}")
     return 0

@@ -1,6 +1,7 @@
 """Execute one chapter with papermill, for the book and for the tests, as the papermill command would."""
 
 import builtins
+import contextlib
 import logging
 import os
 import re
@@ -13,10 +14,15 @@ import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
+from lib.files import whole
 from tools.notebooks import KERNEL, ROOT, ChapterError
 
 # Two kernels that start together can draw the same free port; the loser dies, in one of two ways.
 PORT_COLLISION = re.compile("Address already in use|Kernel died before replying to kernel_info")
+
+
+class _Tried(Exception):
+    """Ends a trial to write."""
 
 
 def execute(
@@ -40,7 +46,10 @@ def execute(
 
     Raises:
         ChapterError: a cell failed, or the chapter cannot be read.
+        StoreError: the notebook cannot be written; this is tried before the chapter is executed.
     """
+    with contextlib.suppress(_Tried), whole(output):
+        raise _Tried
     chapter = chapter.resolve()
     name = os.path.relpath(chapter, ROOT)
     logging.getLogger("papermill").setLevel(logging.ERROR)  # of unknown parameters the chapter itself says more
@@ -67,10 +76,8 @@ def execute(
     notebook.metadata.papermill["input_path"] = name  # a reader's copy need not know this machine's folders
     notebook.metadata["book"] = metadata or {}
     copy_tags(notebook)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_suffix(".partial")
-    nbformat.write(notebook, partial)
-    os.replace(partial, output)
+    with whole(output) as file:
+        file.write(nbformat.writes(notebook).encode())
 
 
 def describe(error: PapermillExecutionError, chapter: str) -> str:

@@ -13,13 +13,13 @@ from lib.train.runs import Run
 
 
 def snapshot_epochs(run: Run) -> list[int]:
-    """Epochs at which tables are kept: for the MLP every evaluation up to 1,000 and 30 over the budget, else 10."""
+    """Epochs at which tables are kept: for the MLP every `evaluate_every` up to 1,000 and 30 over the budget, else 10."""
     epochs = dense_epochs(run) if isinstance(run.model, MLP) else {run.epochs * i // 10 for i in range(11)}
     return sorted(epochs | {embedding_epochs(run)[1]})
 
 
 def dense_epochs(run: Run) -> set[int]:
-    """Every evaluation up to 1,000, and 30 epochs evenly spaced up to the end of the budget."""
+    """Every `evaluate_every` (100) epochs up to 1,000, and 30 evenly spaced up to the end of the budget."""
     even = {run.epochs * i // 30 for i in range(31)}
     return even | set(range(0, min(1000, run.epochs) + 1, run.evaluate_every))
 

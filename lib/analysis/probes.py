@@ -19,8 +19,8 @@ NEURONS = 16  # neurons whose weights are kept
 
 
 def snapshot_epochs(run: Run) -> list[int]:
-    """Epochs at which something is kept of a run's weights; of an image classifier every evaluation up to 1,000 and 30
-    over the budget."""
+    """Epochs at which something is kept of a run's weights; of an image classifier every `evaluate_every` up to
+    1,000 and 30 over the budget."""
     if isinstance(run.model, AnswerTransformer):
         return sorted({*progress.snapshot_epochs(run), *llc.checkpoint_epochs(run)})
     return sorted(fourier.dense_epochs(run)) if isinstance(run.task, ImageTask) else fourier.snapshot_epochs(run)

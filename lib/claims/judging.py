@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +22,7 @@ from lib.experiments.arms import arm
 from lib.experiments.chapters import CHAPTERS, EXPLORATORY, wanted
 from lib.experiments.comparison import Comparison, compare
 from lib.experiments.parameters import Parameters
-from lib.files import ROOT
+from lib.files import ROOT, whole
 from lib.records.store import Store
 
 VERDICTS = ROOT / "results" / "verdicts.json"
@@ -377,16 +376,10 @@ def result_text(verdict: Verdict) -> str:
 
 
 def write_verdicts(path: str | Path, verdicts: Iterable[Verdict]) -> None:
-    """Writes verdicts.json in one step: a reader sees the old file or the new one, never half of it."""
-    path = Path(path)
+    """Writes verdicts.json, whole or not at all. Raises StoreError where it cannot be written."""
     text = json.dumps([verdict.model_dump() for verdict in verdicts], indent=1, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(Path(path)) as file:
+        file.write(text.encode())
 
 
 def read_verdicts(path: str | Path = VERDICTS) -> list[Verdict]:

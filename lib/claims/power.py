@@ -87,8 +87,8 @@ def rates(
 def table(entries: Sequence[Claim | Question], sizes: Sequence[int] = SIZES, simulations: int = 2000) -> pd.DataFrame:
     """One row a rule, scenario and number of seeds; rules that are alike are one row.
 
-    Columns: rule, claims, if, wrong (whether "replicated" would be an error), seeds, replicated, refuted, and with a fifth of
-    the seeds open: replicated, open.
+    Columns: rule, claims, if, "replicated is wrong" (yes or no), seeds, replicated, refuted, and "replicated, a fifth open": with
+    a fifth of the seeds open.
     """
     claims: dict[Rule, list[str]] = {}
     for entry in entries:

@@ -25,6 +25,10 @@ STACK = 8  # runs in a stack: enough for the threads of a laptop
 GPU_STACK = 256  # a GPU takes all that there is
 
 
+class WorkersKilled(RuntimeError):
+    """A stack that no worker survived."""
+
+
 @dataclass
 class Job:
     """A run to train up to epoch `until`, keeping its weights at `snapshots` as checkpoints.
@@ -151,7 +155,7 @@ def execute(
                         good.append((job, one))
                 keep(good, seconds / len(stack), store, device)
     if failed:
-        raise Diverged("; ".join(failed.values()) + ". All other runs are recorded; a lower learning_rate may help.")
+        raise Diverged("; ".join(failed.values()) + ". All other runs are recorded.")
 
 
 def _train_stacks(
@@ -163,14 +167,21 @@ def _train_stacks(
             bar.set_description(f"{len(stack)} runs, {stack[0].run}"[:70])
             yield stack, *_train_stack(stack, starts_of(stack, store), bar.update, device)
         return
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     futures = {
         client.submit(_train_stack, stack, starts_of(stack, store), None, device, pure=False): stack
         for stack in waiting
     }
-    for future, (kept, seconds) in as_completed(futures, with_results=True):
+    for future in as_completed(futures):
         stack = futures[future]
+        try:
+            kept, seconds = future.result()
+        except KilledWorker:
+            raise WorkersKilled(
+                f"every worker that trained {len(stack)} runs such as {stack[0].run} was killed, perhaps for want of memory; "
+                "what was finished is recorded, and fewer workers have more memory each"
+            ) from None
         bar.update(stack[0].until * len(stack))
         yield stack, kept, seconds
 

@@ -173,7 +173,9 @@ class Store:
         for run in runs:
             paths = [path for path in self._places.get(run.key, []) if path.exists()]
             if self.status(run).state == "recorded" and all(path.parent != self.write_to for path in paths):
-                found[run.key] = max((read(path, run.key) for path in paths), key=_worth_of_content)
+                best = self.file(run)
+                assert best is not None  # it is recorded
+                found[run.key] = read(best, run.key)
         if found:
             self._write(found)
         return len(found)
@@ -240,7 +242,7 @@ class Store:
     def versions(self, run: Run) -> dict[int, Record]:
         """The run's best record of each numerics, with the mask and the probes that others of the same training keep."""
         found: dict[int, list[Record]] = {}
-        for record in sorted(self._found(run)[0], key=_worth_of_record, reverse=True):
+        for record in sorted(self._found(run), key=_worth_of_record, reverse=True):
             found.setdefault(int(record.provenance.get("numerics", 0)), []).append(record)
         return {numerics: _united(*records) for numerics, records in found.items()}
 
@@ -294,15 +296,13 @@ class Store:
         self._places  # noqa: B018 - looks into all files
         return self._unreadable
 
-    def _found(self, run: Run) -> tuple[list[Record], list[str]]:
-        """All readable records of a run, and what is wrong with the others."""
-        records, problems = [], []
+    def _found(self, run: Run) -> list[Record]:
+        """All readable records of a run."""
+        records = []
         for path in filter(Path.exists, self._places.get(run.key, [])):
-            try:
+            with contextlib.suppress(StoreError):  # `status` says what is wrong with it
                 records.append(_record(run, path))
-            except StoreError as error:
-                problems.append(str(error))
-        return records, problems
+        return records
 
     def _checkpoint(self, run: Run, epoch: int) -> Path:
         return self.checkpoints / run.key / f"{epoch:06d}.zip"
