@@ -168,7 +168,8 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 # * The interval of a median lies between two order statistics, the sign test inverted, and covers the median of any distribution
 #   at least 95% of the time; with five seeds it is the range and covers it 94% of the time. The interval of a share is Wilson's.
 #   A seed that the budget leaves open counts at its worst for one end and at its best for the other.
-# * Beside the interval of a ratio of times stands its geometric mean by a log-normal model with censoring, which decides nothing.
+# * Beside the interval of a ratio of times stands its geometric mean by a log-normal accelerated-failure-time model with censoring, fitted
+#   by maximum likelihood with SciPy. It decides nothing.
 # * A seed of which a claim says nothing is *no case*. For tickets of generalized networks these are the seeds whose base had not
 #   generalized when the ticket was cut.
 # * A claim of several parts is replicated if all of them are and refuted if one is. The estimate that stands beside its verdict is
@@ -187,7 +188,8 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 # sums are taken in no fixed order, and two trainings of one run differ on the same machine too. There only the statistics over
 # seeds are promised. {doc}`deviations` compares machines. Each chapter names those that its records were made on, and the
 # *numerics*, a number that is raised when the trainer's arithmetic changes. Records of an earlier number are shown until they are
-# made anew, and no comparison mixes two numbers where all of its runs have one in common.
+# made anew, and no comparison mixes two numbers where all of its runs have one in common. Two chapters may therefore show two trainings of
+# one seed, where one of them needs runs that were recorded under an earlier number alone.
 #
 # </details>
 #

@@ -11,6 +11,7 @@ from made_up import BY_ID, comparison
 from lib.book import figures, tables
 from lib.claims.criteria import edition_of
 from lib.claims.judging import evidence_text
+from lib.claims.statistics import IntervalRule, elsewhere
 from lib.experiments.parameters import load
 
 PAPER, SMALL = load("paper"), load("smoke")
@@ -41,11 +42,14 @@ def test_a_seed_that_a_setting_lacks_is_no_seed_that_never_generalizes():
 
 
 def test_a_verdict_says_how_many_of_its_seeds_are_a_case():
-    def judged(cases, seeds, profile="paper"):
-        return SimpleNamespace(cases=cases, verdict=SimpleNamespace(seeds=list(range(seeds)), profile=profile))
+    def judged(cases, seeds, profile="paper", undecided=0):
+        deciding = SimpleNamespace(open_seeds=undecided)
+        verdict = SimpleNamespace(seeds=list(range(seeds)), profile=profile)
+        return SimpleNamespace(cases=cases, verdict=verdict, deciding=deciding)
 
     assert evidence_text(judged(10, 10)) == "10 seeds"
     assert evidence_text(judged(1, 1)) == "1 seed"
+    assert evidence_text(judged(10, 10, undecided=2)) == "10 seeds, 2 left open by the budget"
     assert evidence_text(judged(6, 10)) == "6 of 10 seeds (the others are no case)"
     assert evidence_text(judged(0, 5, "paper, exploratory")) == "0 of 5 exploratory seeds (none is a case)"
 
@@ -113,3 +117,30 @@ def test_the_share_that_has_generalized_ends_where_seeds_are_left():
     steps = dict(zip(line.get_xdata().tolist(), line.get_ydata().tolist(), strict=True))
     assert (steps[100], steps[200], steps[300]) == (0.25, 0.75, 0.75)
     plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("rule", "interval", "words"),
+    [
+        ({"replicated_above": 2, "refuted_below": 1.2}, (3.1, 8.4), "replicated below 3.10, refuted above 8.40"),
+        ({"replicated_below": -0.7, "refuted_above": -0.7}, (-0.8, 0.1), "replicated above 0.10, refuted below -0.80"),
+        ({"replicated_above": 2, "refuted_below": 1.2}, (3.1, None), "replicated below 3.10"),
+        ({"replicated_above": 0.5, "replicated_below": 2, "refuted_below": 0.5, "refuted_above": 2}, (0.9, 1.1), ""),
+    ],
+)
+def test_what_a_rule_would_say_at_other_thresholds(rule, interval, words):
+    rule = IntervalRule(kind="interval", **rule)
+    assert elsewhere(rule, *interval) == words
+    for word, threshold in re.findall(r"(replicated|refuted) (?:below|above) ([-\d.]+)", words):
+        inside = (
+            {"replicated": min, "refuted": max}[word]
+            if rule.replicated_above is not None
+            else {"replicated": max, "refuted": min}[word]
+        )
+        at = inside(float(threshold) - 0.01, float(threshold) + 0.01)
+        names = (
+            ("replicated_above", "refuted_below")
+            if rule.replicated_above is not None
+            else ("replicated_below", "refuted_above")
+        )
+        assert IntervalRule(kind="interval", **dict.fromkeys(names, at)).outcome(*interval) == word

@@ -15,7 +15,7 @@ from lib.claims.claims import Claim
 from lib.claims.criteria import edition_of
 from lib.claims.judging import Judgement, evidence_text, exploratory_text, is_exploratory, result_text
 from lib.claims.measures import ArmName, crossing, falls_of_squares, label, plateau, probes_of
-from lib.claims.statistics import MIN_SEEDS, between
+from lib.claims.statistics import MIN_SEEDS, between, elsewhere
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
 from lib.train.trainer import METRICS
@@ -282,6 +282,7 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
                 "no case": len(one.table) - len(one.low),
                 "open seeds": one.open_seeds,
                 "rule": str(one.part.rule),
+                "at other thresholds of the rule": elsewhere(one.part.rule, *one.interval),
                 "outcome": one.outcome,
             }
         )

@@ -193,6 +193,7 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
 
 LEVELS = (0.8, 0.9, 0.95, 0.99)  # test accuracies that can count as generalized
 OF_BEST = 0.95  # the same, as a share of the best of the seed's own base
+VARIED = {"level": "full from", "of_best": "share of best", "least": "rise of"}  # what readers see of arguments that parts vary
 
 
 def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
@@ -212,7 +213,7 @@ def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
             part.model_copy(update={"arguments": part.arguments | {name: value}}) if name in part.vary else part
             for part in claim.parts
         ]
-        variants.append((f"{name} = {value:g}", claim.model_copy(update={"parts": parts}), comparison))
+        variants.append((f"{VARIED.get(name, name)} {value:g}", claim.model_copy(update={"parts": parts}), comparison))
     # One part throughout: the first that can depend on a level.
     place = next((i for i, part in enumerate(claim.parts) if MEASURES[part.measure].by_level or part.vary), 0)
     rows = []
@@ -337,7 +338,9 @@ def evidence_text(judgement: Judgement) -> str:
     kind = "exploratory " if "exploratory" in judgement.verdict.profile else ""
     few = f"{cases} of " if cases < seeds else ""
     left_out = "" if cases == seeds else " (the others are no case)" if cases else " (none is a case)"
-    return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}"
+    undecided = judgement.deciding.open_seeds if judgement.deciding else 0
+    open_ones = f", {undecided} left open by the budget" if undecided else ""
+    return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}{open_ones}"
 
 
 def exploratory_text(judgement: Judgement) -> str:

@@ -84,6 +84,20 @@ class ShareRule(Strict):
         )
 
 
+def elsewhere(rule: IntervalRule | ShareRule, low: float | None, high: float | None) -> str:
+    """What a rule with one threshold to pass would say of the interval from low to high at other thresholds: "replicated below 3.10,
+    refuted above 8.40"; "" for a rule with two."""
+    above, below = rule.replicated_above, getattr(rule, "replicated_below", None)
+    if above is not None and below is not None:
+        return ""
+    sides = (
+        (("replicated below", low), ("refuted above", high))
+        if above is not None
+        else (("replicated above", high), ("refuted below", low))
+    )
+    return ", ".join(f"{words} {number(end)}" for words, end in sides if end is not None)
+
+
 Rule = Annotated[IntervalRule | ShareRule, Field(discriminator="kind")]
 
 
