@@ -100,7 +100,7 @@ architectures.table(pd.DataFrame(rows))
 # neurons. In the dense base it is so
 # for few neurons, though for more than by chance, which is one in as many as there are frequencies.
 
-# %% mystnb={"figure": {"caption": "A mark for each seed, bars are medians; the dashed line is chance, one in as many as there are frequencies.", "name": "fig-findings-tuned"}, "image": {"alt": "Two rows of marks, base and ticket of the MLP, over the share of live neurons whose strongest frequency before training is the one that they end with, from 0 to 1, with a dashed line at chance."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The share of live neurons whose strongest frequency before training is the one that they end with. A mark for each seed, bars are medians; the dashed line is chance, one in as many as there are frequencies.", "name": "fig-findings-tuned"}, "image": {"alt": "Two rows of marks, base and ticket of the MLP, over the share of live neurons whose strongest frequency before training is the one that they end with, from 0 to 1, with a dashed line at chance."}} tags=["hide-input"]
 mlp = representations["mlp"]
 figure, axes = figures.panels(1, 1, height=1.9, width=7)
 rows = []
@@ -118,7 +118,7 @@ for y, name in enumerate(("base", "ticket")):
 axes[0, 0].axvline(1 / half, color="0.4", linewidth=0.8, linestyle="--")
 figures.rows_of_labels(axes[0, 0], [row["arm"] for row in rows])
 axes[0, 0].set_xlim(-0.02, 1.02)
-figures.label(axes[0, 0], mlp.label, "", x="share of live neurons that hold their last frequency before training")
+figures.label(axes[0, 0], mlp.label, "", x="share of a seed's live neurons")
 representations.sign(figure, [mlp])
 tuned = {row["arm"]: f"{row['share of a seed, median']:.2f}" for row in rows}
 representations.finding(f"Median share of neurons tuned before training {findings.over_seeds([mlp])}: {findings.listed(tuned)}; chance {1 / half:.2f}")

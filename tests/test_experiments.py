@@ -469,12 +469,14 @@ def test_epochs_text_never_makes_a_number_of_never(epochs, text):
 
 def test_scorecard_shows_every_claim_and_question(chapter):
     entries = load_claims()
-    html = scorecard(entries, chapter.judgements, "smoke", {("C01", "mlp"): "no"}, {})
+    html = scorecard(entries, chapter.judgements, "smoke", {("C01", "mlp"): "changes"}, {("C01", "mlp"): "same (5 seeds)"})
     systems = sum(len(entry.judged) for entry in entries if isinstance(entry, Claim))
     assert html.count("<tbody ") == len(entries)
     assert html.count('class="forest"') == len(chapter.judgements)
     assert html.count('class="variant"') == systems - sum(isinstance(entry, Claim) for entry in entries)
-    assert "same at other levels: no" in html and 'href="main-results.html#c02-transformer-uniform"' in html
+    assert "<td><small>levels: changes</small><br><small>rounding: same (5 seeds)</small></td>" in html
+    assert html.count("rounding: not tried") == len(chapter.judgements) - 1
+    assert 'href="main-results.html#c02-transformer-uniform"' in html
     for entry in entries:
         assert f'id="{entry.id.lower()}"' in html
         paper = entry.paper if isinstance(entry, Claim) else None

@@ -47,7 +47,8 @@ def test_one_seed_has_no_median():
 
 
 def test_numbers_of_seeds_that_differ_are_both_given():
-    assert findings.over_seeds([MLP, ONE]) == "over 1 to 3 seeds"
+    assert findings.over_seeds([MLP, ONE]) == f"over 3 ({MLP.label}) and 1 ({ONE.label}) seeds"
+    assert findings.over_seeds([MLP, MLP, ONE]) == "over 1 to 3 seeds"
 
 
 def test_first_and_last_do_not_choose_among_those_that_never_generalize():

@@ -403,9 +403,9 @@ def test_a_verdict_at_the_other_values_that_its_part_names():
     found = levels("C11", no_decay({0.65: 0.93}, 0.01))
     assert found["outcome"].to_dict() == {
         "as judged": "refuted",
-        "level = 0.8": "replicated",
-        "level = 0.9": "replicated",
-        "level = 0.95": "refuted",
+        "full from 0.8": "replicated",
+        "full from 0.9": "replicated",
+        "full from 0.95": "refuted",
     }
 
 
