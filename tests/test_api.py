@@ -6,8 +6,9 @@ import re
 import pytest
 
 from lib.files import ROOT
+from tools.build import with_modules
 
-PAGE = (ROOT / "book" / "api.md").read_text()
+PAGE = with_modules((ROOT / "book" / "api.md").read_text())
 ROOMS = sorted(path.parent for path in (ROOT / "lib").glob("*/__init__.py"))
 MODULES = sorted(path for path in (ROOT / "lib").rglob("*.py") if not path.name.startswith("__"))
 

@@ -469,7 +469,9 @@ def test_epochs_text_never_makes_a_number_of_never(epochs, text):
 
 def test_scorecard_shows_every_claim_and_question(chapter):
     entries = load_claims()
-    html = scorecard(entries, chapter.judgements, "smoke", {("C01", "mlp"): "changes"}, {("C01", "mlp"): "same (5 seeds)"})
+    html = scorecard(
+        entries, chapter.judgements, "smoke", {("C01", "mlp"): "changes"}, {("C01", "mlp"): "same (5 seeds)"}
+    )
     systems = sum(len(entry.judged) for entry in entries if isinstance(entry, Claim))
     assert html.count("<tbody ") == len(entries)
     assert html.count('class="forest"') == len(chapter.judgements)

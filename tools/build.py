@@ -195,7 +195,7 @@ def lay_out(source: Path) -> None:
     config = site.configured(config, site.address(config, ROOT), card=EXPLORER in pages())
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     for name in set(pages()) - set(chapters()):
-        shutil.copy2(ROOT / f"{name}.md", source / f"{name}.md")
+        (source / f"{name}.md").write_text(with_modules((ROOT / f"{name}.md").read_text()))
     shutil.copytree(ROOT / "book" / "_static", source / "_static", dirs_exist_ok=True)
     shutil.copytree(ROOT / "book" / "_extra", source / "_extra", dirs_exist_ok=True)
     (source / "_extra" / "data").mkdir(exist_ok=True)
@@ -205,6 +205,44 @@ def lay_out(source: Path) -> None:
         from tools import explorer  # here, so that the processes which execute chapters do not load torch for it
 
         explorer.write(source / "_extra" / "explorer")
+
+
+MODULE = """\
+````{{dropdown}} {0}
+```{{eval-rst}}
+.. automodule:: {0}
+   :members:
+   :exclude-members: set
+```
+````
+"""
+ROOM = """\
+```{{eval-rst}}
+{0}
+.. autosummary::
+
+{1}
+```
+"""
+
+
+def with_modules(page: str) -> str:
+    """A page with the modules of lib, folded and from their docstrings, below each heading that names a room of it, or a module.
+
+    `set` is what matplotlib writes into a class of figures.
+    """
+
+    def below(heading: re.Match[str]) -> str:
+        name = heading[1]
+        room = ROOT.joinpath(*name.split("."))
+        modules = sorted(path.stem for path in room.glob("*.py") if not path.name.startswith("__"))
+        parent = name if modules else name.rpartition(".")[0]
+        of_room = f".. automodule:: {name}" if modules else f".. currentmodule:: {parent}"
+        found = modules or [room.name]
+        listed = ROOM.format(of_room, "\n".join(f"   {one}" for one in found))
+        return "\n".join([heading[0], listed, *(MODULE.format(f"{parent}.{one}") for one in found)])
+
+    return re.sub(r"^## (lib\.\w+)\n((?:(?!## ).*\n)*)", below, page, flags=re.M)
 
 
 def jupyter_book(source: Path, work: Path, *options: str) -> None:

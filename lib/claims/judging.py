@@ -193,7 +193,11 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
 
 LEVELS = (0.8, 0.9, 0.95, 0.99)  # test accuracies that can count as generalized
 OF_BEST = 0.95  # the same, as a share of the best of the seed's own base
-VARIED = {"level": "full from", "of_best": "share of best", "least": "rise of"}  # what readers see of arguments that parts vary
+VARIED = {
+    "level": "full from",
+    "of_best": "share of best",
+    "least": "rise of",
+}  # what readers see of arguments that parts vary
 
 
 def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
