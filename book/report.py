@@ -101,12 +101,15 @@ def methods():
 
 
 def statistics():
+    when = "; ".join(
+        f"{' to '.join(dict.fromkeys([min(one.claims), max(one.claims)]))} on {one.settled:%Y-%m-%d} ({one.tag}), with {one.known} known"
+        for one in editions
+    )
     return Markdown(
-        f"The criteria were settled on {editions[0].settled:%Y-%m-%d}, with {tables.seeds_text(EXPLORATORY)} known (exploratory) and before any recorded run of "
-        f"{tables.seeds_text(CONFIRMATORY)} (confirmatory; trials of the dense network on the digits, with seeds of their own, were not recorded); those of the follow-up's claims on {editions[1].settled:%Y-%m-%d}, with {editions[1].known} known; "
-        f"that of {', '.join(editions[2].claims)} on {editions[2].settled:%Y-%m-%d}, with {editions[2].known} known. "
-        f"A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, {LEAST_OF_LONG} of the follow-up's, and on exploratory "
-        f"ones elsewhere, which the table says."
+        f"The criteria were settled before the runs that judge them: {when}. {tables.seeds_text(EXPLORATORY).capitalize()} are exploratory and "
+        f"{tables.seeds_text(CONFIRMATORY)} confirmatory; trials of the dense network on the digits, with seeds of their own, came earlier and were "
+        f"not recorded. A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, {LEAST_OF_LONG} of the follow-up's, "
+        f"and on exploratory ones elsewhere, which the table says."
     )
 
 
