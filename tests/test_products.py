@@ -8,7 +8,7 @@ import torch
 from conftest import TINY_MODELS, assert_same, tiny_run, train_dense
 from threadpoolctl import threadpool_info
 
-from lib.train import products
+from lib.train import products, pruning
 from lib.train.models import MLP, Lookup, product
 
 HAS_OPENBLAS = any(info["internal_api"] == "openblas" for info in threadpool_info())
@@ -145,6 +145,17 @@ def test_a_model_without_backward_gets_autograds(double):
     [wanted], [found] = (train_dense([one], snapshots={one: {60}}) for one in (run, plain))
     np.testing.assert_allclose(found.snapshots[60], wanted.snapshots[60], rtol=1e-8, atol=1e-10)
     assert not np.allclose(found.snapshots[60], run.initial_weights())
+
+
+@pytest.mark.parametrize("score", ["snip", "grasp"])
+def test_a_model_without_backward_is_scored_as_well(double, score):
+    run = tiny_run()
+    wanted, found = (
+        getattr(pruning, score)(model, run.task, run.initial_weights())
+        for model in (run.model, PlainMLP(inner=run.model))
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-9)  # GraSP is a difference of gradients
+    assert np.abs(wanted).max() > 0
 
 
 class Scaled:

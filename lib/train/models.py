@@ -14,6 +14,7 @@ Gradients are written by hand: half the time of autograd.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -46,6 +47,30 @@ class Model(Protocol):
     def forward(self, weights: Weights, lookup: Any) -> tuple[Tensor, Any]: ...
     def backward(self, weights: Weights, gradients: Weights, lookup: Any, saved: Any, dlogits: Tensor) -> None: ...
     def flow(self, weights: Weights) -> Tensor: ...
+
+
+def differentiate(
+    model: Model,
+    weights: Weights,
+    gradients: Weights,
+    lookup: Any,
+    labels: Tensor,
+    slope: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    """Writes the gradient of a loss: by the model's `backward`, or of a model without by autograd.
+
+    slope: the loss's gradient [R, B, classes] from logits and labels; it may overwrite the logits.
+    """
+    if hasattr(model, "backward"):
+        logits, saved = model.forward(weights, lookup)
+        model.backward(weights, gradients, lookup, saved, slope(logits, labels))
+        return
+    with torch.enable_grad():
+        leaves = {name: matrix.detach().requires_grad_() for name, matrix in weights.items()}
+        logits, _ = model.forward(leaves, lookup)
+    found = torch.autograd.grad(logits, list(leaves.values()), slope(logits.detach().clone(), labels))
+    for name, gradient in zip(leaves, found, strict=True):
+        gradients[name].copy_(gradient)
 
 
 with warnings.catch_warnings():  # PyTorch says, once, that these tensors are in beta

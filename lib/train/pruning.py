@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lib.train.losses import LOSSES
-from lib.train.models import Model
+from lib.train.models import Model, differentiate
 from lib.train.tasks import Task, generator
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def loss_gradient(model: Model, task: Task, weights: np.ndarray, *, rows: str = 
     matrices, gradient = model.matrices(buffer, task), torch.zeros_like(buffer)
     lookup = model.lookup(inputs, task)
     with torch.no_grad():
-        logits, saved = model.forward(matrices, lookup)
-        dlogits = LOSSES[task.loss].gradient(logits, labels[..., None])
-        model.backward(matrices, model.matrices(gradient, task), lookup, saved, dlogits)
+        differentiate(
+            model, matrices, model.matrices(gradient, task), lookup, labels[..., None], LOSSES[task.loss].gradient
+        )
     return gradient[0].numpy()
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lib.train import products
 from lib.train.losses import LOSSES
+from lib.train.models import differentiate
 from lib.train.runs import Origin, Run
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "l1", "l2", "mean_l1", "mean_l2")
@@ -110,11 +111,7 @@ class Stack:
 
     def _step(self) -> None:
         lookup, labels = self.train
-        if hasattr(self.model, "backward"):
-            logits, saved = self.model.forward(self.weights, lookup)  # [R, B, classes]
-            self.model.backward(self.weights, self.gradients, lookup, saved, self._loss.gradient(logits, labels))
-        else:
-            self._differentiate(lookup, labels)
+        differentiate(self.model, self.weights, self.gradients, lookup, labels, self._loss.gradient)
         for i, to_weights in self._maps:
             row = self._gradient[i, : self.length]
             row.copy_(to_weights.gradient(self._trained[i, : self.length], row))
@@ -122,16 +119,6 @@ class Stack:
             self._gradient.mul_(self._mask)  # masked weights start at zero and stay there: decay keeps zero at zero
         self._optimizer.step(self._trained, self._gradient, self._state)
         self._map()
-
-    def _differentiate(self, lookup: Any, labels: Tensor) -> None:
-        """The gradient by autograd, of a model without `backward`."""
-        with torch.enable_grad():
-            leaves = {name: weights.detach().requires_grad_() for name, weights in self.weights.items()}
-            logits, _ = self.model.forward(leaves, lookup)
-        slope = self._loss.gradient(logits.detach().clone(), labels)
-        found = torch.autograd.grad(logits, list(leaves.values()), slope)
-        for name, gradient in zip(leaves, found, strict=True):
-            self.gradients[name].copy_(gradient)
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """Every metric of every run: name -> float64 [R].
