@@ -36,7 +36,15 @@ from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.book.scorecard import scorecard
 from lib.claims.claims import Claim, load_claims
-from lib.claims.judging import all_judgements, complete, evidence_text, outcome_of_claim, result_text, sensitivity
+from lib.claims.judging import (
+    OUTCOMES,
+    all_judgements,
+    complete,
+    evidence_text,
+    outcome_of_claim,
+    result_text,
+    sensitivity,
+)
 from lib.claims.stability import stability
 from lib.experiments.chapters import wanted
 from lib.experiments.comparison import compare
@@ -67,9 +75,8 @@ others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" 
 attended = re.sub(r"W_(\w)", r"<i>W<sub>\1</sub></i>", findings.scoring_kept(chapter["transformer"]))
 pruned = f"The transformer's ticket keeps {attended}, the weights of attention's scores (medians). " if attended else ""
 by_claim = Counter(outcome_of_claim(v for v in found if v.id == claim.id) for claim in claims if isinstance(claim, Claim))
-order = ("replicated", "mixed", "inconclusive", "refuted", "not run")
 link = '<a href="?outcome={}#scorecard">{} {}</a>'
-counts = ", ".join(link.format(word.replace(" ", "+"), by_claim[word], tables.badge(word)) for word in order if by_claim[word])
+counts = ", ".join(link.format(word.replace(" ", "+"), by_claim[word], tables.badge(word)) for word in OUTCOMES if by_claim[word])
 small = "" if chapter.parameters.is_paper else f"Profile {chapter.parameters.label}, not the paper's scale. "
 HTML(
     f"""<div class="in-short answer"><p><strong>Does a ticket, the sparse network left when a network that has generalized is pruned,

@@ -35,7 +35,7 @@ from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import load_editions
-from lib.claims.judging import all_judgements, complete, evidence_text, outcome_of_claim, result_text
+from lib.claims.judging import OUTCOMES, all_judgements, complete, evidence_text, outcome_of_claim, result_text
 from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST, LEAST_OF_LONG
 from lib.experiments.settings import SETTINGS
 from lib.files import ROOT
@@ -51,8 +51,7 @@ for verdict in complete((one.verdict for one in judged), list(claims.values()), 
     verdicts[verdict.id].append(verdict)
 labels = {(key, one.system): one.label for key, claim in claims.items() for one in claim.judged}
 outcomes = {key: outcome_of_claim(found) for key, found in verdicts.items()}
-ORDER = ("replicated", "mixed", "inconclusive", "refuted", "not run")
-by_outcome = {word: [key for key in claims if outcomes[key] == word] for word in ORDER}
+by_outcome = {word: [key for key in claims if outcomes[key] == word] for word in OUTCOMES}
 CENTRAL = ("C01", "C02", "C03", "C09", "C10", "C15", "C16")
 
 
@@ -125,7 +124,7 @@ def results():
         ran = [one for one in verdicts[key] if one.seeds]
         first = ran[0] if ran else verdicts[key][0]
         other = [one.verdict for one in verdicts[key] if one is not first]
-        more = ", ".join(f"{other.count(word)} {word}" for word in ORDER if word in other)
+        more = ", ".join(f"{other.count(word)} {word}" for word in OUTCOMES if word in other)
         rows.append(
             {
                 "claim": f"{key} {claim.title}",

@@ -184,8 +184,8 @@ def test_warm_up_is_pytorchs_adamw_with_a_lambda_lr(double, masked):
 
 def test_without_warm_up_the_optimizer_is_as_it_was():
     assert tiny_run(warm_up=0).optimizer == AdamW()
-    assert "warm_up" not in tiny_run(warm_up=0).canonical()
-    assert "equals_sign" not in Run(task=ModularTask(seed=0), model=Transformer(), seed=0).canonical()
+    assert "warm_up" not in tiny_run(warm_up=0).canonical
+    assert "equals_sign" not in Run(task=ModularTask(seed=0), model=Transformer(), seed=0).canonical
 
 
 def test_warm_up_does_not_go_with_decay_that_is_switched_off():

@@ -21,6 +21,7 @@ from lib.experiments.parameters import follow_up, load
 from lib.experiments.settings import SETTINGS
 from lib.files import ROOT
 from lib.records.plan import obtain
+from lib.records.store import Status
 from lib.train.models import AnswerTransformer
 from lib.train.runs import Dense, Run, Scored, Ticket
 from lib.train.tasks import ModularTask
@@ -125,7 +126,7 @@ def test_exploratory_seeds_are_three():
 
 def test_bases_that_say_where_tickets_are_cut_keep_their_probes(monkeypatch):
     monkeypatch.setattr(Arm, "own_epoch", lambda self, base: 4200)
-    there = SimpleNamespace(state="recorded", has_probes=True, has_mask=False)
+    there = Status("recorded", "", has_probes=True)
     store = SimpleNamespace(status=lambda run: there, load=lambda run: run)
     of = wanted(PAPER, ["learning-coefficient"], store, whole=True)
     arms = of.by_arm["learning-coefficient"]

@@ -96,9 +96,11 @@ def recorded(store: Store, seeds: Iterable[int] | None = None) -> dict[Line, dic
                 for run in runs:
                     places.setdefault(run, (line(setting, arm, run), chapter))
     found: dict[Line, dict[int, Found]] = defaultdict(dict)
-    for run, (where, chapter) in sorted(places.items(), key=lambda item: str(store.file(item[0]))):
-        if record := store.load(run):
-            found[where][record.seed] = Found(record, store.file(run).name, chapter)
+    files = {run: store.file(run) for run in places}
+    for run in sorted(places, key=lambda run: str(files[run])):
+        if (path := files[run]) and (record := store.load(run)):
+            where, chapter = places[run]
+            found[where][record.seed] = Found(record, path.name, chapter)
     based = {where.setting for where in found if where.kind == "base"}  # without a base there is no tau
     lines = sorted((where for where in found if where.setting in based), key=_in_order)
     return {where: dict(sorted(found[where].items())) for where in lines}

@@ -225,13 +225,18 @@ def log_test_loss(record: Record) -> np.ndarray:
     return np.log(np.maximum(series(record, "test_loss"), 1e-300))
 
 
+def plateau(values: np.ndarray) -> float:
+    """Where a curve [T] ends: the median of its last tenth."""
+    return float(np.median(values[-max(len(values) // 10, 1) :]))
+
+
 def fall(record: Record) -> np.ndarray:
     """How far the log test loss has come down from its maximum to its last level [T]: 0 up to the maximum, about 1 at the end.
 
     The last level is the median of the last tenth of the evaluations. All 0 where that is no nat below the maximum.
     """
     values = log_test_loss(record)
-    top, last = int(values.argmax()), float(np.median(values[-max(len(values) // 10, 1) :]))
+    top, last = int(values.argmax()), plateau(values)
     if values[top] - last < 1:
         return np.zeros(len(values))
     return np.where(np.arange(len(values)) < top, 0, (values[top] - values) / (values[top] - last))

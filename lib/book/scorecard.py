@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lib.book.tables import anchor, badge
 from lib.claims.claims import Claim, Question
-from lib.claims.judging import Judgement, complete, evidence_text, exploratory_text, outcome_of_claim, result_text
+from lib.claims.judging import (
+    OUTCOMES,
+    Judgement,
+    complete,
+    evidence_text,
+    exploratory_text,
+    outcome_of_claim,
+    result_text,
+)
 from lib.claims.statistics import IntervalRule, ShareRule
 from lib.experiments.chapters import CHAPTERS
 from lib.experiments.settings import SETTINGS
@@ -70,7 +78,7 @@ def scorecard(
         }
         attributes = " ".join(f'data-{name}="{html.escape(text)}"' for name, text in data.items())
         groups.append(f'<tbody id="{anchor(entry.id)}" {attributes}>{"".join(rows)}</tbody>')
-    order = [one for one in ("replicated", "mixed", "inconclusive", "refuted", "not run") if one in outcomes]
+    order = [one for one in OUTCOMES if one in outcomes]
     filters = "".join(
         f'<label>{name} <select data-filter="{name}"><option value="">all</option>'
         + "".join(f"<option>{html.escape(one)}</option>" for one in options)

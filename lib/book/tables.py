@@ -14,7 +14,7 @@ from lib.analysis import progress, times
 from lib.claims.claims import Claim
 from lib.claims.criteria import edition_of
 from lib.claims.judging import Judgement, evidence_text, exploratory_text, is_exploratory, result_text
-from lib.claims.measures import ArmName, crossing, falls_of_squares, label, plateau, probes_of
+from lib.claims.measures import ArmName, crossing, falls_of_squares, label, probes_of
 from lib.claims.statistics import MIN_SEEDS, between, elsewhere
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
@@ -128,9 +128,13 @@ def plateaus(comparison: Comparison, arms: Iterable[ArmName]) -> pd.DataFrame:
         records = comparison[one]
         row = {
             "arm": label(one),
-            "log test loss": range_text([plateau(progress.log_test_loss(record)) for record in records], ".2f"),
-            "excluded loss": range_text([plateau(progress.excluded(probes_of(record))) for record in records], ".2f"),
-            "squared weights": range_text([plateau(record.metrics["l2"] ** 2) for record in records], ".0f"),
+            "log test loss": range_text(
+                [progress.plateau(progress.log_test_loss(record)) for record in records], ".2f"
+            ),
+            "excluded loss": range_text(
+                [progress.plateau(progress.excluded(probes_of(record))) for record in records], ".2f"
+            ),
+            "squared weights": range_text([progress.plateau(record.metrics["l2"] ** 2) for record in records], ".0f"),
             "second rise (nats)": range_text([progress.second_rise(record) for record in records], ".2f"),
             "falls of squared weights": range_text([falls_of_squares(record) for record in records], ".0f"),
             "restricted < training loss (epoch)": epochs_text(list(map(crossing, records)), comparison.budget),

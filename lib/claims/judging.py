@@ -329,6 +329,15 @@ def complete(found: Iterable[Verdict], claims: Iterable[Claim | Question], profi
     return whole
 
 
+OUTCOMES = (
+    "replicated",
+    "mixed",
+    "inconclusive",
+    "refuted",
+    "not run",
+)  # of claims, in the order in which they are listed
+
+
 def outcome_of_claim(verdicts: Iterable[Verdict]) -> str:
     """A claim's outcome over its systems: theirs where all that were run agree, else "mixed"."""
     found = {verdict.verdict for verdict in verdicts} - {"not run"}

@@ -410,15 +410,10 @@ def phase_order(seed: OneSeed) -> Found:
     return grokked_case(seed, comes_later(seed, pairs))
 
 
-def plateau(values: np.ndarray) -> float:
-    """Where a curve [T] ends: the median of its last tenth."""
-    return float(np.median(values[-max(len(values) // 10, 1) :]))
-
-
 def loss_order(seed: OneSeed) -> Found:
     """Whether the log test loss ends the lower the later the ticket's phase, and below the base's in the cleanup ticket alone
     (C41)."""
-    ends = {one: plateau(progress.log_test_loss(seed[one])) for one in ("base", *TICKETS)}
+    ends = {one: progress.plateau(progress.log_test_loss(seed[one])) for one in ("base", *TICKETS)}
     base, *of_tickets = ends.values()
     holds = of_tickets[0] > of_tickets[1] >= base > of_tickets[2]
     return grokked_case(seed, statement(holds, **{f"log test loss, {label(one)}": x for one, x in ends.items()}))
@@ -479,14 +474,14 @@ def one_fall(seed: OneSeed) -> Found:
 
 def excluded_order(seed: OneSeed) -> Found:
     """Whether the excluded loss, mean over key frequencies, settles the lower the later the ticket's phase (C45)."""
-    levels = {one: plateau(progress.excluded(probes_of(seed[one]))) for one in TICKETS}
+    levels = {one: progress.plateau(progress.excluded(probes_of(seed[one]))) for one in TICKETS}
     holds = levels[MEMORIZATION] > levels[CIRCUIT_FORMATION] > levels[CLEANUP]
     return grokked_case(seed, statement(holds, **{f"excluded loss, {label(one)}": x for one, x in levels.items()}))
 
 
 def least_squares(seed: OneSeed) -> Found:
     """Whether the cleanup ticket ends with the least sum of squared weights of the three (C45)."""
-    ends = {one: plateau(series(seed[one], "l2") ** 2) for one in TICKETS}
+    ends = {one: progress.plateau(series(seed[one], "l2") ** 2) for one in TICKETS}
     holds = ends[CLEANUP] < min(ends[MEMORIZATION], ends[CIRCUIT_FORMATION])
     return grokked_case(seed, statement(holds, **{f"squares, {label(one)}": x for one, x in ends.items()}))
 

@@ -58,11 +58,6 @@ class Record:
             return None
         return np.unpackbits(self.packed_mask, count=self.run.length).astype(bool)
 
-    @property
-    def is_current(self) -> bool:
-        """Whether it was made by the trainer's present arithmetic."""
-        return self.provenance.get("numerics") == NUMERICS
-
 
 @dataclass(frozen=True)
 class Status:
@@ -140,7 +135,7 @@ class Store:
                 arrays[MASK] = np.packbits(trained.mask)
             arrays |= {f"{PROBES}{name}": x for name, x in (one.probes or {}).items()}
             note = {
-                "run": json.loads(run.canonical()),
+                "run": json.loads(run.canonical),
                 "metrics": list(METRICS),
                 "masked": trained.mask is not None,
                 "early": True,  # evaluated more often early on; older records were not
@@ -377,7 +372,7 @@ def _epochs_of(run: Run, path: Path, arrays: Mapping[str, np.ndarray], note: Map
     """The epochs of a record [T]. Raises StoreError where it is not that of the run, or its metrics are not all there."""
     canonical = json.dumps(note.get("run"), sort_keys=True, separators=(",", ":"))
     epochs, values = run.evaluated_epochs if note.get("early") else run.deciding_epochs, arrays.get("metrics")
-    if canonical != run.canonical() or values is None or values.shape != (len(epochs), len(METRICS)):
+    if canonical != run.canonical or values is None or values.shape != (len(epochs), len(METRICS)):
         raise StoreError(f"record {run.key} in {path} is damaged (it is not that of its run)")
     return epochs
 

@@ -380,12 +380,9 @@ class Run:
         shapes = self.model.shapes(self.task)
         return {name: weights[part].reshape(shapes[name]) for name, part in self.parts().items()}
 
+    @cached_property
     def canonical(self) -> str:
         """The run as JSON: equal runs give equal text."""
-        return self._canonical
-
-    @cached_property
-    def _canonical(self) -> str:
         return json.dumps(self._as_dict, sort_keys=True, separators=(",", ":"))
 
     @cached_property
@@ -396,7 +393,7 @@ class Run:
     @cached_property
     def key(self) -> str:
         """Under which its record is kept: a hash of the run."""
-        return hashlib.sha256(self.canonical().encode()).hexdigest()[:20]
+        return hashlib.sha256(self.canonical.encode()).hexdigest()[:20]
 
     @property
     def evaluated_epochs(self) -> np.ndarray:
