@@ -153,7 +153,7 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 # %% [markdown]
 # ## How a claim is judged
 #
-# Each claim has a criterion, settled when the runs of seeds 0 to 4 were known and before those of any other seed, but for trials
+# Each claim that is judged has a criterion, settled when the runs of seeds 0 to 4 were known and before those of any other seed, but for trials
 # of the dense network on the digits that have no records ({doc}`mnist`). Seeds 0 to 4
 # are *exploratory*; claims are judged on *confirmatory* seeds from 5 on, as soon as ten of them are recorded. Of the follow-up's claims
 # (C40 to C47) three seeds were known, and five are enough, as its runs are long; of C33 its bases and tickets were known, and no run of edge-popup. {doc}`limits` and the box of each verdict say when its

@@ -43,7 +43,7 @@ chapter.in_short()
 
 
 # %% [markdown]
-# **Claims C04, C05 and C06.** Only a network that has generalized holds a good ticket: masks cut while the MLP memorizes, or on
+# **Claims C04, C05 and C06.** The paper says that only a network that has generalized holds a good ticket: masks cut while the MLP memorizes, or on
 # its way, make tickets that generalize later than the mask cut at the end ({cite:t}`minegishi2023`, section 4.2), and the
 # later the cut, the higher the test accuracy that the ticket ends with. For the Transformer the paper finds the same rise, but a
 # ticket from the middle of the transition that is only slightly slower (App. D.1).
