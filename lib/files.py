@@ -79,6 +79,12 @@ def write(path: Path, records: Mapping[str, Content]) -> None:
             archive.writestr(zipfile.ZipInfo(f"{key}/{NOTE}"), text, zipfile.ZIP_DEFLATED)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all. Raises StoreError as `whole` does."""
+    with whole(path) as file:
+        file.write(text.encode())
+
+
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes its place in one step at the end: a reader sees the old one or the new one, never half of it.

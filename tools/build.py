@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 from sphinx_external_toc.parsing import parse_toc_yaml
 from tqdm import tqdm
 
-from lib.files import StoreError, whole
+from lib.files import StoreError, write_text
 from tools import report, site
 from tools.browser import find_chromium
 from tools.execute import copy_tags, execute
@@ -118,8 +118,7 @@ def renew_words(path: Path, chapter: NotebookNode) -> None:
     executed.cells = cells
     copy_tags(executed)
     if executed != old:
-        with whole(path) as file:
-            file.write(nbformat.writes(executed).encode())
+        write_text(path, nbformat.writes(executed))
 
 
 def without_progress(outputs: list[NotebookNode]) -> list[NotebookNode]:

@@ -14,7 +14,7 @@ import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from lib.files import whole
+from lib.files import whole, write_text
 from tools.notebooks import KERNEL, ROOT, ChapterError
 
 # Two kernels that start together can draw the same free port; the loser dies, in one of two ways.
@@ -76,8 +76,7 @@ def execute(
     notebook.metadata.papermill["input_path"] = name  # a reader's copy need not know this machine's folders
     notebook.metadata["book"] = metadata or {}
     copy_tags(notebook)
-    with whole(output) as file:
-        file.write(nbformat.writes(notebook).encode())
+    write_text(output, nbformat.writes(notebook))
 
 
 def describe(error: PapermillExecutionError, chapter: str) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from lib.files import write_text
 from tools.notebooks import ROOT, ChapterError, is_chapter, parse, unparse
 
 LAST_SYNC = Path("_build", "sync.json")  # ignored by git; without it HEAD alone decides
@@ -126,10 +127,9 @@ def sync(root: Path, check: bool = False, only: str | None = None) -> list[Path]
         raise ChapterError("\n".join(errors))
     if not check:
         for path, text in texts.items():
-            path.write_text(text, encoding="utf-8")
+            write_text(path, text)
         pairs = {name: Pair(text_of(root / f"{name}.md"), text_of(root / f"{name}.py")) for name in names}
-        memory.parent.mkdir(exist_ok=True)
-        memory.write_text(json.dumps(last | {name: pair.digest() for name, pair in pairs.items()}, indent=1))
+        write_text(memory, json.dumps(last | {name: pair.digest() for name, pair in pairs.items()}, indent=1))
     return list(texts)
 
 
@@ -142,8 +142,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         targets = sync(options.root, options.check)
-    except ChapterError as error:
-        print(error.message, file=sys.stderr)
+    except (ChapterError, StoreError) as error:
+        print(error, file=sys.stderr)
         return 1
     for target in targets:
         print(f"{'to be written by `make sync`' if options.check else 'wrote'}: {target.relative_to(options.root)}")

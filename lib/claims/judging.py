@@ -22,7 +22,7 @@ from lib.experiments.arms import arm
 from lib.experiments.chapters import CHAPTERS, EXPLORATORY, wanted
 from lib.experiments.comparison import Comparison, compare
 from lib.experiments.parameters import Parameters
-from lib.files import ROOT, whole
+from lib.files import ROOT, write_text
 from lib.records.store import Store
 
 VERDICTS = ROOT / "results" / "verdicts.json"
@@ -394,8 +394,7 @@ def result_text(verdict: Verdict) -> str:
 def write_verdicts(path: str | Path, verdicts: Iterable[Verdict]) -> None:
     """Writes verdicts.json, whole or not at all. Raises StoreError where it cannot be written."""
     text = json.dumps([verdict.model_dump() for verdict in verdicts], indent=1, allow_nan=False) + "\n"
-    with whole(Path(path)) as file:
-        file.write(text.encode())
+    write_text(Path(path), text)
 
 
 def read_verdicts(path: str | Path = VERDICTS) -> list[Verdict]:
