@@ -112,7 +112,7 @@ def shares_kept(ax, comparison):
         of_arm = found[found["arm"] == name]
         x = of_arm["matrix"].map(matrices.index) + 0.22 * (i - (len(arms) - 1) / 2)
         ax.scatter(x, of_arm["kept"], s=16, alpha=0.7, color=arm(name).colour, label=arm(name).label)
-    ax.axhline(1 - chapter.parameters.pruning_rate, color="0.4", linewidth=0.8, linestyle="--")
+    ax.axhline(1 - chapter.parameters.pruning_rate, **figures.DASHED)
     ax.set_xticks(range(len(matrices)), [f"${name[0]}_{{{name[2:]}}}$" for name in matrices])
     ax.set_ylim(-0.03, 1.05)
     figures.label(ax, comparison.label, "share of weights kept", x="")
@@ -214,7 +214,7 @@ def steps(ax, comparison):
                 ax.plot(ends, [y, y], color=tint, linewidth=2)
     if not ratio(comparison, "base", "ticket").size:
         ax.text(0.5, 0.75, "no base had generalized\nwhen its ticket was cut", transform=ax.transAxes, ha="center", fontsize=9, color="0.35")
-    ax.axvline(1, color="0.4", linewidth=0.8, linestyle="--")
+    ax.axvline(1, **figures.DASHED)
     ax.set_yticks(range(len(rows)), [words for *_, words in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xscale("log")

@@ -72,8 +72,8 @@ cuts = pd.DataFrame(cuts)
 def masks(ax, comparison):
     found = cuts[cuts["setting"] == comparison.label]
     ax.scatter(found["base at the cut"], found["ticket at its best"], color=Arm("ticket").colour)
-    ax.axhline(comparison.tau, color="0.4", linewidth=0.8, linestyle="--")
-    ax.axvline(comparison.tau, color="0.4", linewidth=0.8, linestyle="--")
+    ax.axhline(comparison.tau, **figures.DASHED)
+    ax.axvline(comparison.tau, **figures.DASHED)
     ax.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.05))
     figures.label(ax, comparison.label, "ticket, best test accuracy", x="base, test accuracy at the cut")
 
@@ -115,7 +115,7 @@ for y, name in enumerate(("base", "ticket")):
     axes[0, 0].scatter(same / live, np.full(len(live), y), s=22, alpha=0.7, color=Arm(name).colour)
     axes[0, 0].vlines(np.median(same / live), y - 0.3, y + 0.3, color=Arm(name).colour, linewidth=2)
     rows.append({"arm": Arm(name).label, "live neurons at the end, all seeds": live.sum(), "with their last frequency before training": same.sum(), "by chance": live.sum() / half, "chance of as many": f"{binom.sf(same.sum() - 1, live.sum(), 1 / half):.1g}", **{f"share of a seed, {key}": value for key, value in spread(same / live).items()}})
-axes[0, 0].axvline(1 / half, color="0.4", linewidth=0.8, linestyle="--")
+axes[0, 0].axvline(1 / half, **figures.DASHED)
 figures.rows_of_labels(axes[0, 0], [row["arm"] for row in rows])
 axes[0, 0].set_xlim(-0.02, 1.02)
 figures.label(axes[0, 0], mlp.label, "", x="share of a seed's live neurons")
@@ -148,7 +148,7 @@ for ax, (name, found) in zip(axes[0], overlap.groupby("setting", sort=False), st
         values = found.loc[found["arm"] == one, "similarity"]
         ax.scatter(values, np.full(len(values), i), color=Arm(one).colour, s=22)
     kept = 1 - scores.parameters.pruning_rate
-    ax.axvline(kept / (2 - kept), color="0.4", linewidth=0.8, linestyle="--")
+    ax.axvline(kept / (2 - kept), **figures.DASHED)
     ax.set_yticks(range(len(arms)), [Arm(one).label for one in arms])
     ax.set_xlim(0, 1.02)
     figures.label(ax, name, "", x="Jaccard similarity to the ticket's mask")

@@ -139,7 +139,7 @@ for one in shown:
         right.plot(record.epochs[until], over[until], color=one.colour, linewidth=0.8, alpha=0.7)
         if t is not None:
             right.scatter(t, over[until][-1], s=16, color=[one.colour], zorder=3)
-right.axhline(1, color="0.4", linewidth=0.8, linestyle="--")
+right.axhline(1, **figures.DASHED)
 figures.label(right, "", "L2 norm, over the law's")
 chapter.legend(figure, 4)
 chapter.sign(figure)
@@ -182,7 +182,7 @@ for name, found in clock.groupby(words, sort=False):
     faces = ["white" if censored else TINTS[name] for censored in found["t_gen"].isna()]
     left.scatter(found["predicted"], drawn, s=20, color=faces, edgecolor=TINTS[name], linewidth=0.9, label=name)
 ends = [0, 1.05 * max(clock["predicted"].max(), clock["t_gen"].max()) if (~never).any() else main.budget]
-left.plot(ends, ends, color="0.4", linewidth=0.8, linestyle="--")
+left.plot(ends, ends, **figures.DASHED)
 figures.label(left, main.label, "t_gen (epochs)")
 left.set_xlabel("predicted t_gen (epochs)")
 left.yaxis.set_major_formatter(left.xaxis.get_major_formatter())
@@ -192,7 +192,7 @@ for y, name in enumerate(kinds):
     right.scatter(values, np.full(len(values), y), s=16, alpha=0.6, color=[TINTS[name]])
     if len(values):
         right.vlines(values.median(), y - 0.3, y + 0.3, color=TINTS[name], linewidth=2)
-right.axvline(1, color="0.4", linewidth=0.8, linestyle="--")
+right.axvline(1, **figures.DASHED)
 figures.rows_of_labels(right, kinds)
 figures.label(right, main.label, "", x="L2 norm at t_gen, over N")
 chapter.legend(figure, 4)
@@ -357,7 +357,7 @@ for ax, comparison in zip(axes[:, 0], settings.values(), strict=True):
         ax.vlines(np.median(first), y - 0.3, y + 0.3, color=one.colour, linewidth=2)
         row = {"setting": comparison.label, "arm": one.label, "test accuracy at epoch 0": median(first, form=".3f")}
         rows.append(row | {"lowest": f"{first.min():.3f}", "highest": f"{first.max():.3f}", "chance": f"{chance:.3f}", "seeds": len(first)})
-    ax.axvline(chance, color="0.4", linewidth=0.8, linestyle="--")
+    ax.axvline(chance, **figures.DASHED)
     figures.rows_of_labels(ax, [one.label for one in starts[comparison.name]])
     ax.set_xlim(-0.03, 1.03)
     figures.label(ax, comparison.label, "", x="test accuracy at epoch 0" if ax is axes[-1, 0] else "")

@@ -82,7 +82,7 @@ chapter.finding(findings.ends(chapter, {"dense": "base-no-decay"} | {f"rate {rat
 def ends(ax, comparison):
     figures.ends_by_value(ax, comparison, "rate-no-decay", "pruning rate")
     dense, chance = arm("base-no-decay"), 1 / chapter.parameters.prime
-    ax.axhline(FULL, color="0.4", linewidth=0.8, linestyle="--", label=f"test accuracy {FULL:g}")
+    ax.axhline(FULL, **figures.DASHED, label=f"test accuracy {FULL:g}")
     ax.axhline(np.median([final(record) for record in comparison[dense]]), color=dense.colour, linestyle="-.", label=dense.label)
     ax.axhline(chance, color="0.4", linewidth=1.2, linestyle=":", label=f"chance, 1/{chapter.parameters.prime}")
 

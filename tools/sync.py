@@ -17,7 +17,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from lib.files import write_text
+from lib.files import StoreError, write_text
 from tools.notebooks import ROOT, ChapterError, is_chapter, parse, unparse
 
 LAST_SYNC = Path("_build", "sync.json")  # ignored by git; without it HEAD alone decides

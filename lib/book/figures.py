@@ -65,6 +65,8 @@ def shade(number: float, top: float) -> tuple:
     return plt.colormaps["viridis"](0.88 * number / top)
 
 
+DASHED: dict[str, Any] = {"color": "0.4", "linewidth": 0.8, "linestyle": "--"}  # a threshold, a budget, or no change
+
 NARROW = "narrow_svg"  # in an output's metadata, unseen; tools/pictures.py takes it from there onto the page
 WIDEST = 9.2  # inches that letters of 9 points can still be read at, on a page of 700 pixels
 NARROW_WIDTH = 3.7  # inches: a phone's page
@@ -362,12 +364,12 @@ def by_phase(axes: Axes, comparison: Comparison, title: str, y: str) -> None:
 def phase_lines(axes: Axes, comparison: Comparison) -> None:
     """Dashed lines where the base's phases end, in the median over seeds."""
     for end in np.median([progress.phase_ends(record)[:3] for record in comparison["base"]], axis=0):
-        axes.axvline(max(end, comparison.epochs[1]), color="0.4", linewidth=0.8, linestyle="--")
+        axes.axvline(max(end, comparison.epochs[1]), **DASHED)
 
 
 def tau_line(axes: Axes, tau: float) -> None:
     """The test accuracy that counts as generalized."""
-    axes.axhline(tau, color="0.4", linewidth=0.8, linestyle="--")
+    axes.axhline(tau, **DASHED)
     place = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "center"}
     axes.annotate(f"τ\n{tau:.2f}", (1.01, tau), fontsize=9, color="0.35", **place)
 
@@ -405,7 +407,7 @@ def _marks(
 
 def _budget(axes: Axes, budget: int, top: float) -> None:
     """The line above which runs are drawn that never generalize."""
-    axes.axhline(budget, color="0.4", linewidth=0.8, linestyle="--")
+    axes.axhline(budget, **DASHED)
     place = {"xycoords": ("axes fraction", "data"), "va": "bottom"}
     axes.annotate("never within the budget", (0.02, top * 1.15), fontsize=9, color="0.35", **place)
     axes.plot([axes.get_xlim()[0]], [top * 1.6], alpha=0)  # room for it; set_ylim would stop shared axes
@@ -424,7 +426,7 @@ def paired_epochs(axes: Axes, comparison: Comparison, *, arms: Sequence[object] 
     epoch_ticks(axes.xaxis)
     rows_of_labels(axes, [one.label for one in shown])
     if any(t is None for row in times for t in row):
-        axes.axvline(comparison.budget, color="0.4", linewidth=0.8, linestyle="--")
+        axes.axvline(comparison.budget, **DASHED)
         axes.set_ylim(top=-1.0)
         axes.text(top, -0.7, "never", ha="center", va="center", fontsize=9, color="0.35")
         axes.plot([top * 1.6], [0], alpha=0)  # room for it; set_xlim would stop shared axes
