@@ -1,5 +1,6 @@
 """What pages say of verdicts: when their rule was written, which seeds are drawn, how the outcome depends on its level."""
 
+import html
 import re
 from types import SimpleNamespace
 
@@ -9,8 +10,9 @@ import pytest
 from made_up import BY_ID, comparison
 
 from lib.book import figures, tables
+from lib.book.scorecard import scorecard
 from lib.claims.criteria import edition_of
-from lib.claims.judging import evidence_text
+from lib.claims.judging import evidence_text, exploratory_text, judgements
 from lib.claims.statistics import IntervalRule, elsewhere
 from lib.experiments.parameters import load
 
@@ -144,3 +146,19 @@ def test_what_a_rule_would_say_at_other_thresholds(rule, interval, words):
             else ("replicated_below", "refuted_above")
         )
         assert IntervalRule(kind="interval", **dict.fromkeys(names, at)).outcome(*interval) == word
+
+
+def test_what_exploratory_seeds_gave_stands_beside_and_decides_nothing():
+    new, old = comparison("mlp", range(5, 15)), comparison("mlp", range(5))
+    [judgement] = judgements("main-results", {"mlp": new}, PAPER, [BY_ID["C01"]], {"mlp": old})
+    [alone] = judgements("main-results", {"mlp": new}, PAPER, [BY_ID["C01"]])
+    assert judgement.verdict == alone.verdict and judgement.verdict.seeds == list(range(5, 15))
+    assert judgement.exploratory.seeds == list(range(5)) and judgement.exploratory.profile == "paper, exploratory"
+    said = exploratory_text(judgement)
+    assert said.startswith(f"5 exploratory seeds beside: {judgement.exploratory.verdict}, ") and "times" in said
+    assert said in html.unescape(tables.verdict(judgement)) and said in html.unescape(
+        scorecard([BY_ID["C01"]], [judgement], "paper", {}, {})
+    )
+    assert exploratory_text(alone) == "" and "exploratory" not in tables.verdict(alone)
+    [known] = judgements("main-results", {"mlp": old}, PAPER, [BY_ID["C01"]], {"mlp": old})
+    assert known.exploratory is None  # it is the verdict itself

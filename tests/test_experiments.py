@@ -211,6 +211,16 @@ def test_settings_on_exploratory_seeds_are_named():
     assert known_before({"transformer": new}, PAPER) == known_before({"mlp": old}, SMOKE) == ""
 
 
+def test_runs_of_exploratory_seeds_are_there_beside_others_though_some_arms_are_not():
+    runs = of_seeds("re-dense", range(0, 15))
+    lost = [run for run in runs if run.seed == 2 and isinstance(run.start, Redense)]
+    store = with_records(set(runs) - set(lost))
+    found = wanted(PAPER, ["re-dense"], store).exploratory("re-dense")
+    assert seeds_of(found) == seeds_of(found, "transformer") == set(range(0, 5))
+    assert Arm("re-dense") not in found["mlp"] and Arm("ticket") in found["mlp"]
+    assert wanted(PAPER.model_copy(update={"seeds": [7]}), ["re-dense"], store).exploratory("re-dense") == {}
+
+
 def test_arms_and_settings_without_records_are_listed():
     given = Arm("base"), Arm("rate", 0.3), Arm("rate", 0.6)
     shown = {"mlp": SimpleNamespace(arms={Arm("base"), *family("rate", RATES)})}
