@@ -33,7 +33,7 @@ import pandas as pd
 from lib.analysis import progress
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
-from lib.claims.measures import label, plateau, probes_of
+from lib.claims.measures import label, probes_of
 from lib.experiments.arms import arm
 from lib.experiments.chapters import PHASES
 from lib.experiments.parameters import follow_up
@@ -123,7 +123,7 @@ figure, axes = figures.panels(2, 3, height=3.4)
 figures.measures(axes, nanda, tickets)
 chapter.legend(figure, 4)
 chapter.sign(figure, [nanda])
-at_end = {findings.named(one): findings.median([plateau(progress.excluded(probes_of(record))) for record in nanda[one]]) for one in tickets}
+at_end = {findings.named(one): findings.median([progress.plateau(progress.excluded(probes_of(record))) for record in nanda[one]]) for one in tickets}
 chapter.finding(f"Median excluded loss at the end {findings.over_seeds([nanda])}, in nats: {findings.listed(at_end)}")
 
 # %% mystnb={"figure": {"caption": "The loss of the first seed without each frequency by itself: coloured are the network's own key frequencies, grey all others.", "name": "fig-excluded"}, "image": {"alt": "Four panels, base and three tickets, of excluded loss over epochs with one line a frequency, the key frequencies coloured and labelled."}} tags=["hide-input"]

@@ -156,7 +156,7 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 # status 1 if one differs. With the processor and the versions that made a record, every metric must be the same to the bit.
 # Elsewhere rounding drifts apart: then
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 elsewhere = Store(results=RESULTS / "other-machine", cache=CACHE / "other-machine")
 known = wanted(given.model_copy(update={"seeds": list(EXPLORATORY)}), ["main-results"]).runs
 versions = [[*store.versions(run).values(), *elsewhere.versions(run).values()] for run in known if given.is_paper]
