@@ -193,11 +193,8 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
 
 LEVELS = (0.8, 0.9, 0.95, 0.99)  # test accuracies that can count as generalized
 OF_BEST = 0.95  # the same, as a share of the best of the seed's own base
-VARIED = {
-    "level": "full from",
-    "of_best": "share of best",
-    "least": "rise of",
-}  # what readers see of arguments that parts vary
+# What readers see of the arguments that parts vary.
+VARIED = {"level": "full from", "of_best": "share of best", "least": "rise of"}
 
 
 def sensitivity(judgement: Judgement, comparison: Comparison) -> pd.DataFrame:
@@ -329,13 +326,8 @@ def complete(found: Iterable[Verdict], claims: Iterable[Claim | Question], profi
     return whole
 
 
-OUTCOMES = (
-    "replicated",
-    "mixed",
-    "inconclusive",
-    "refuted",
-    "not run",
-)  # of claims, in the order in which they are listed
+# Of claims, in the order in which they are listed.
+OUTCOMES = ("replicated", "mixed", "inconclusive", "refuted", "not run")
 
 
 def outcome_of_claim(verdicts: Iterable[Verdict]) -> str:
@@ -357,8 +349,8 @@ def evidence_text(judgement: Judgement) -> str:
 
 
 def exploratory_text(judgement: Judgement) -> str:
-    """What the exploratory seeds gave where the verdict is that of others: "exploratory seeds 0–4: replicated, 6.20 times (3.30 to
-    8.10)"; else ""."""
+    """What the exploratory seeds gave where the verdict is that of others: "5 exploratory seeds beside: replicated, 6.20 times (3.30
+    to 8.10)"; else ""."""
     known = judgement.exploratory
     if known is None or not known.seeds:
         return ""
