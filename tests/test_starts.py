@@ -375,7 +375,7 @@ def test_a_replica_is_a_run_of_its_own_and_a_run_without_is_what_it_was():
     assert tiny_run(rounding=0) == run
     assert len({tiny_run(rounding=i).key for i in range(3)}) == 3
     assert str(tiny_run(rounding=2)) == "MLP (width 12, hidden 8), Dense on a+b mod 7, seed 0, rounding 2, 230 epochs"
-    assert '"rounding":2' in tiny_run(rounding=2).canonical()
+    assert '"rounding":2' in tiny_run(rounding=2).canonical
     keys = {  # as they were before there were replicas, `rewound`, `without` and `first`
         "3ad69c90925445b57f9e": Dense(),
         "79b834435df69f0315a3": TICKET,
@@ -385,7 +385,7 @@ def test_a_replica_is_a_run_of_its_own_and_a_run_without_is_what_it_was():
     for key, start in keys.items():
         found = dataclasses.replace(run, start=start)
         assert found.key == key
-        assert not any(f'"{name}"' in found.canonical() for name in ("rounding", "rewound", "without", "first"))
+        assert not any(f'"{name}"' in found.canonical for name in ("rounding", "rewound", "without", "first"))
 
 
 # --- the arms that these are made for -------------------------------------------------------------------------------------
