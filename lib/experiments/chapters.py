@@ -281,14 +281,16 @@ class Wanted:
         found = self._recorded_arms(chapter, setting, seeds)
         return found if Arm("base") in found else {}
 
-    def _recorded_arms(self, chapter: str, setting: str, seeds: Sequence[int]) -> dict[Arm, list[Run]]:
-        """The arms that all of these seeds have, with the probes and masks that are wanted."""
+    def _recorded_arms(
+        self, chapter: str, setting: str, seeds: Sequence[int], *, whole: bool = True
+    ) -> dict[Arm, list[Run]]:
+        """The arms that all of these seeds have; whole: with the probes and masks that are wanted."""
 
         def is_recorded(one: Arm, run: Run) -> bool:
             found = self.store.status(run) if self.store else MISSING
             probed, masked = one.name in CHAPTERS[chapter].probed, setting in CHAPTERS[chapter].masked
             kept = (found.has_probes or not probed) and (found.has_mask or not masked)
-            return found.is_there and kept
+            return found.is_there and (kept or not whole)
 
         return {
             one: runs
@@ -300,17 +302,10 @@ class Wanted:
         """Runs of the exploratory seeds by setting and arm, those that are recorded, with a mask or without; of the seeds "recorded" alone."""
         if self.parameters.seeds != RECORDED or self.store is None:
             return {}
-        seeds, out = EXPLORATORY[: CHAPTERS[chapter].exploratory], {}
-        for setting in CHAPTERS[chapter].settings(self.parameters):
-            runs_of = self._runs(chapter, setting, seeds)
-            there = {
-                one: runs
-                for one, runs in runs_of.items()
-                if len(runs) == len(seeds) and all(self.store.status(run).is_there for run in runs)
-            }
-            if Arm("base") in there:
-                out[setting] = there
-        return out
+        seeds = EXPLORATORY[: CHAPTERS[chapter].exploratory]
+        settings = CHAPTERS[chapter].settings(self.parameters)
+        found = {setting: self._recorded_arms(chapter, setting, seeds, whole=False) for setting in settings}
+        return {setting: arms for setting, arms in found.items() if Arm("base") in arms}
 
     def confirmed(self, chapter: str, setting: str) -> list[int]:
         """The confirmatory seeds of which all arms are recorded."""
