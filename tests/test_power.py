@@ -1,7 +1,6 @@
 """Error rates of the rules: simulated ones against exact ones, and none too high."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -44,14 +43,26 @@ def test_open_seeds_make_no_verdict_more_likely():
 @pytest.mark.parametrize("rule", [MOST, ABOVE])
 def test_the_intervals_are_those_that_are_judged(rule):
     bounds = power.draw(rule, 0.8, (50, 10), 0.2, np.random.default_rng(1))
-    one_by_one = Counter()
+    one_by_one = []
     for low, high in zip(*bounds, strict=True):
         if rule is MOST:
-            one_by_one[share_interval(int(low.sum()), int(high.sum() - low.sum()), 10)] += 1
+            one_by_one.append(share_interval(int(low.sum()), int(high.sum() - low.sum()), 10))
         else:
             ends = median_interval(low, high)[1:]
-            one_by_one[-np.inf if ends[0] is None else ends[0], np.inf if ends[1] is None else ends[1]] += 1
+            one_by_one.append((-np.inf if ends[0] is None else ends[0], np.inf if ends[1] is None else ends[1]))
     assert power.intervals(rule, *bounds) == one_by_one
+
+
+def test_a_second_look_is_taken_only_if_the_first_decides_nothing():
+    first = [k for k in range(11) if share_interval(k, 0, 10)[0] > 0.5]  # so many of ten are "replicated"
+    lost = [k for k in range(11) if share_interval(k, 0, 10)[1] < 0.5]
+    exact = binom.pmf(first, 10, 0.5).sum()
+    for k in set(range(11)) - {*first, *lost}:
+        more = [j for j in range(11) if share_interval(k + j, 0, 20)[0] > 0.5]
+        exact += binom.pmf(k, 10, 0.5) * binom.pmf(more, 10, 0.5).sum()
+    found = power.rates(MOST, 0.5, 10, 20, simulations=20_000)["replicated"]
+    assert found == pytest.approx(exact, abs=4 * math.sqrt(exact / 20_000))
+    assert found > max(power.rates(MOST, 0.5, n, simulations=20_000)["replicated"] for n in (10, 20))
 
 
 def test_draws_have_the_median_that_is_asked_for():

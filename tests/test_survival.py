@@ -1,4 +1,4 @@
-"""Times to generalization as survival times, against a product done by hand, SciPy's t interval, and simulation."""
+"""Times to generalization as survival times, against a product done by hand, SciPy's t interval and its fit to censored data, and simulation."""
 
 import numpy as np
 import pytest
@@ -48,6 +48,16 @@ def test_a_bound_pulls_the_estimate_its_way():
     assert less.estimate < plain < more.estimate
     between = paired_ratio([*known, 2.7], [*known, 2.8]).estimate
     assert between == pytest.approx(paired_ratio([*known, 2.75], [*known, 2.75]).estimate, rel=1e-3)
+
+
+def test_the_estimate_under_censoring_is_the_one_of_scipy():
+    exact, above, below, between = [1.2, 2.0, 2.2, 3.5], [4.0], [1.5], np.array([[2.5, 2.9], [1.0, 1.3]])
+    logs = map(np.log, (exact, above, below, between))
+    mean, _ = stats.norm.fit(
+        stats.CensoredData(**dict(zip(("uncensored", "right", "left", "interval"), logs, strict=True)))
+    )
+    found = paired_ratio([*exact, *above, 0.0, *between[:, 0]], [*exact, np.inf, *below, *between[:, 1]])
+    assert found.estimate == pytest.approx(np.exp(mean), rel=1e-3)
 
 
 def test_a_seed_of_which_nothing_is_known_says_nothing():

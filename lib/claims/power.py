@@ -4,8 +4,8 @@ A rule judges numbers of seeds, so what matters is where the true median or shar
 replicated at most as often as its most lenient part, because all parts must hold.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from lib.claims.claims import Claim, Question
 from lib.claims.statistics import Rule, ShareRule, rank, share_interval
 
 SIZES = (20, 10, 5)  # seeds: of most arms, of grids, exploratory
+TWICE = (10, 20)  # seeds at a first look, which counts if it decides, and at a second
 SPREAD = 0.5  # of the logarithm of a ratio over seeds, about that of t_gen among the exploratory ones
 OPEN = 0.2  # share of seeds that the budget leaves undecided, in the scenarios with censoring
 
@@ -63,32 +64,37 @@ def draw(
     return np.where(undecided, ends[0], low), np.where(undecided, ends[1], high)
 
 
-def intervals(rule: Rule, low: np.ndarray, high: np.ndarray) -> Counter[tuple[float, float]]:
-    """The intervals that lib/claims/judging.py would judge, and how often each, from the bounds of many sets of seeds [K, n]."""
+def intervals(rule: Rule, low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:
+    """The intervals [K] that lib/claims/judging.py would judge, from the bounds of K sets of seeds [K, n]."""
     n = low.shape[1]
     if isinstance(rule, ShareRule):
-        counts = Counter(zip(low.sum(1).astype(int).tolist(), high.sum(1).astype(int).tolist(), strict=True))
-        return Counter({share_interval(held, possible - held, n): times for (held, possible), times in counts.items()})
+        wilson = cache(share_interval)
+        counts = zip(low.sum(1).astype(int).tolist(), high.sum(1).astype(int).tolist(), strict=True)
+        return [wilson(held, possible - held, n) for held, possible in counts]
     k = rank(n)
-    return Counter(zip(np.sort(low, 1)[:, k - 1].tolist(), np.sort(high, 1)[:, n - k].tolist(), strict=True))
+    return list(zip(np.sort(low, 1)[:, k - 1].tolist(), np.sort(high, 1)[:, n - k].tolist(), strict=True))
 
 
 def rates(
-    rule: Rule, truth: float, n: int, censored: float = 0.0, simulations: int = 2000, seed: int = 0
+    rule: Rule, truth: float, *looks: int, censored: float = 0.0, simulations: int = 2000, seed: int = 0
 ) -> dict[str, float]:
-    """How often the rule says "replicated" and "refuted" of n seeds whose true median or share is `truth`."""
-    bounds = draw(rule, truth, (simulations, n), censored, np.random.default_rng(seed))
-    found: Counter[str] = Counter()
-    for interval, times in intervals(rule, *bounds).items():
-        found[rule.outcome(*interval)] += times
-    return {name: found[name] / simulations for name in ("replicated", "refuted")}
+    """How often the rule says "replicated" and "refuted" of seeds whose true median or share is `truth`.
+
+    looks: at how many seeds the rule is asked, in ascending order; a later look is taken only if the earlier ones decide nothing.
+    """
+    low, high = draw(rule, truth, (simulations, looks[-1]), censored, np.random.default_rng(seed))
+    said = np.full(simulations, "inconclusive")
+    for n in looks:
+        now = np.array([rule.outcome(*interval) for interval in intervals(rule, low[:, :n], high[:, :n])])
+        said = np.where(said == "inconclusive", now, said)
+    return {name: float((said == name).mean()) for name in ("replicated", "refuted")}
 
 
-def table(entries: Sequence[Claim | Question], sizes: Sequence[int] = SIZES, simulations: int = 2000) -> pd.DataFrame:
+def table(entries: Sequence[Claim | Question], simulations: int = 2000) -> pd.DataFrame:
     """One row a rule, scenario and number of seeds; rules that are alike are one row.
 
-    Columns: rule, claims, if, "replicated is wrong" (yes or no), seeds, replicated, refuted, and "replicated, a fifth open": with
-    a fifth of the seeds open.
+    Columns: rule, claims, if, "replicated is wrong" (yes or no), seeds ("10, then 20": twenty only if ten decide nothing),
+    replicated, refuted, and "replicated, a fifth open": with a fifth of the seeds open.
     """
     claims: dict[Rule, list[str]] = {}
     for entry in entries:
@@ -97,17 +103,18 @@ def table(entries: Sequence[Claim | Question], sizes: Sequence[int] = SIZES, sim
     rows = []
     for rule, ids in claims.items():
         for name, truth, wrong in scenarios(rule):
-            for n in sizes:
-                found = rates(rule, truth, n, simulations=simulations)
+            for looks in (*((n,) for n in SIZES), TWICE):
+                found = rates(rule, truth, *looks, simulations=simulations)
+                open_ones = rates(rule, truth, *looks, censored=OPEN, simulations=simulations)
                 rows.append(
                     {
                         "rule": str(rule),
                         "claims": ", ".join(dict.fromkeys(ids)),
                         "if": name,
                         "replicated is wrong": wrong,
-                        "seeds": n,
+                        "seeds": ", then ".join(map(str, looks)),
                         **found,
-                        "replicated, a fifth open": rates(rule, truth, n, OPEN, simulations)["replicated"],
+                        "replicated, a fifth open": open_ones["replicated"],
                     }
                 )
     return pd.DataFrame(rows)
