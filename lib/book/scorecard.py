@@ -5,10 +5,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from lib.book.tables import anchor, badge
-from lib.claims.claims import Claim, Question
+from lib.claims.claims import Claim, Judged, Question
 from lib.claims.judging import (
     OUTCOMES,
     Judgement,
+    Verdict,
     complete,
     evidence_text,
     exploratory_text,
@@ -36,62 +37,74 @@ def scorecard(
     """
     by_key = {(one.claim.id, one.judged.system): one for one in judgements}
     verdicts = {(one.id, one.system): one for one in complete((j.verdict for j in by_key.values()), entries, profile)}
-    groups, settings, chapters, outcomes = [], set(), set(), set()
+    groups, options = [], {"outcome": set(), "setting": set(), "chapter": set()}
     for entry in entries:
         if isinstance(entry, Question):
             groups.append(_question(entry))
             continue
         own = [verdicts[entry.id, judged.system] for judged in entry.judged]
         outcome = outcome_of_claim(own)
-        labels = [SETTINGS[judged.setting].label for judged in entry.judged]
-        settings |= set(labels)
-        chapters |= {judged.chapter or entry.chapter for judged in entry.judged}
-        outcomes |= {outcome, *(verdict.verdict for verdict in own)}
         rows = []
-        for place, (judged, verdict) in enumerate(zip(entry.judged, own, strict=True)):
+        for judged, verdict in zip(entry.judged, own, strict=True):
             key = entry.id, judged.system
-            chapter = judged.chapter or entry.chapter
-            target = f"{chapter}.html#{anchor(*key)}"
-            evidence = [evidence_text(by_key[key]), exploratory_text(by_key[key])] if key in by_key else []
-            link = f'<a href="{target}">{html.escape(judged.label)}</a>' if key in by_key else ""
-            head = f"<small>{link or html.escape(judged.label)}</small>"
-            judged_as = badge(verdict.verdict)
-            if place == 0:
-                head = _title(entry) + head
-                if len(own) > 1:
-                    judged_as = f"{badge(outcome)} in all<br><small>{html.escape(judged.label)}: {judged_as}</small>"
-            drawn = forest(by_key[key]) if key in by_key and by_key[key].parts else ""
-            notes = [*evidence, f"Paper: {entry.paper}" if entry.paper and place == 0 else ""]
-            estimate = [
-                html.escape(result_text(verdict)),
-                *(f"<small>{html.escape(note)}</small>" for note in notes if note),
-            ]
             kept = f"levels: {levels.get(key, 'none')}", f"rounding: {stable.get(key, 'not tried')}"
-            last = "<br>".join(f"<small>{html.escape(words)}</small>" for words in kept) if key in by_key else ""
-            cells = judged_as + drawn, "<br>".join(filter(None, estimate)), last
-            kind = ' class="variant"' if place else ""
-            rows.append(f"<tr{kind}><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+            rows.append(_row(entry, judged, verdict, outcome, by_key.get(key), kept))
         data = {
-            "outcome": "|".join(dict.fromkeys([outcome, *(verdict.verdict for verdict in own)])),
-            "setting": "|".join(dict.fromkeys(labels)),
-            "chapter": "|".join(dict.fromkeys(judged.chapter or entry.chapter for judged in entry.judged)),
+            "outcome": [outcome, *(verdict.verdict for verdict in own)],
+            "setting": [SETTINGS[judged.setting].label for judged in entry.judged],
+            "chapter": [judged.chapter or entry.chapter for judged in entry.judged],
         }
-        attributes = " ".join(f'data-{name}="{html.escape(text)}"' for name, text in data.items())
+        for name, values in data.items():
+            options[name] |= set(values)
+        attributes = " ".join(f'data-{name}="{html.escape("|".join(dict.fromkeys(xs)))}"' for name, xs in data.items())
         groups.append(f'<tbody id="{anchor(entry.id)}" {attributes}>{"".join(rows)}</tbody>')
-    order = [one for one in OUTCOMES if one in outcomes]
-    filters = "".join(
-        f'<label>{name} <select data-filter="{name}"><option value="">all</option>'
-        + "".join(f"<option>{html.escape(one)}</option>" for one in options)
-        + "</select></label> "
-        for name, options in (("outcome", order), ("setting", sorted(settings)), ("chapter", sorted(chapters)))
-    )
     heads = "".join(
         f"<th scope=col>{name}</th>" for name in ("claim, setting", "verdict, against its rule", "estimate", "stable")
     )
     return (
-        f'<div class="filters" hidden>{filters}<output></output></div><div class="wide-table" tabindex="0">'
+        f'<div class="filters" hidden>{_filters(options)}<output></output></div><div class="wide-table" tabindex="0">'
         f'<table class="dataframe scorecard"><thead><tr>{heads}</tr></thead>{"".join(groups)}</table></div>'
     )
+
+
+def _filters(options: Mapping[str, set[str]]) -> str:
+    """A menu for each name, outcomes in their usual order."""
+    return "".join(
+        f'<label>{name} <select data-filter="{name}"><option value="">all</option>'
+        + "".join(f"<option>{html.escape(one)}</option>" for one in sorted(values, key=_place))
+        + "</select></label> "
+        for name, values in options.items()
+    )
+
+
+def _place(option: str) -> tuple[int, str]:
+    return OUTCOMES.index(option) if option in OUTCOMES else len(OUTCOMES), option
+
+
+def _row(
+    entry: Claim, judged: Judged, verdict: Verdict, outcome: str, judgement: Judgement | None, kept: Iterable[str]
+) -> str:
+    """One setting of a claim: the first has the claim's title and, if it is not the only one, the outcome of all. kept: the column
+    "stable" of a judgement that is there."""
+    first = judged is entry.judged[0]
+    label, judged_as = html.escape(judged.label), badge(verdict.verdict)
+    link = f'<a href="{judged.chapter or entry.chapter}.html#{anchor(entry.id, judged.system)}">{label}</a>'
+    head = f"{_title(entry) if first else ''}<small>{link if judgement else label}</small>"
+    if first and len(entry.judged) > 1:
+        judged_as = f"{badge(outcome)} in all<br><small>{label}: {judged_as}</small>"
+    notes = [evidence_text(judgement), exploratory_text(judgement)] if judgement else []
+    notes += [f"Paper: {entry.paper}"] if entry.paper and first else []
+    cells = (
+        judged_as + (forest(judgement) if judgement and judgement.parts else ""),
+        "<br>".join(filter(None, [html.escape(result_text(verdict)), *_small(notes)])),
+        "<br>".join(_small(kept)) if judgement else "",
+    )
+    kind = "" if first else ' class="variant"'
+    return f"<tr{kind}><th scope=row>{head}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _small(notes: Iterable[str]) -> list[str]:
+    return [f"<small>{html.escape(note)}</small>" for note in notes if note]
 
 
 def _link(entry: Claim | Question) -> str:
