@@ -74,8 +74,7 @@ for ax, (title, (whole, changed)) in zip(axes[0], sides.items(), strict=True):
     figures.curves(ax, comparison, arms=[whole, (changed, MAIN)], logarithmic=True)
     ax.set_title(title)
 axes[0, 1].set_ylabel("")
-chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, legend=4)
 chapter.finding(findings.times([comparison], "base", ("kill", MAIN), "ticket", ("revive", MAIN)))
 
 # %% mystnb={"figure": {"caption": "Lines join the networks of one seed; epochs are logarithmic and the same in both panels.", "name": "fig-dead-neurons-epochs"}, "image": {"alt": "Two panels with the epoch of generalization of every seed on a logarithmic axis, base and kill-only networks of three thresholds on the left, ticket and revived tickets of three thresholds on the right, one line a seed."}} tags=["hide-input"]

@@ -80,8 +80,7 @@ for ax, comparison in zip(axes.flat, chapter, strict=False):
 for ax in axes.flat[len(chapter.comparisons) :]:
     ax.remove()
 axes[-2, 1].tick_params(labelbottom=True)
-chapter.legend(figure, 3)
-chapter.sign(figure)
+chapter.sign(figure, legend=3)
 chapter.finding(findings.gains(chapter))
 
 # %% [markdown]

@@ -77,8 +77,7 @@ figure, axes = figures.panels(1, 2, height=3.2, sharex=True)
 for ax, metric in zip(axes[0], ("train_accuracy", "l2"), strict=True):
     figures.curves(ax, comparison, metric, arms=["base", "base-no-decay", *POPUPS], logarithmic=True)
     ax.set_title("")
-chapter.legend(figure, 2)
-chapter.sign(figure)
+chapter.sign(figure, legend=2)
 chapter.finding(findings.changes(chapter, "l2", "L2 norm", "base-no-decay", *POPUPS[:2]))
 
 # %% tags=["remove-input"]

@@ -99,8 +99,7 @@ comparison = chapter["mlp"]
 figure, axes = figures.panels(1, 1, height=3.4, width=8)
 figures.accuracies(axes[0, 0], comparison, arms=["base", "ticket"])
 axes[0, 0].set_title(f"MLP on a + b mod {chapter.parameters.prime}")
-chapter.legend(figure, 4)
-chapter.sign(figure, [comparison])
+chapter.sign(figure, [comparison], legend=4)
 chapter.finding(findings.times([comparison], "base", "ticket"))
 
 # %% [markdown]

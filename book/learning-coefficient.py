@@ -36,10 +36,8 @@ from lib.book.chapter import Chapter
 from lib.claims.measures import coefficients_of, label, probes_of
 from lib.experiments.arms import arm
 from lib.experiments.chapters import PHASES
-from lib.experiments.parameters import follow_up
 
 chapter = Chapter.open("learning-coefficient", globals())
-chapter.data = f"p = {follow_up(chapter.parameters).prime}"
 nanda, tickets = chapter["nanda-transformer"], ("base", *PHASES)
 
 # %% tags=["remove-input"]

@@ -38,7 +38,10 @@ from lib.claims import power
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import edition_of, load_editions
 from lib.claims.statistics import coverage
-from lib.experiments.chapters import LEAST
+from lib.experiments.chapters import CHAPTERS, LEAST, wanted
+from lib.experiments.parameters import RECORDED
+from lib.experiments.settings import SETTINGS
+from lib.records.store import Store
 
 chapter = Chapter.open("limits", globals(), of="main-results")
 editions, claims = load_editions(), load_claims()
@@ -75,8 +78,19 @@ chapter.table(pd.DataFrame(rows))
 # How many confirmatory seeds each setting of each chapter has so far, all of its arms recorded:
 
 # %% tags=["hide-input"]
-counts = chapter.recorded_seeds()
-chapter.table(counts)
+store = Store()
+recorded = [(name, wanted(chapter.parameters.model_copy(update={"seeds": RECORDED}), [name], store)) for name in CHAPTERS]
+rows = [
+    {
+        "chapter": name,
+        "setting": SETTINGS[setting].label,
+        "recorded": len(of.confirmed(name, setting)),
+        "wanted at least": CHAPTERS[name].confirmatory,
+    }
+    for name, of in recorded
+    for setting in CHAPTERS[name].settings(chapter.parameters)
+]
+chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # </details>

@@ -72,12 +72,10 @@ from lib.experiments.arms import ARMS, Arm
 from lib.experiments.chapters import wanted
 from lib.experiments.comparison import compare
 from lib.records.store import Store
-from lib.train import images as image_sets
 
 chapter = Chapter.open("mnist-norm", globals())
 main = next(iter(chapter))
 base_run = main["base"][0].run
-chapter.data = image_sets.title(base_run.task.images)
 DECAY = base_run.optimizer.learning_rate * base_run.optimizer.weight_decay  # of an epoch
 RATE = chapter.parameters.pruning_rate
 # Arms that differ by pruning rate alone: the one of the profile's rate, and the name of those of other rates.
@@ -141,8 +139,7 @@ for one in shown:
             right.scatter(t, over[until][-1], s=16, color=[one.colour], zorder=3)
 right.axhline(1, **figures.DASHED)
 figures.label(right, "", "L2 norm, over the law's")
-chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, legend=4)
 own = clock[clock["arm"] == Arm("base")]
 above_law = own["at t_gen over N"] / own["start over N"] * np.exp(DECAY * own["t_gen"])
 chapter.finding(f"The base's norm when it generalizes, over what weight decay alone would leave: {findings.median(above_law)}, median over {len(own)} seeds")
@@ -195,8 +192,7 @@ for y, name in enumerate(kinds):
 right.axvline(1, **figures.DASHED)
 figures.rows_of_labels(right, kinds)
 figures.label(right, main.label, "", x="L2 norm at t_gen, over N")
-chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, legend=4)
 both = {Arm(name): clock[clock["arm"] == Arm(name)] for name in ("ticket", "l2-matrices")}
 measured = {one: findings.epoch([None if np.isnan(t) else t for t in found["t_gen"]], main.budget) for one, found in both.items()}
 texts = {one.label: f"{findings.median(found['predicted'], ',.0f')} and {measured[one]}" for one, found in both.items()}

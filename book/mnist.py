@@ -32,19 +32,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import ListedColormap
 
-from lib.analysis.times import median_epoch
+from lib.analysis.times import median_time
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import kept_shares, memorizing_epoch, speed_up
 from lib.claims.statistics import MIN_SEEDS, between, median_interval
 from lib.experiments.arms import Arm
-from lib.train import images as image_sets
 
 chapter = Chapter.open("mnist", globals())
 main = next(iter(chapter))
-task = main["base"][0].run.task
-data = image_sets.title(task.images)
-chapter.data = data
 
 # %% tags=["remove-input"]
 chapter.in_short()
@@ -87,8 +83,7 @@ for one in pair.arms:
     figures.curve(right, pair, one, "test_loss", label=f"{one.label}, test")
 right.set_yscale("log")
 figures.label(right, main.label, "squared error")
-chapter.legend(figure, 4)
-chapter.sign(figure, [main])
+chapter.sign(figure, [main], legend=4)
 chapter.finding(findings.times([main], "base", "ticket"))
 
 # %% mystnb={"figure": {"caption": "Left, medians over seeds, thin lines single seeds; right, each line joins one seed's networks, on a logarithmic axis.", "name": "fig-mnist-controls"}, "image": {"alt": "Left, test accuracy over epochs of base, ticket and six controls. Right, the epoch of generalization of every seed for the same networks, hollow where a network never generalizes."}} tags=["hide-input"]
@@ -96,8 +91,7 @@ figure, axes = figures.panels(1, 2, height=4.6)
 left, right = axes[0]
 figures.curves(left, main, band=False)
 figures.paired_epochs(right, main)
-chapter.legend(figure, 4)
-chapter.sign(figure, [main])
+chapter.sign(figure, [main], legend=4)
 chapter.finding(findings.first_and_last([main]))
 
 # %% [markdown]
@@ -108,8 +102,7 @@ chapter.finding(findings.first_and_last([main]))
 figure, axes = figures.panels(1, 2, height=3.8)
 for ax, metric in zip(axes[0], ("mean_l2", "mean_l1"), strict=True):
     figures.curves(ax, main, metric, band=False)
-chapter.legend(figure, 4)
-chapter.sign(figure, [main])
+chapter.sign(figure, [main], legend=4)
 chapter.finding(findings.changes([main], "mean_l2", "L2 norm, mean over matrices", "base", "ticket"))
 
 # %% [markdown]
@@ -152,7 +145,7 @@ for one in main.arms:
     rows.append(
         {
             "arm": one.label,
-            "median t_gen": f"{median_epoch(main[one], main.tau):,.0f}".replace("inf", "never"),
+            "median t_gen": f"{median_time(main.t_gen(one)):,.0f}".replace("inf", "never"),
             "speed-up over the base (95% interval)": "–" if one.name == "base" else factor("base", one),
             "the ticket's speed-up over it (95% interval)": "–" if one.name == "ticket" else factor(one, "ticket"),
             "test accuracy before training": first["test_accuracy"],
@@ -210,7 +203,7 @@ for ax, i in zip(axes.flat, chosen, strict=False):
     ax.imshow(table["images"][i].reshape(side, side), cmap="gray_r")
     ax.set_title(f"a {table['labels'][i]}: {table['answers'][before, i]} → {table['answers'][-1, i]}", fontsize=11)
 figure.suptitle(f"answers at epoch {table['epochs'][before]:,} → at the end, {'never generalized' if t_gen is None else f't_gen {t_gen:,}'}", fontsize=10)
-figures.sign(figure, chapter.parameters, one_seed, data)
+chapter.sign(figure, [main.of_seeds(main.seeds[:1])])
 chapter.finding(f"{len(turning)} of {len(table['labels'])} test images turn from wrong to right for good after epoch {table['epochs'][before]:,} ({one_seed})")
 
 # %% [markdown]
@@ -230,7 +223,7 @@ for ax, (one, table) in zip(axes[0], probes.items(), strict=True):
     ax.set_xticks(marks, [f"{snapshots[i]:,}" for i in marks], fontsize=9)
     ax.grid(False)
     ax.set(title=one.label, xlabel="epoch", ylabel="test image" if one.name == "base" else "")
-figures.sign(figure, chapter.parameters, one_seed, data)
+chapter.sign(figure, [main.of_seeds(main.seeds[:1])])
 at_end = {findings.named(one): f"{right_answers(table)[-1].sum()} of {len(table['labels'])}" for one, table in probes.items()}
 chapter.finding(f"Test images answered right at the end, {one_seed}: {findings.listed(at_end)}")
 
@@ -259,7 +252,7 @@ for row, (one, table) in zip(axes, probes.items(), strict=True):
         ax.imshow(picture, cmap="RdBu", vmin=-top, vmax=top, interpolation="nearest")
         ax.set_title(f"{one.label}, epoch {table['weight_epochs'][i]:,}\n± {top:.2g}", fontsize=9, color=one.colour)
         ax.set_axis_off()
-figures.sign(figure, chapter.parameters, one_seed, data)
+chapter.sign(figure, [main.of_seeds(main.seeds[:1])])
 sizes = {findings.named(one): " to ".join(f"{np.abs(table['weights'][i]).max():.2g}" for i in (0, -1)) for one, table in probes.items()}
 chapter.finding(f"Largest of these weights, before training and at the end, {one_seed}: {findings.listed(sizes)}")
 
@@ -307,9 +300,7 @@ for ax, comparison in zip(axes[0], others, strict=True):
     figures.accuracies(ax, comparison, arms=["base", "ticket"])
 for ax in axes[0, 1:]:
     ax.set_ylabel("")
-chapter.legend(figure, min(4, 2 * len(others)))
-shown = "; ".join(dict.fromkeys(image_sets.title(comparison["base"][0].run.task.images) for comparison in others))
-figures.sign(figure, chapter.parameters, tables.seeds_of(others, chapter.parameters), shown)
+chapter.sign(figure, others, legend=min(4, 2 * len(others)))
 chapter.finding(findings.gains(others))
 
 # %% [markdown]
@@ -322,7 +313,7 @@ for comparison in others:
     run = comparison["base"][0].run
     layers = "–".join(map(str, [run.task.tokens, *[run.model.width] * run.model.hidden_layers, run.task.classes]))
     numbers = {"layers": layers, "training images": run.task.train_count, "test images": run.task.test_count}
-    rows.append({"setting": comparison.label, **numbers, "images": image_sets.title(run.task.images)})
+    rows.append({"setting": comparison.label, **numbers, "images": comparison.data})
 chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]

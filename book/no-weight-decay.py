@@ -30,7 +30,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.analysis.times import decay_ended, final, generalization_epochs
+from lib.analysis.times import decay_ended, final, generalization_epoch
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.experiments.arms import arm
@@ -191,7 +191,7 @@ for comparison in chapter:
                 "arm": arm(one).label,
                 "switched off at": until,
                 "get there": f"{len(records)} of {len(off)}",
-                "get there with decay throughout": f"{sum(t is not None for t in generalization_epochs(comparison[plain], until))} of {len(off)}",
+                "get there with decay throughout": f"{sum(generalization_epoch(record, until) is not None for record in comparison[plain])} of {len(off)}",
                 "stay there": sum(bool(values.min() >= until) for values in accuracy),
                 "lowest accuracy after": tables.range_text([values.min() for values in accuracy]),
                 "last accuracy": tables.range_text([values[-1] for values in accuracy]),

@@ -39,7 +39,6 @@ from lib.experiments.parameters import follow_up
 
 chapter = Chapter.open("phase-controls", globals())
 own = follow_up(chapter.parameters)
-chapter.data = f"p = {own.prime}"
 nanda = chapter["nanda-transformer"]
 tickets, random = ("base", *PHASES), ("random-rate", own.pruning_rate)
 
@@ -58,8 +57,7 @@ tickets, random = ("base", *PHASES), ("random-rate", own.pruning_rate)
 shown = ("base", "memorization", random)
 figure, axes = figures.panels(2, 3, height=3.4)
 figures.measures(axes, nanda, shown)
-chapter.legend(figure, 3)
-chapter.sign(figure, [nanda])
+chapter.sign(figure, [nanda], legend=3)
 chapter.finding(findings.times([nanda], *shown))
 
 # %% [markdown]

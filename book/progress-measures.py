@@ -36,11 +36,8 @@ from lib.book.chapter import Chapter
 from lib.claims.measures import label, probes_of
 from lib.experiments.arms import arm
 from lib.experiments.chapters import PHASES
-from lib.experiments.parameters import follow_up
 
 chapter = Chapter.open("progress-measures", globals())
-own = follow_up(chapter.parameters)
-chapter.data = f"p = {own.prime}"
 nanda = chapter["nanda-transformer"]
 tickets = ("base", *PHASES)
 ends = [progress.phase_ends(record) for record in nanda["base"]]
@@ -105,8 +102,7 @@ for ax, metric in zip(axes.flat, ("train_loss", "test_loss"), strict=True):
         figures.curve(ax, nanda, one, metric)
     ax.set_yscale("log")
     figures.by_phase(ax, nanda, figures.AXES[metric].removesuffix(" (nats)"), figures.AXES[metric])
-chapter.legend(figure, 4)
-chapter.sign(figure, [nanda])
+chapter.sign(figure, [nanda], legend=4)
 chapter.finding(findings.times([nanda], *tickets))
 
 # %% [markdown]
@@ -121,8 +117,7 @@ chapter.table(tables.summary([nanda]))
 # %% mystnb={"figure": {"caption": "The excluded loss is the mean over the network's own key frequencies. Medians and ranges over seeds; dashed lines as in {numref}`fig-phase-losses`.", "name": "fig-progress"}, "image": {"alt": "Six panels over epochs on a logarithmic axis, excluded loss, restricted loss, the ratio of restricted to training loss, sum of squared weights, and the Gini coefficients of the embedding and of the neuron-logit map, with a curve for each arm."}} tags=["hide-input"]
 figure, axes = figures.panels(2, 3, height=3.4)
 figures.measures(axes, nanda, tickets)
-chapter.legend(figure, 4)
-chapter.sign(figure, [nanda])
+chapter.sign(figure, [nanda], legend=4)
 at_end = {findings.named(one): findings.median([progress.plateau(progress.excluded(probes_of(record))) for record in nanda[one]]) for one in tickets}
 chapter.finding(f"Median excluded loss at the end {findings.over_seeds([nanda])}, in nats: {findings.listed(at_end)}")
 
@@ -150,8 +145,7 @@ for ax, one in zip(axes.flat, tickets, strict=True):
     for i, name in enumerate(names):
         ax.plot(probes[0]["epochs"], squares[:, i], color=figures.shade(i, len(names) - 1), label=name)
     figures.by_phase(ax, nanda, label(one), "sum of squares")
-chapter.legend(figure, 6)
-chapter.sign(figure, [nanda])
+chapter.sign(figure, [nanda], legend=6)
 at_end = {findings.named(one): findings.median([probes_of(record)["squares"][-1].sum() for record in nanda[one]], ",.0f") for one in tickets}
 chapter.finding(f"Median sum of squared weights at the end {findings.over_seeds([nanda])}: {findings.listed(at_end)}")
 
@@ -193,9 +187,7 @@ for ax, (title, y) in zip(axes.flat, (("losses", "nats"), ("excluded loss", "nat
 for ax in axes.flat[:2]:
     ax.set_yscale("log")
 axes[0, 0].legend(fontsize=9)
-chapter.data = None
 chapter.sign(figure, [mlp])
-chapter.data = f"p = {own.prime}"
 at_end = {name.replace("_", " "): findings.median([one[name][-1] for one in found], ".2g") for name in ("excluded", "restricted", "test_loss")}
 chapter.finding(f"Median losses of the MLP's base at the end, in nats, {findings.over_seeds([mlp])}: {findings.listed(at_end)}")
 

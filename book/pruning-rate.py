@@ -30,7 +30,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.analysis.times import final, fully_generalizes, median_epoch
+from lib.analysis.times import final, fully_generalizes, median_time
 from lib.book import figures, findings
 from lib.book.chapter import Chapter
 
@@ -67,7 +67,7 @@ chapter.finding(findings.times(chapter, {"base": "base"} | {f"rate {rate:g}": ("
 # %% mystnb={"figure": {"caption": "Thin lines join the points of one seed, hollow points never generalize; dotted lines are the medians of the base. Epochs are logarithmic.", "name": "fig-rate"}, "image": {"alt": "Four panels, MLP and Transformer side by side. Above, the epoch of generalization against the pruning rate, one point for each seed, hollow where the ticket never generalizes. Below, the test accuracy at the end against the pruning rate."}} tags=["hide-input"]
 def epochs_by_rate(ax, comparison):
     figures.epochs_by_value(ax, comparison, "rate", "pruning rate")
-    figures.reference(ax, median_epoch(comparison["base"], comparison.tau), "base")
+    figures.reference(ax, median_time(comparison.t_gen("base")), "base")
 
 
 def ends_by_rate(ax, comparison):
@@ -119,7 +119,7 @@ rows = []
 for comparison in chapter:
     for rate, records in comparison.family("rate").items():
         full = sum(fully_generalizes(*pair) for pair in zip(records, comparison["base"], strict=True))
-        median = median_epoch(records, comparison.tau)
+        median = median_time(comparison.t_gen(("rate", rate)))
         text = f"{median:,.0f}" if np.isfinite(median) else "never"
         counts = {"fully generalize": f"{full} of {len(records)}", "median t_gen": text}
         rows.append({"setting": comparison.label, "rate": f"{rate:g}", **counts})

@@ -304,8 +304,7 @@ def over_epochs(measure, y, lines):
             ax.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:,.0f}")
     for ax in axes[:, 1]:
         ax.set_ylabel("")
-    chapter.legend(figure, 2)
-    chapter.sign(figure)
+    chapter.sign(figure, legend=2)
 
 
 over_epochs(fourier.frequency_entropy, "frequency entropy (nats)", {fourier.noise_entropy(half): "white noise"})
@@ -489,8 +488,7 @@ for row, comparison in zip(axes, chapter, strict=True):
         ax.set_ylim(bottom=0)
 for ax in axes[:, 1]:
     ax.set_ylabel("")
-chapter.legend(figure, 2)
-chapter.sign(figure)
+chapter.sign(figure, legend=2)
 at_the_end("effective rank", lambda record: fourier.effective_rank(record.probes["singular_inputs"])[-1], ".1f")
 
 # %% mystnb={"figure": {"caption": "Relative to the largest, at the start (dotted), at a fifteenth of the budget (dashed) and at the end (solid). Medians over seeds; the bands are the range at the end.", "name": "fig-singular"}, "image": {"alt": "Two panels of singular values in descending order for base and ticket at three epochs."}} tags=["hide-input"]
@@ -508,8 +506,7 @@ for ax, (name, words) in zip(axes[0], matrices.items(), strict=True):
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figures.label(ax, f"MLP, {words}", "relative to the largest", x="singular value")
 axes[0, 1].set_ylabel("")
-chapter.legend(figure, 2)
-chapter.sign(figure, [mlp])
+chapter.sign(figure, [mlp], legend=2)
 at_the_end("number of singular values above a tenth of the largest", lambda record: (record.probes["singular_inputs"][-1] > record.probes["singular_inputs"][-1].max() / 10).sum(), ".0f", [mlp])
 
 # %% [markdown]

@@ -78,8 +78,7 @@ shown = list(found.values()) or [[chapter[name]] for name in MODELS]  # the runs
 figure, axes = figures.panels(1, len(shown), height=3.6)
 for ax, comparisons in zip(axes[0], shown, strict=True):
     figures.replicas(ax, comparisons, ("base", "ticket"))
-chapter.legend(figure, 2)
-chapter.sign(figure, [comparisons[0] for comparisons in shown])
+chapter.sign(figure, [comparisons[0] for comparisons in shown], legend=2)
 runs, lead = [of[0] for of in shown], "Latest over earliest time to generalization of a seed's trainings, median"
 factors = {of[0].name: {findings.named(one): findings.median([apart(times_of(of, one))]) for one in ("base", "ticket")} for of in shown}
 said = findings.by_setting(lead, runs, lambda c: findings.listed(factors[c.name]))

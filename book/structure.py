@@ -177,8 +177,7 @@ def by_matrix(epochs, values, y):
         figures.label(ax, f"${name[0]}_{{{name[2:]}}}$", y if ax in axes[:, 0] else "")
         ax.set_xlabel("epoch of the cut" if ax in axes[-1] else "")
         ax.set_ylim(-0.03, 1.03)
-    chapter.legend(figure, 2)
-    chapter.sign(figure)
+    chapter.sign(figure, legend=2)
     return dict(zip(NAMES, axes.flat, strict=True))
 
 

@@ -96,8 +96,7 @@ for ax, comparison in zip(axes.T.flat, usual, strict=True):  # settings come mod
         ax.annotate("chance", (0.99, 1 / p + 0.03), xycoords=("axes fraction", "data"), ha="right", fontsize=9, color="0.35")
     ax.set_xlabel("epoch" if ax in axes[-1] else "")
     ax.set_ylabel("accuracy" if ax in axes[:, 0] else "")
-chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, legend=4)
 chapter.finding(findings.gains(usual))
 
 # %% [markdown]
@@ -113,8 +112,7 @@ for ax, comparison in zip(axes.T.flat, usual, strict=True):
     figures.generalized(ax, comparison, arms=["base", "ticket"])
     ax.set_xlabel("epoch" if ax in axes[-1] else "")
     ax.set_ylabel("share of seeds" if ax in axes[:, 0] else "")
-chapter.legend(figure, 2)
-chapter.sign(figure, usual)
+chapter.sign(figure, usual, legend=2)
 chapter.finding(findings.generalizing(usual, "base", "ticket"))
 
 # %% [markdown]

@@ -72,8 +72,7 @@ figure, axes = figures.panels(2, 3, sharex=True)
 for row, comparison in zip(axes, chapter, strict=True):
     for ax, metric in zip(row, metrics, strict=True):
         figures.curves(ax, comparison, metric, arms=shown, band=False)
-chapter.legend(figure, 4)
-chapter.sign(figure)
+chapter.sign(figure, legend=4)
 chapter.finding(findings.times(chapter, "base", "ticket", "l2-matrices"))
 
 # %% mystnb={"figure": {"caption": "Each line joins one seed's networks. Epochs are logarithmic.", "name": "fig-norm-epochs"}, "image": {"alt": "Two panels, MLP and Transformer, with the epoch of generalization of every seed for the base, the ticket and four dense networks of the ticket's norm on a logarithmic axis, hollow where a network never generalizes."}} tags=["hide-input"]

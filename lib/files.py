@@ -114,7 +114,16 @@ def keys(path: Path) -> list[str]:
 
 def read(path: Path, key: str) -> Content:
     """One record of a file. Raises StoreError where it is missing, foreign or damaged."""
-    return _read(_opened(path), path, key)
+    archive = _opened(path)
+    try:
+        found = json.loads(archive.read(f"{key}/{NOTE}"))
+        arrays = {_array_name(key, member): _decoded(member, archive.read(member)) for member in _members(archive, key)}
+        content = Content(arrays, found["note"])
+        if found["checksum"] != checksum(content):
+            raise ValueError("checksum does not match")
+        return content
+    except Exception as error:  # damage can make NumPy, zipfile and its decompressors raise nearly anything
+        raise StoreError(f"record {key} in {path} is damaged ({type(error).__name__}: {error})") from error
 
 
 def look(path: Path, key: str, wanted: str) -> tuple[frozenset[str], Content]:
@@ -148,32 +157,6 @@ def _array_name(key: str, member: str) -> str:
 def _decoded(member: str, content: bytes) -> np.ndarray:
     array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     return _unpacked(array) if member.endswith(SERIES) else array
-
-
-def read_all(path: Path) -> dict[str, Content | StoreError]:
-    """Every record of a file by key, or what is wrong with it. Raises StoreError where the file cannot be opened."""
-    out: dict[str, Content | StoreError] = {}
-    archive = _opened(path)
-    for name in archive.namelist():
-        key, _, rest = name.rpartition("/")
-        if rest == NOTE:
-            try:
-                out[key] = _read(archive, path, key)
-            except StoreError as error:
-                out[key] = error
-    return out
-
-
-def _read(archive: zipfile.ZipFile, path: Path, key: str) -> Content:
-    try:
-        found = json.loads(archive.read(f"{key}/{NOTE}"))
-        arrays = {_array_name(key, member): _decoded(member, archive.read(member)) for member in _members(archive, key)}
-        content = Content(arrays, found["note"])
-        if found["checksum"] != checksum(content):
-            raise ValueError("checksum does not match")
-        return content
-    except Exception as error:  # damage can make NumPy, zipfile and its decompressors raise nearly anything
-        raise StoreError(f"record {key} in {path} is damaged ({type(error).__name__}: {error})") from error
 
 
 @lru_cache(maxsize=8)

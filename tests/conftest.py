@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 from xdist.scheduler import LoadFileScheduling
 
 from lib.experiments import settings
-from lib.files import read_all, write
+from lib.files import keys, read, write
 from lib.records.store import Store
 from lib.train import images
 from lib.train.models import MLP, ImageMLP, Transformer
@@ -187,7 +187,7 @@ def forget(store: Store, *runs: Run) -> None:
     """Takes the records of runs out of their files."""
     for run in runs:
         for path in store._places.pop(run.key, []):
-            rest = {key: content for key, content in read_all(path).items() if key != run.key}
+            rest = {key: read(path, key) for key in keys(path) if key != run.key}
             write(path, rest)
     store._statuses.clear()
 

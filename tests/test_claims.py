@@ -21,7 +21,7 @@ from lib.analysis.times import MeasureError
 from lib.book import tables
 from lib.claims import judging as c
 from lib.claims import statistics as s
-from lib.claims.claims import CLAIMS, Claim, ClaimsError, Judged, load_claims
+from lib.claims.claims import CLAIMS, Claim, ClaimsError, load_claims
 from lib.files import StoreError
 from lib.train.models import MLP
 from lib.train.runs import Run, Ticket
@@ -691,11 +691,9 @@ def test_a_box_has_the_papers_number_beside_ours_or_says_that_there_is_none(pape
     assert f"<em>Paper:</em> {said}. <em>Here</em> (parts and seeds unfold):</p>ours" in whole
 
 
-def test_a_box_without_any_bound_or_run():
+def test_a_box_without_any_bound():
     box = tables.verdict(judge("C01", groups([None] * 3, [None] * 3)))  # no case at all
     assert "not known" in box and "nan" not in box and "inf<" not in box
-    judgement = c.not_run(BY_ID["C02"], Judged(setting="transformer"), "paper")
-    assert judgement.verdict.verdict == "not run" and "Not run" in tables.verdict(judgement)
 
 
 @pytest.mark.parametrize(
@@ -812,9 +810,14 @@ def test_every_kind_of_judgement_can_be_written(tmp_path):
     judgements = [
         judge("C01", groups([None] * 3, [None] * 3), "mlp", "paper"),
         judge_norms(staged_norm(), t_gen=None),
-        c.not_run(BY_ID["C02"], Judged(setting="transformer"), "paper"),
     ]
-    c.write_verdicts(tmp_path / "v.json", [j.verdict for j in judgements])
+    c.write_verdicts(
+        tmp_path / "v.json",
+        [
+            *(j.verdict for j in judgements),
+            c.Verdict(id="C02", system="transformer", verdict="not run", profile="paper"),
+        ],
+    )
     assert [row["verdict"] for row in strictly(tmp_path / "v.json")] == ["inconclusive", "inconclusive", "not run"]
 
 

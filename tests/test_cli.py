@@ -19,7 +19,7 @@ from lib.experiments import chapters
 from lib.experiments.arms import Arm
 from lib.experiments.chapters import wanted
 from lib.experiments.parameters import load
-from lib.files import ROOT, Content, StoreError, keys, read_all, write
+from lib.files import ROOT, Content, StoreError, keys, read, write
 from lib.records.plan import obtain
 from lib.records.store import Record, Store
 from lib.records.verify import compare_anew
@@ -498,7 +498,8 @@ def test_a_value_that_cannot_be_is_one_sentence_and_status_2(store, capsys, tmp_
 def rewrite(store, of, change):
     """Changes the record of a run, as (arrays, note) -> (arrays, note)."""
     (path,) = store._places[of.key]
-    write(path, {key: Content(*change(*x)) if key == of.key else x for key, x in read_all(path).items()})
+    found = {key: read(path, key) for key in keys(path)}
+    write(path, found | {of.key: Content(*change(*found[of.key]))})
 
 
 def elsewhere(arrays, note):

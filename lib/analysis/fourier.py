@@ -7,6 +7,7 @@ for each neuron: on the input side W_in W_E, on the output side W_out^T W_U (bot
 
 import numpy as np
 from scipy.special import digamma
+from scipy.stats import entropy
 
 from lib.train.models import MLP
 from lib.train.runs import Run
@@ -71,12 +72,9 @@ def frequency_entropy(table: np.ndarray) -> np.ndarray:
 
     [..., h, p] -> [...]. 0 for pure waves, log(p // 2) where all frequencies are alike.
     """
-    a = amplitudes(table)
-    total = a.sum(-1, keepdims=True)
-    share = a / np.where(total > 0, total, 1)
-    entropy = -(share * np.log(np.where(share > 0, share, 1))).sum(-1)
-    there = total[..., 0] > 0
-    return (entropy * there).sum(-1) / np.maximum(there.sum(-1), 1)
+    found = entropy(amplitudes(table), axis=-1)  # nan for a neuron that is zero
+    there = np.isfinite(found)
+    return np.where(there, found, 0).sum(-1) / np.maximum(there.sum(-1), 1)
 
 
 def top_frequency(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,13 +86,8 @@ def top_frequency(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def median_share(table: np.ndarray) -> np.ndarray:
     """Median over live neurons of the top frequency's share of power: [..., h, p] -> [...]; 0 if none is live."""
-    shares, alive = top_frequency(table)[1], live(table)
-    found = [np.median(s[a]) if a.any() else 0.0 for s, a in zip(_rows(shares), _rows(alive), strict=True)]
-    return np.reshape(found, alive.shape[:-1])
-
-
-def _rows(values: np.ndarray) -> np.ndarray:
-    return values.reshape(-1, values.shape[-1])
+    shares = np.ma.array(top_frequency(table)[1], mask=~live(table))
+    return np.ma.filled(np.ma.median(shares, axis=-1), 0.0)
 
 
 def noise_entropy(frequencies: int) -> float:
@@ -122,7 +115,4 @@ def half_way_epoch(epochs: np.ndarray, values: np.ndarray, last: float) -> float
 
 def effective_rank(singular_values: np.ndarray) -> np.ndarray:
     """exp of the entropy of the singular values normalised to sum to one (Roy and Vetterli 2007), 0 if all are 0."""
-    singular_values = singular_values.astype(np.float64)
-    total = singular_values.sum(-1, keepdims=True)
-    share = singular_values / np.where(total > 0, total, 1)
-    return np.exp(-(share * np.log(np.where(share > 0, share, 1))).sum(-1)) * (total[..., 0] > 0)
+    return np.nan_to_num(np.exp(entropy(singular_values.astype(np.float64), axis=-1)))

@@ -80,11 +80,6 @@ def fitting_epoch(record: Record, tau: float) -> int | None:
     return generalization_epoch(record, tau, "train_accuracy")
 
 
-def generalization_epochs(records: Sequence[Record], tau: float) -> list[int | None]:
-    """t_gen of each record."""
-    return [generalization_epoch(record, tau) for record in records]
-
-
 def median_time(epochs: Sequence[int | None]) -> float:
     """The median of epochs, where None is later than all others: infinite where it is None.
 
@@ -92,11 +87,6 @@ def median_time(epochs: Sequence[int | None]) -> float:
     """
     values = [np.inf if t is None else t for t in epochs]
     return float(np.quantile(values, 0.5, method="inverted_cdf"))
-
-
-def median_epoch(records: Sequence[Record], tau: float) -> float:
-    """Median t_gen over seeds (`median_time`)."""
-    return median_time(generalization_epochs(records, tau))
 
 
 def threshold(bases: Sequence[Record]) -> float:

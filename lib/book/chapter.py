@@ -19,7 +19,7 @@ from lib.experiments import parameters as parameter_sets
 from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, until_known, wanted
 from lib.experiments.comparison import Comparison, compare
 from lib.experiments.images import with_images_at_hand
-from lib.experiments.parameters import RECORDED, Parameters
+from lib.experiments.parameters import Parameters
 from lib.experiments.settings import SETTINGS
 from lib.records.plan import obtain
 from lib.records.store import Store
@@ -33,7 +33,6 @@ class Chapter:
     parameters: Parameters
     comparisons: dict[str, Comparison]
     judgements: list[Judgement]
-    data: str | None = None  # what a figure's foot says of the data; p of the modular tasks unless told
 
     @classmethod
     def open(cls, name: str, namespace: Mapping[str, Any], of: str | None = None) -> "Chapter":
@@ -95,46 +94,33 @@ class Chapter:
                 ax.set_ylabel("")
             for ax in row[len(comparisons) :]:
                 ax.set_axis_off()
-        if legend:
-            self.legend(figure, legend)
-        self.sign(figure, shown)
+        self.sign(figure, shown, legend)
 
     @staticmethod
-    def legend(figure: Figure, columns: int) -> None:
+    def _legend(figure: Figure, columns: int) -> None:
         """One legend above all panels, each label once."""
         pairs = [pair for ax in figure.axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
         unique = {label: handle for handle, label in reversed(pairs)}
         unique = {label: unique[label] for _, label in pairs}
         figure.legend(unique.values(), unique.keys(), loc="outside upper center", ncols=columns, fontsize=10)
 
-    def sign(self, figure: Figure, shown: Iterable[Comparison] | None = None) -> None:
-        """Writes profile, data and the seeds of the comparisons that are shown, all unless told, at the figure's foot."""
-        figures.sign(
-            figure, self.parameters, tables.seeds_of(self if shown is None else shown, self.parameters), self.data
-        )
+    def sign(self, figure: Figure, shown: Iterable[Comparison] | None = None, legend: int = 0) -> None:
+        """Writes profile, data and the seeds of the comparisons that are shown, all unless told, at the figure's foot.
+
+        legend: columns of a legend above all panels, 0 for none.
+        """
+        if legend:
+            self._legend(figure, legend)
+        comparisons = list(self if shown is None else shown)
+        small = "" if self.parameters.is_paper else " (not the paper's scale)"
+        data = "; ".join(dict.fromkeys(one.data for one in comparisons))
+        figures.sign(figure, f"{self.parameters.label}{small}, {data}, {tables.seeds_of(comparisons, self.parameters)}")
 
     @staticmethod
     def finding(text: str) -> None:
         """Ends a figure's cell with what the figure shows, in a sentence; in the book it begins the figure's caption."""
         text = re.sub(r"\bW_(\w+)", r"$W_{\1}$", text)
         display(Markdown(f"**{text}.**"), metadata={"finding": text})
-
-    def recorded_seeds(self) -> pd.DataFrame:
-        """How many confirmatory seeds of every chapter and setting are recorded with all arms, and how many are to be."""
-        store, rows = Store(), []
-        for name, chapter in CHAPTERS.items():
-            of = wanted(self.parameters.model_copy(update={"seeds": RECORDED}), [name], store)
-            for setting in chapter.settings(self.parameters):
-                seeds = of.confirmed(name, setting)
-                rows.append(
-                    {
-                        "chapter": name,
-                        "setting": SETTINGS[setting].label,
-                        "recorded": len(seeds),
-                        "wanted at least": chapter.confirmatory,
-                    }
-                )
-        return pd.DataFrame(rows)
 
     # --- tables and ends ------------------------------------------------------------------------------------------
 
@@ -246,8 +232,7 @@ class Chapter:
             figures.levels(ax, judgement, levels)
         for ax in axes.flat[len(shown) :]:
             ax.set_axis_off()
-        self.legend(figure, 3)
-        self.sign(figure, [self[name] for name in dict.fromkeys(one.judged.setting for one, _ in shown)])
+        self.sign(figure, [self[name] for name in dict.fromkeys(one.judged.setting for one, _ in shown)], legend=3)
         self.finding(findings.levels(self._by_level))
 
     def close(self, metrics: Sequence[str] = ("test_accuracy",), every: int = 5, **frames: pd.DataFrame) -> HTML:

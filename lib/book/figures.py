@@ -27,12 +27,11 @@ from PIL import Image
 
 from lib.analysis import progress
 from lib.analysis.survival import kaplan_meier
-from lib.analysis.times import median_epoch
+from lib.analysis.times import median_time
 from lib.claims.judging import Judgement
 from lib.claims.measures import probes_of
 from lib.experiments.arms import Arm, arm
 from lib.experiments.comparison import Comparison
-from lib.experiments.parameters import Parameters
 
 AXES = {
     "train_accuracy": "training accuracy",
@@ -212,10 +211,8 @@ def panels(
     )
 
 
-def sign(figure: Figure, parameters: Parameters, seeds: str, data: str | None = None) -> None:
-    """Writes profile, data and the seeds that are drawn at the figure's foot; data: p of the modular tasks unless told."""
-    small = "" if parameters.is_paper else " (not the paper's scale)"
-    text = f"{parameters.label}{small}, {data or f'p = {parameters.prime}'}, {seeds}"
+def sign(figure: Figure, text: str) -> None:
+    """Writes what a figure shows at its foot."""
     wrapped = textwrap.fill(text, int(14 * figure.get_size_inches()[0]))
     figure.supxlabel(wrapped, fontsize=9, color="0.35", x=0.99, ha="right")
 
@@ -284,7 +281,7 @@ def curves(
 def hugs_the_axis(comparison: Comparison, arms: Iterable[object]) -> bool:
     """Whether one of some arms generalizes in the first twentieth of the epochs, in the median: on a linear axis its rise
     would be a vertical line."""
-    return any(median_epoch(comparison[one], comparison.tau) < comparison.budget / 20 for one in arms)
+    return any(median_time(comparison.t_gen(one)) < comparison.budget / 20 for one in arms)
 
 
 def label(axes: Axes, title: str, y: str, x: str = "epoch") -> None:

@@ -126,12 +126,6 @@ def gains(comparisons: Comparisons, slower: object = "base", faster: object = "t
     return f"{lead} in {len(texts)} settings, from {texts[order[0]]} ({order[0]}) to {texts[order[-1]]} ({order[-1]})"
 
 
-def gain(comparison: Comparison, slower: object = "base", faster: object = "ticket") -> str:
-    """The number of `gains` for one setting: "44.7 times"."""
-    found = _speed_ups(comparison, slower, faster)
-    return f"{between(*np.median(found, axis=1))} times" if found.size else "no case"
-
-
 def sooner(comparisons: Comparisons, slower: object, faster: object) -> str:
     """On how many seeds an arm generalizes before another, all settings that have both taken together."""
     shown = [c for c in comparisons if {arm(slower), arm(faster)} <= c.arms.keys()]

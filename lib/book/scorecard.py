@@ -37,7 +37,8 @@ def scorecard(
     """
     by_key = {(one.claim.id, one.judged.system): one for one in judgements}
     verdicts = {(one.id, one.system): one for one in complete((j.verdict for j in by_key.values()), entries, profile)}
-    groups, options = [], {"outcome": set(), "setting": set(), "chapter": set()}
+    groups: list[str] = []
+    options: dict[str, set[str]] = {"outcome": set(), "setting": set(), "chapter": set()}
     for entry in entries:
         if isinstance(entry, Question):
             groups.append(_question(entry))
@@ -95,7 +96,7 @@ def _row(
     notes = [evidence_text(judgement), exploratory_text(judgement)] if judgement else []
     notes += [f"Paper: {entry.paper}"] if entry.paper and first else []
     cells = (
-        judged_as + (forest(judgement) if judgement and judgement.parts else ""),
+        judged_as + (forest(judgement) if judgement else ""),
         "<br>".join(filter(None, [html.escape(result_text(verdict)), *_small(notes)])),
         "<br>".join(_small(kept)) if judgement else "",
     )

@@ -314,8 +314,6 @@ def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
     """The verdict on one system with its result; folded, the numbers of its parts and seeds and the notes."""
     found, key = judgement.verdict, anchor(judgement.claim.id, judgement.judged.system)
     text = f"{html.escape(judgement.judged.label)}: {badge(found.verdict)} "
-    if not judgement.parts:
-        return f'<p id="{key}">{text}Not run: there are no records.</p>'
     text += f"{html.escape(result_text(found))} <small>on {evidence_text(judgement)}</small>"
     text += f" <small>· {html.escape(beside)}</small>" if (beside := exploratory_text(judgement)) else ""
     of_best = judgement.judged.changed.get("of_best") if isinstance(judgement.judged.changed, Mapping) else None

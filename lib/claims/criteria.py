@@ -10,7 +10,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from lib.claims.claims import Claim, ClaimsError, Question, first_error
+from lib.claims.claims import Claim, ClaimsError, first_error
 from lib.claims.statistics import Strict
 from lib.files import ROOT
 
@@ -68,10 +68,3 @@ def edition_of(claim: Claim) -> Edition | None:
         if claim.id in edition.claims and edition.claims[claim.id].fingerprint == fingerprint(claim):
             return edition
     return None
-
-
-def changed(entries: list[Claim | Question]) -> list[str]:
-    """The claims of all editions whose rules are not those that were settled."""
-    claims = {entry.id: entry for entry in entries if isinstance(entry, Claim)}
-    names = [name for edition in load_editions() for name in edition.claims]
-    return [name for name in names if name not in claims or edition_of(claims[name]) is None]

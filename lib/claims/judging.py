@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class JudgedPart:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and what a chapter shows beside it; without tau and parts where nothing was run.
+    """A verdict and what a chapter shows beside it.
 
     exploratory: the same claim judged on the exploratory seeds, where the verdict is that of others. It decides nothing.
     """
@@ -86,29 +86,24 @@ class Judgement:
     claim: Claim
     judged: Judged
     verdict: Verdict
-    tau: float | None = None
-    parts: tuple[JudgedPart, ...] = field(default=())
+    tau: float
+    parts: tuple[JudgedPart, ...]
     exploratory: Verdict | None = None
 
     @property
-    def deciding(self) -> JudgedPart | None:
+    def deciding(self) -> JudgedPart:
         """The part that settles the verdict, whose numbers the verdict has: the first of the worst outcome."""
-        return _worst(self.parts) if self.parts else None
+        return _worst(self.parts)
 
     @property
     def cases(self) -> int:
         """Of how many seeds the claim says something, in the part that settles the verdict."""
-        return len(self.deciding.low) if self.deciding else 0
+        return len(self.deciding.low)
 
 
 def _worst(parts: Sequence[JudgedPart]) -> JudgedPart:
     order = "refuted", "inconclusive", "replicated"
     return min(parts, key=lambda part: order.index(part.outcome))
-
-
-def not_run(claim: Claim, judged: Judged, profile: str) -> Judgement:
-    """The judgement where there are no records."""
-    return Judgement(claim, judged, Verdict(id=claim.id, system=judged.system, verdict="not run", profile=profile))
 
 
 def judge(claim: Claim, judged: Judged, comparison: Comparison, profile: str) -> Judgement:
@@ -314,7 +309,8 @@ def complete(found: Iterable[Verdict], claims: Iterable[Claim | Question], profi
             raise ClaimsError(f"there are two verdicts for claim {verdict.id} on {verdict.system}")
         by_system[key] = verdict
     whole = [
-        by_system.pop((claim.id, judged.system), None) or not_run(claim, judged, profile).verdict
+        by_system.pop((claim.id, judged.system), None)
+        or Verdict(id=claim.id, system=judged.system, verdict="not run", profile=profile)
         for claim in claims
         if isinstance(claim, Claim)
         for judged in claim.judged
@@ -343,7 +339,7 @@ def evidence_text(judgement: Judgement) -> str:
     kind = "exploratory " if "exploratory" in judgement.verdict.profile else ""
     few = f"{cases} of " if cases < seeds else ""
     left_out = "" if cases == seeds else " (the others are no case)" if cases else " (none is a case)"
-    undecided = judgement.deciding.open_seeds if judgement.deciding else 0
+    undecided = judgement.deciding.open_seeds
     open_ones = f", {undecided} left open by the budget" if undecided else ""
     return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}{open_ones}"
 

@@ -11,7 +11,9 @@ import numpy as np
 from lib.analysis.times import MeasureError, NoRecords, Record, generalization_epoch, series, threshold
 from lib.experiments.arms import Arm, arm
 from lib.experiments.settings import SETTINGS
+from lib.train.images import title
 from lib.train.runs import Run
+from lib.train.tasks import ImageTask
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ class Comparison:
     def label(self) -> str:
         """The setting in words."""
         return SETTINGS[self.name].label
+
+    @property
+    def data(self) -> str:
+        """What its networks are trained on, in a few words."""
+        task = self["base"][0].run.task
+        return title(task.images) if isinstance(task, ImageTask) else f"p = {task.prime}"
 
     @cached_property
     def tau(self) -> float:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.files import CACHE, RESULTS, Content, StoreError, checksum, keys, look, read, read_all, sweep, write
+from lib.files import CACHE, RESULTS, Content, StoreError, checksum, keys, look, read, sweep, write
 from lib.train import images, products
 from lib.train.runs import NUMERICS, Run
 from lib.train.tasks import ImageTask
@@ -222,10 +222,7 @@ class Store:
         """The files that are written to and all their records, those left out of which one cannot be read."""
         for path in self._files(self.write_to):
             with contextlib.suppress(StoreError):
-                found = read_all(path)
-                whole = {key: content for key, content in found.items() if isinstance(content, Content)}
-                if len(whole) == len(found):
-                    yield path, whole
+                yield path, {key: read(path, key) for key in keys(path)}
 
     # --- reading --------------------------------------------------------------------------------------------------
 
