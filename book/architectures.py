@@ -34,6 +34,7 @@ from lib.book.chapter import Chapter
 from lib.experiments.settings import SETTINGS
 
 chapter = Chapter.open("architectures", globals())
+longest = [comparison for comparison in chapter if SETTINGS[comparison.name].longer > 1]  # the others are their first part
 
 # %% tags=["remove-input"]
 chapter.in_short()
@@ -86,7 +87,7 @@ chapter.finding(findings.gains(chapter))
 
 # %% mystnb={"figure": {"caption": "Each line joins one seed's base and ticket; hollow marks never generalize. Epochs are logarithmic.", "name": "fig-architectures-epochs"}, "image": {"alt": "A panel for each network and budget, deeper MLP and four-head Transformer, with the epoch of generalization of every seed for base and ticket on a logarithmic axis, the two joined by a line, hollow marks above the budget where a network never generalizes."}} tags=["hide-input"]
 chapter.panels(figures.paired_epochs, height=2.2, sharey=False, sharex=True)
-chapter.finding(findings.sooner(chapter, "base", "ticket"))
+chapter.finding(findings.sooner(longest, "base", "ticket"))
 
 # %% [markdown]
 # <details class="fold">
@@ -94,7 +95,7 @@ chapter.finding(findings.sooner(chapter, "base", "ticket"))
 
 # %% mystnb={"figure": {"caption": "The share of seeds that have generalized, with pointwise 95% bands (Kaplan-Meier curves), epochs on a logarithmic axis.", "name": "fig-architectures-share"}, "image": {"alt": "A panel for each setting with one step curve an arm, the share of seeds that have generalized by each epoch."}} tags=["hide-input"]
 chapter.panels(figures.generalized, legend=2)
-chapter.finding(findings.generalizing(chapter, "base", "ticket"))
+chapter.finding(findings.generalizing(longest, "base", "ticket"))
 
 # %% [markdown]
 # </details>

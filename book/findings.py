@@ -32,7 +32,6 @@ device = "cpu"
 # %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
 
 from lib.analysis import fourier
 from lib.analysis.structure import jaccard_distances
@@ -114,7 +113,7 @@ for y, name in enumerate(("base", "ticket")):
     half = mlp["base"][0].probes["inputs"].shape[-1] // 2
     axes[0, 0].scatter(same / live, np.full(len(live), y), s=22, alpha=0.7, color=Arm(name).colour)
     axes[0, 0].vlines(np.median(same / live), y - 0.3, y + 0.3, color=Arm(name).colour, linewidth=2)
-    rows.append({"arm": Arm(name).label, "live neurons at the end, all seeds": live.sum(), "with their last frequency before training": same.sum(), "by chance": live.sum() / half, "chance of as many": f"{binom.sf(same.sum() - 1, live.sum(), 1 / half):.1g}", **{f"share of a seed, {key}": value for key, value in spread(same / live).items()}})
+    rows.append({"arm": Arm(name).label, "live neurons at the end, all seeds": live.sum(), "with their last frequency before training": same.sum(), "by chance": live.sum() / half, **{f"share of a seed, {key}": value for key, value in spread(same / live).items()}})
 axes[0, 0].axvline(1 / half, **figures.DASHED)
 figures.rows_of_labels(axes[0, 0], [row["arm"] for row in rows])
 axes[0, 0].set_xlim(-0.02, 1.02)

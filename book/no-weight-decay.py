@@ -29,6 +29,7 @@ device = "cpu"
 # %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from lib.analysis.times import decay_ended, final, generalization_epoch
 from lib.book import figures, findings, tables
@@ -92,6 +93,35 @@ middle = {c.name: {f"rate {rate:g}": np.median([final(record) for record in reco
 chapter.finding(findings.by_setting("Lowest and highest median test accuracy at the end", chapter, lambda c: findings.extremes(middle[c.name])))
 
 # %% [markdown]
+# <details class="fold">
+# <summary>How tickets without weight decay end, against guessing</summary>
+#
+# Test accuracy at the end of training by pruning rate, median and range over seeds, beside the range in which a guess among the $p$
+# labels is right 95% of the time. A network that knows its training pairs by heart can be right less often than that: a label that is
+# frequent in training is the rarer in testing. The rule of C12 asks for less than 0.1.
+
+# %% tags=["hide-input"]
+rows = []
+for comparison in chapter:
+    pairs_tested = len(comparison["base"][0].run.task.data().test)
+    least, most = (binom.ppf(q, pairs_tested, 1 / chapter.parameters.prime) / pairs_tested for q in (0.025, 0.975))
+    for rate, records in comparison.family("rate-no-decay").items():
+        ending = [final(record) for record in records]
+        rows.append(
+            {
+                "setting": comparison.label,
+                "rate": f"{rate:g}",
+                "accuracy at the end": tables.range_text(ending, ".4f"),
+                "of a guess": f"{least:.4f} to {most:.4f}",
+                "below that": f"{sum(value < least for value in ending)} of {len(ending)}",
+                "above it": f"{sum(value > most for value in ending)} of {len(ending)}",
+            }
+        )
+chapter.table(pd.DataFrame(rows))
+
+# %% [markdown]
+# </details>
+#
 # <details class="fold">
 # <summary>The critical rate of each seed, and the rate at which its ticket ends best</summary>
 #

@@ -52,6 +52,8 @@ for verdict in complete((one.verdict for one in judged), list(claims.values()), 
 labels = {(key, one.system): one.label for key, claim in claims.items() for one in claim.judged}
 outcomes = {key: outcome_of_claim(found) for key, found in verdicts.items()}
 by_outcome = {word: [key for key in claims if outcomes[key] == word] for word in OUTCOMES}
+every = [one for found in verdicts.values() for one in found if one.seeds]
+known = sum("exploratory" in one.profile for one in every)
 CENTRAL = ("C01", "C02", "C03", "C09", "C10", "C15", "C16")
 
 
@@ -105,7 +107,8 @@ def statistics():
         for one in editions
     )
     return Markdown(
-        f"The criteria were settled before the runs that judge them: {when}. {tables.seeds_text(EXPLORATORY).capitalize()} are exploratory and "
+        f"The criteria were settled before the runs of confirmatory seeds: {when}. {known} of {len(every)} verdicts still rest on those of "
+        f"seeds that were known. {tables.seeds_text(EXPLORATORY).capitalize()} are exploratory and "
         f"{tables.seeds_text(CONFIRMATORY)} confirmatory; trials of the dense network on the digits, with seeds of their own, came earlier and were "
         f"not recorded. A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, {LEAST_OF_LONG} of the follow-up's, "
         f"and on exploratory ones elsewhere, which the table says."
@@ -140,8 +143,6 @@ def results():
 
 def discussion():
     lists = "\n".join(f"* *{word}*: {', '.join(keys)}" for word, keys in by_outcome.items() if keys)
-    every = [one for found in verdicts.values() for one in found if one.seeds]
-    known = sum("exploratory" in one.profile for one in every)
     return Markdown(
         f"By claim, over all settings that were run (*mixed*: the settings do not agree):\n\n{lists}\n\nOf {len(every)} verdicts that rest on runs, {known} "
         f"rest on exploratory seeds and show less than the others. No correction is made for the number of claims."

@@ -24,13 +24,16 @@
 # ## Method
 #
 # A *replica* of a run has the same task, split and settings. Each of its initial weights is moved by one unit in the last place of a
-# 32-bit number, up or down by the toss of a coin: less than rounding moves them in the first step. Base, ticket and controls of a
+# 32-bit number, up or down by the toss of a coin: the smallest change there is. Base, ticket and controls of a
 # replica follow from it as those of the run itself do from the run. So there are three trainings of each seed that no reader of the
 # paper could tell apart.
 #
-# The variance of $\log t_{gen}$ over all of them has two parts, one within seeds, which is that of rounding, and one between seeds. Their
-# mean squares give both (one-way random effects), and the share of rounding is the first part over the sum. A claim is *stable* if all
-# replicas give it the same outcome on the same seeds. There are few of these, so that outcomes are less certain here than on all seeds;
+# The variance of $\log t_{gen}$ has two parts, one within seeds, which is that of rounding, and one between seeds. Their
+# mean squares give both (one-way random effects), and the share of rounding is the first part over the sum, with the interval that
+# the F distribution of their ratio gives. What counts as generalized is the same in all trainings here: the lowest of the levels that
+# they have by themselves, since a level that differs would be taken for rounding. Seeds with a training that never generalizes are left
+# out, which makes the share look smaller than it is. A claim is *stable* if all
+# replicas give it the same outcome on the same seeds, each with the level that its own bases reach, as its rule has it. There are few of these, so that outcomes are less certain here than on all seeds;
 # what counts is whether they agree.
 
 # %% tags=["parameters", "remove-input"]
@@ -51,11 +54,12 @@ from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import load_claims
 from lib.claims.judging import result_text
-from lib.claims.stability import replicas, rounding_share, stability
+from lib.claims.stability import at_one_level, replicas, rounding_share, stability
+from lib.claims.statistics import between
 from lib.experiments.settings import MODELS
 
 chapter = Chapter.open("stability", globals())
-found = {name: replicas(name, chapter.comparisons) for name in MODELS if name in chapter.comparisons}
+found = {name: at_one_level(replicas(name, chapter.comparisons)) for name in MODELS if name in chapter.comparisons}
 found = {name: comparisons for name, comparisons in found.items() if comparisons}
 
 
@@ -95,7 +99,9 @@ for comparisons in found.values():
             times = times_of(comparisons, one)
             counts = {"seeds": len(times), "all replicas generalize": int(np.isfinite(times).all(1).sum())}
             row = {"setting": comparisons[0].label, "arm": one.label, **counts}
-            rows.append(row | {"largest over smallest t_gen of a seed (median)": apart(times), "share of rounding": rounding_share(times)})
+            share, *interval = rounding_share(times)
+            row |= {"largest over smallest t_gen of a seed (median)": apart(times), "share of rounding": share}
+            rows.append(row | {"95% interval": between(*interval) if np.isfinite(share) else ""})
 none = pd.DataFrame({"": ["no replica is recorded yet"]})
 shares = pd.DataFrame(rows)
 chapter.table(shares if rows else none)

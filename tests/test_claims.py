@@ -107,12 +107,27 @@ def test_the_norm_rules_are_those_in_the_criterion(claim_id):
     assert (drift.rule.replicated_below, drift.rule.refuted_above) == (5, 5)
 
 
+def lacks(criterion, rule):
+    """What a rule asks for and its words do not say: a number, or how many of all seeds."""
+    if isinstance(rule, s.ShareRule):
+        wanted = [{0.5: "most seeds", 0.7: "nearly every seed"}[rule.replicated_above]]
+        return [words for words in wanted if words not in criterion]
+    numbers = {value for value in rule.model_dump(exclude={"kind"}).values() if value}
+    return [n for n in numbers if not re.search(rf"(?<![\d.,-]){re.escape(f'{n:g}')}(?!\d|[.,]\d)", criterion)]
+
+
 def test_thresholds_in_rules_are_those_in_the_words():
     for entry in BY_ID.values():
         for rule in [part.rule for part in getattr(entry, "parts", [])]:
-            if isinstance(rule, s.IntervalRule):
-                numbers = {value for value in rule.model_dump(exclude={"kind"}).values() if value}
-                assert all(f"{value:g}" in entry.criterion for value in numbers), entry.id
+            words = BY_ID["C17"].criterion if entry.id == "C18" else entry.criterion  # "As C17"
+            assert lacks(words, rule) == [], entry.id
+
+
+def test_a_number_is_not_found_within_another():
+    rule = s.IntervalRule(kind="interval", replicated_above=2, refuted_below=1.2)
+    assert lacks("above 3, refuted below 1.2", rule) == [2] and lacks("above 2, refuted below 1.2.", rule) == []
+    most = s.ShareRule(kind="share", replicated_above=0.5, refuted_below=0.5)
+    assert lacks("on nearly every seed", most) == ["most seeds"]
 
 
 def entry(**changes):
@@ -755,7 +770,7 @@ def test_verdicts_are_completed_in_order_and_refused_where_they_have_no_place():
         (6.2, 3.3, 8.1, "times", "6.20 times (3.30 to 8.10)"),
         (6.2, 3.3, None, "times", "6.20 times (at least 3.30)"),
         (6.2, None, None, "times", "6.20 times"),
-        (None, 0.0, 0.83, "times", "half of the runs or more never get there; at most 0.83 times"),
+        (None, 0.0, 0.83, "times", "at most 0.83 times (interval; some runs never get there)"),
         (None, 15.2, None, "times", "at least 15.2 times (interval; the median is open)"),
         (None, None, None, "times", "not known: the budget leaves too many seeds open"),
         (None, 0.0, None, "%", "not known: the budget leaves too many seeds open"),
@@ -763,6 +778,8 @@ def test_verdicts_are_completed_in_order_and_refused_where_they_have_no_place():
         (None, 0.31, 1.0, "share of seeds", "31 to 100% of seeds"),
         (0.0, 0.0, 0.43, "share of seeds", "0% of seeds (at most 43%)"),
         (4.9, 1.0, 12.0, "%", "4.90% (1.00 to 12.0)"),
+        (0.0011, 0.0, 0.0027, "%", "0.0011% (0.00 to 0.0027)"),  # may be negative: 0 is no bound that it has anyway
+        (0.4, 0.0, 1.2, "times", "0.40 times (at most 1.20)"),
         (-0.1, -0.5, 0.2, "", "-0.10 (-0.50 to 0.20)"),
         (-0.1, -0.5, 0.2, "correlation", "correlation -0.10 (-0.50 to 0.20)"),
         (1234.0, 120.0, 5000.0, "times", "1,234 times (120 to 5,000)"),

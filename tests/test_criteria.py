@@ -1,10 +1,17 @@
 """The settled rules: none is changed, and a change shows."""
 
+import subprocess
+from datetime import datetime, timedelta
+
 import pytest
 from made_up import BY_ID
 
 from lib.claims.claims import Claim, ClaimsError, load_claims
 from lib.claims.criteria import edition_of, fingerprint, load_editions
+from lib.claims.judging import all_judgements
+from lib.experiments import parameters
+from lib.files import ROOT
+from lib.records.store import Store
 
 
 def changed(entries):
@@ -16,6 +23,38 @@ def changed(entries):
 
 def test_no_rule_has_been_changed_since_it_was_settled():
     assert changed(load_claims()) == []
+
+
+@pytest.mark.parametrize("edition", load_editions(), ids=lambda edition: edition.tag)
+def test_the_rules_are_those_of_the_commit_that_the_tag_names(edition, tmp_path):
+    """A fingerprint could be changed with its rule; the commit that settled it cannot."""
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+    then = git("show", f"{edition.commit}:book/claims.yml")
+    if then.returncode:
+        pytest.skip("not a clone with its history")
+    (tmp_path / "claims.yml").write_text(then.stdout)
+    of_then = {entry.id: entry for entry in load_claims(tmp_path / "claims.yml")}
+    assert {name: fingerprint(of_then[name]) for name in edition.claims} == {
+        name: rule.fingerprint for name, rule in edition.claims.items()
+    }
+    tagged = git("rev-parse", f"{edition.tag}^{{commit}}")
+    assert tagged.returncode or tagged.stdout.strip() == edition.commit
+    when = git("show", "--no-patch", "--format=%cI", edition.commit).stdout.strip()
+    assert abs(datetime.fromisoformat(when) - edition.settled) < timedelta(hours=1)
+
+
+@pytest.mark.slow
+def test_runs_that_verdicts_rest_on_were_recorded_after_their_rules_or_the_verdict_says_so():
+    claims = load_claims()
+    for judgement, comparison in all_judgements(parameters.load("paper"), Store(), claims):
+        if "exploratory" in judgement.verdict.profile or judgement.claim.id == "C33":
+            continue  # C33: tickets and dense networks were known, and criteria.yml says so
+        settled = edition_of(judgement.claim).settled
+        recorded = [record.provenance["recorded"] for records in comparison.arms.values() for record in records]
+        assert min(map(datetime.fromisoformat, recorded)) > settled, judgement.claim.id
 
 
 def test_every_claim_of_a_chapter_that_the_book_has_is_settled():

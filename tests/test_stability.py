@@ -1,14 +1,14 @@
 """What rounding decides: replicas are paired by seed, outcomes compared, variance split."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from made_up import BY_ID
+from scipy.stats import f_oneway
 from test_claims import grokking, groups
 
-from lib.claims.stability import replicas, rounding_share, stability
+from lib.claims.stability import at_one_level, replicas, rounding_share, stability
 from lib.experiments.arms import arm
 from lib.experiments.comparison import Comparison
 
@@ -49,23 +49,44 @@ def test_replicas_are_of_the_seeds_that_all_have():
 def test_the_share_of_rounding_is_that_of_the_variance_within_seeds():
     rng = np.random.default_rng(0)
     times = np.exp(8 + rng.normal(0, 0.3, (400, 1)) + rng.normal(0, 0.2, (400, 3)))
-    assert rounding_share(times) == pytest.approx(0.2**2 / (0.2**2 + 0.3**2), abs=0.05)
-    logs = np.log(times[:40])
-    within = np.mean([np.var(row, ddof=1) for row in logs])
-    between = np.var(logs.mean(1), ddof=1) - within / 3
-    assert rounding_share(times[:40]) == pytest.approx(within / (within + between))
+    assert rounding_share(times)[0] == pytest.approx(0.2**2 / (0.2**2 + 0.3**2), abs=0.05)
+    ratio = f_oneway(*np.log(times[:40])).statistic
+    assert rounding_share(times[:40])[0] == pytest.approx(1 / (1 + (ratio - 1) / 3))
+
+
+def test_the_interval_of_the_share_covers_it():
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(500):
+        times = np.exp(8 + rng.normal(0, 0.3, (5, 1)) + rng.normal(0, 0.2, (5, 3)))
+        share, low, high = rounding_share(times)
+        assert low <= share <= high
+        covered += low <= 0.2**2 / (0.2**2 + 0.3**2) <= high
+    assert covered / 500 == pytest.approx(0.95, abs=0.03)
 
 
 def test_the_share_of_rounding_at_its_ends():
     alike = np.repeat([[100.0], [200.0], [400.0]], 3, axis=1)
-    assert rounding_share(alike) == 0
-    assert rounding_share(alike.T) == 1
+    assert rounding_share(alike) == (0, 0, 0)
+    assert rounding_share(alike.T) == (1, 1, 1)
     alike[0, 1] = np.nan  # one seed with a replica that never generalizes
-    assert rounding_share(alike) == 0
-    assert np.isnan(rounding_share(alike[:2]))
+    assert rounding_share(alike) == (0, 0, 0)
+    assert np.isnan(rounding_share(alike[:2])).all()
+
+
+def test_what_parts_replicas_is_no_change_of_what_counts():
+    """The second replica's bases end at 0.93: by themselves they count from 0.90 on, the others from 0.95."""
+    found = three(3_000, 3_000, 3_000)
+    low = [
+        dataclasses.replace(one, metrics=one.metrics | {"test_accuracy": 0.93 * one.metrics["test_accuracy"]})
+        for one in found["mlp/rounding-1"]["base"]
+    ]
+    found["mlp/rounding-1"] = Comparison("mlp/rounding-1", found["mlp/rounding-1"].arms | {arm("base"): low})
+    assert [one.tau for one in replicas("mlp", found)] == [0.95, 0.90, 0.95]
+    assert [one.tau for one in at_one_level(replicas("mlp", found))] == [0.90] * 3
+    assert at_one_level([]) == []
 
 
 def test_comparisons_of_some_seeds_keep_their_order():
     found = comparison("mlp", [12_000, 9_000, 7_000], [3_000] * 3).of_seeds({2, 0})
     assert found.seeds == [0, 2] and found.t_gen("base") == [12_000, 7_000]
-    assert SimpleNamespace(seeds=found.seeds).seeds == [record.seed for record in found["ticket"]]
+    assert [record.seed for record in found["ticket"]] == [0, 2]

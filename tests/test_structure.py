@@ -361,11 +361,17 @@ def test_a_seed_without_a_grokked_mask_is_open(run, t_gen):
     assert found.parts[0].open_seeds == 5
 
 
-def test_random_masks_of_c28_have_as_many_edges_in_all(run):
+@pytest.mark.parametrize(("other", "keep"), [("random", "count"), ("random by node", "neuron")])
+def test_random_masks_of_c28_have_as_many_edges_in_all_or_at_each_node(run, other, keep):
     masks = drifting(len(run.initial_weights()))
-    found = judge("C28", groups_of(run, masks, RISING)).parts[1].table
-    expected = [
-        structure.average_path_length(structure.chain(run, pruning.random_mask_like(run, masks[13], "count", seed)))
-        for seed in range(5)
-    ]
-    assert found["random"].tolist() == pytest.approx(expected)
+    drawn = [pruning.random_mask_like(run, masks[13], keep, seed) for seed in range(5)]
+    alike = [degrees(run, mask) == degrees(run, masks[13]) for mask in drawn]
+    assert alike == [other == "random by node"] * 5 and {mask.sum() for mask in drawn} == {masks[13].sum()}
+    parts = [part.table for part in judge("C28", groups_of(run, masks, RISING)).parts if other in part.table]
+    for found, measure in zip(parts, (structure.average_path_length, structure.clustering), strict=True):
+        assert found[other].tolist() == pytest.approx([measure(structure.chain(run, mask)) for mask in drawn])
+
+
+def degrees(run, mask):
+    """How many weights a mask keeps at each node on either side of each matrix."""
+    return {name: (part.sum(0).tolist(), part.sum(1).tolist()) for name, part in run.split(mask).items()}

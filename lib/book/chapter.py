@@ -155,11 +155,11 @@ class Chapter:
             boxes.append(tables.box(own[0].claim, each, shared))
         return HTML("".join(boxes))
 
-    def in_short(self) -> HTML:
-        """A box for the chapter's head: each claim's outcome and number, and what limits them."""
+    def in_short(self, *caveats: str) -> HTML:
+        """A box for the chapter's head: each claim's outcome and number, and what limits them. caveats: the chapter's own."""
         if not self.judgements:
             return HTML("")
-        rows, caveats = [], []
+        rows, limits = [], list(caveats)
         for claim, own in self._by_claim.items():
             badges = " ".join(
                 f"{html.escape(one.judged.label)} {tables.badge(one.verdict.verdict)} {html.escape(result_text(one.verdict))};"
@@ -171,14 +171,14 @@ class Chapter:
                 f'<li><a href="#{tables.anchor(claim)}">{html.escape(own[0].claim.title)}</a> ({claim}): {badges}{more}</li>'
             )
         if not self.parameters.is_paper:
-            caveats.append("this is not the paper's scale")
+            limits.append("this is not the paper's scale")
         exploratory = {one.claim.id for one in self.judgements if "exploratory" in one.verdict.profile}
         if exploratory:
-            caveats.append(f"{_listed(exploratory)} on seeds that were known when the rules were settled")
+            limits.append(f"{_listed(exploratory)} on seeds that were known when the rules were settled")
         fragile = {one.claim.id for one in self.judgements if self._levels(one)["outcome"].nunique() > 1}
         if fragile:
-            caveats.append(f"{_listed(fragile)} with another outcome at another level of what counts as generalized")
-        text = "; ".join(caveats) or "no verdict changes with the level of what counts as generalized"
+            limits.append(f"{_listed(fragile)} with another outcome at another level of what counts as generalized")
+        text = "; ".join(limits) or "no verdict changes with the level of what counts as generalized"
         return HTML(
             f'<div class="in-short"><p><strong>In short</strong></p><ul>{"".join(rows)}</ul><p>Mind: {text}.</p></div>'
         )

@@ -132,7 +132,8 @@ def sooner(comparisons: Comparisons, slower: object, faster: object) -> str:
     pairs = [pair for c in shown for pair in zip(c.t_gen(slower), c.t_gen(faster), strict=True)]
     won = sum(later(*pair) is True for pair in pairs)
     where = f", {len(shown)} settings together" if len(shown) > 1 else ""
-    text = f"{_quoted(faster)} generalizes before {_quoted(slower)} on {won} of {len(pairs)} seeds{where}"
+    what = "seeds" if len(shown) == 1 else "pairs"
+    text = f"{_quoted(faster)} generalizes before {_quoted(slower)} on {won} of {len(pairs)} {what}{where}"
     return text[0].upper() + text[1:]
 
 

@@ -15,7 +15,7 @@ from lib.claims.claims import Claim
 from lib.claims.criteria import edition_of
 from lib.claims.judging import Judgement, evidence_text, exploratory_text, is_exploratory, result_text
 from lib.claims.measures import ArmName, crossing, falls_of_squares, label, probes_of
-from lib.claims.statistics import MIN_SEEDS, between, elsewhere
+from lib.claims.statistics import MIN_SEEDS, between, elsewhere, least
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
 from lib.train.trainer import METRICS
@@ -277,9 +277,9 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
         rows.append(
             {
                 "measured": one.words,
-                "share of seeds" if share else "median": between(*numbers),  # type: ignore[arg-type]
+                "share of seeds" if share else "median": between(*numbers, floor=least(one.unit)),  # type: ignore[arg-type]
                 "unit": "" if share else one.unit,
-                "95% interval": between(*one.interval),
+                "95% interval": between(*one.interval, floor=least(one.unit)),
                 "geometric mean": ""
                 if one.modelled is None
                 else f"{one.modelled[0]:.3g} ({between(*one.modelled[1:])})",

@@ -17,7 +17,16 @@ from lib.analysis.survival import Ratio, paired_ratio
 from lib.analysis.times import NoRecords
 from lib.claims.claims import Claim, ClaimsError, Judged, Part, Question, first_error, load_claims
 from lib.claims.measures import MEASURES
-from lib.claims.statistics import MIN_SEEDS, Outcome, ShareRule, between, median_interval, number, share_interval
+from lib.claims.statistics import (
+    MIN_SEEDS,
+    Outcome,
+    ShareRule,
+    between,
+    least,
+    median_interval,
+    number,
+    share_interval,
+)
 from lib.experiments.arms import arm
 from lib.experiments.chapters import CHAPTERS, EXPLORATORY, wanted
 from lib.experiments.comparison import Comparison, compare
@@ -88,7 +97,7 @@ class Judgement:
     verdict: Verdict
     tau: float
     parts: tuple[JudgedPart, ...]
-    exploratory: Verdict | None = None
+    exploratory: "Judgement | None" = None
 
     @property
     def deciding(self) -> JudgedPart:
@@ -170,7 +179,7 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
         }
     rows = [{"seed": seed, **one.numbers} for seed, one in zip(comparison.seeds, everything, strict=True)]
     table = pd.DataFrame(rows)
-    epochs = [name for name in table if name.startswith(("t_gen", "at epoch"))]
+    epochs = [name for name in table if name.startswith(("t_gen", "at epoch", "epochs"))]
     return JudgedPart(
         part=part,
         words=measure.named(**{"slower": "base", "faster": "ticket", "arm": "base"} | _worded(arguments)),
@@ -246,12 +255,12 @@ def judgements(
 ) -> list[Judgement]:
     """The judgements of a chapter, of all settings and arms that have records. exploratory: those of these seeds, to stand beside."""
 
-    def beside(claim: Claim, judged: Judged) -> Verdict | None:
+    def beside(claim: Claim, judged: Judged) -> Judgement | None:
         known = (exploratory or {}).get(judged.setting)
         if known is None or is_exploratory(comparisons[judged.setting], parameters):
             return None
         with contextlib.suppress(NoRecords):
-            return judge(claim, judged, known, evidence(known, parameters)).verdict
+            return judge(claim, judged, known, evidence(known, parameters))
         return None
 
     out = []
@@ -339,6 +348,7 @@ def evidence_text(judgement: Judgement) -> str:
     kind = "exploratory " if "exploratory" in judgement.verdict.profile else ""
     few = f"{cases} of " if cases < seeds else ""
     left_out = "" if cases == seeds else " (the others are no case)" if cases else " (none is a case)"
+    left_out += ", too few for a verdict" if cases < MIN_SEEDS else ""
     undecided = judgement.deciding.open_seeds
     open_ones = f", {undecided} left open by the budget" if undecided else ""
     return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}{open_ones}"
@@ -348,9 +358,12 @@ def exploratory_text(judgement: Judgement) -> str:
     """What the exploratory seeds gave where the verdict is that of others: "5 exploratory seeds beside: replicated, 6.20 times (3.30
     to 8.10)"; else ""."""
     known = judgement.exploratory
-    if known is None or not known.seeds:
+    if known is None or not known.verdict.seeds:
         return ""
-    return f"{len(known.seeds)} exploratory seeds beside: {known.verdict}, {result_text(known)}"
+    by_level = any(MEASURES[part.part.measure].by_level for part in known.parts)
+    level = f", with {known.tau:g} for generalized" if by_level and known.tau != judgement.tau else ""
+    found = known.verdict
+    return f"{len(found.seeds)} exploratory seeds beside: {found.verdict}, {result_text(found)}{level}"
 
 
 def result_text(verdict: Verdict) -> str:
@@ -369,13 +382,13 @@ def result_text(verdict: Verdict) -> str:
     else:
         form = {"%": "{}%", "times": "{} times"}.get(unit, f"{unit} {{}}")
         known = None if verdict.estimate is None else form.format(number(verdict.estimate)).strip()
-        span = between(low, high)
+        span = between(low, high, floor=least(unit))
     if known is not None:
         return known if low is None and high is None else f"{known} ({span})"
     if span == "not known":
         return "not known: the budget leaves too many seeds open"
     if unit == "times" and low == 0 and high is not None:
-        return f"half of the runs or more never get there; {span} times"
+        return f"{span} times (interval; some runs never get there)"
     return f"{span} {unit}{'' if unit == 'of seeds' else ' (interval; the median is open)'}"
 
 

@@ -136,7 +136,8 @@ def norm_drift(seed: OneSeed, after: float) -> Found:
             float(100 * np.abs(settled / settled[0] - 1).max()) if len(settled) > 1 else np.nan
         )
     largest = max(moves.values())
-    numbers = {"t_gen": t_gen, **moves}
+    looked_at = None if np.isnan(largest) else int(record.epochs[-1] - t_gen - seed.scaled(after))
+    numbers = {"t_gen": t_gen, **moves, "epochs looked at": looked_at}
     return Found(0.0, np.inf, numbers) if np.isnan(largest) else known(largest, **numbers)
 
 
@@ -505,6 +506,11 @@ class Coefficients:
         positive = np.array([one in ("valid", "drifting") for one in self.status])
         return positive & (self.epochs > 0)
 
+    @property
+    def valid(self) -> np.ndarray:
+        """Checkpoints [U] whose estimate settles, too."""
+        return np.array([one == "valid" for one in self.status])
+
 
 def coefficients_of(record: Record, sampling: str = "follow-up") -> Coefficients:
     """The estimates of a record with one of `llc.SAMPLINGS`. Raises NoRecords where there are none."""
@@ -530,6 +536,7 @@ def coefficient_lag(seed: OneSeed, arm: ArmName = "base", sampling: str = "follo
     losses = np.interp(epochs, record.epochs, progress.log_test_loss(record))
     of_both = [progress.steepest_fall(epochs, y) for y in (found.chains[chosen].mean(1), losses)]
     numbers = {"coefficient falls at": of_both[0], "test loss falls at": of_both[1], "lag": of_both[0] - of_both[1]}
+    numbers |= {"checkpoints": int(chosen.sum()), "of these valid": int(found.valid[chosen].sum())}
     return grokked_case(seed, statement(numbers["lag"] < 0, **numbers))
 
 
@@ -542,7 +549,12 @@ def no_second_fall(seed: OneSeed, arm: ArmName, sampling: str = "follow-up") -> 
     epochs = np.concatenate([[0], found.epochs[chosen]])
     values = found.chains[chosen].mean(1)
     falls = progress.separate_falls(epochs, np.concatenate([values[:1], values]), points=30)
-    return grokked_case(seed, statement(len(falls) < 2, **{"separate falls": len(falls)}))
+    numbers = {
+        "separate falls": len(falls),
+        "checkpoints": len(values),
+        "of these valid": int(found.valid[chosen].sum()),
+    }
+    return grokked_case(seed, statement(len(falls) < 2, **numbers))
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ def scenarios(rule: Rule) -> Iterator[tuple[str, float, bool]]:
 
 def _beyond(threshold: float, sign: int) -> float:
     """A true value on the claimed side: one and a half of a spread away on the scale on which the rule works."""
+    if 0 < threshold < 0.15 and sign < 0:
+        return threshold / 2  # an accuracy cannot be negative
     return threshold * np.exp(sign * 1.5 * SPREAD) if abs(threshold) >= 1 else threshold + sign * 0.15
 
 

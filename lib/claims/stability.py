@@ -4,14 +4,15 @@ Grokking amplifies rounding, so that two trainings of one run on different machi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import f
 
 from lib.analysis.times import NoRecords
 from lib.claims.claims import Claim, Judged, Question
 from lib.claims.judging import Verdict, judge
-from lib.claims.statistics import Outcome
+from lib.claims.statistics import LEVEL, Outcome
 from lib.experiments.comparison import Comparison
 from lib.experiments.settings import ROUNDINGS
 
@@ -46,6 +47,12 @@ def replicas(setting: str, comparisons: Mapping[str, Comparison]) -> list[Compar
     return [comparison.of_seeds(seeds) for comparison in found] if seeds else []
 
 
+def at_one_level(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same, with the lowest tau among them in all: what parts their times is then rounding alone, and not what counts."""
+    tau = min((comparison.tau for comparison in comparisons), default=None)
+    return [replace(comparison, level=tau) for comparison in comparisons]
+
+
 def stability(entries: Iterable[Claim | Question], comparisons: Mapping[str, Comparison]) -> list[Stability]:
     """The outcomes of every claim whose arms the replicas have, from the comparisons of the chapter "stability"."""
     out = []
@@ -63,16 +70,20 @@ def stability(entries: Iterable[Claim | Question], comparisons: Mapping[str, Com
     return out
 
 
-def rounding_share(times: np.ndarray) -> float:
+def rounding_share(times: np.ndarray) -> tuple[float, float, float]:
     """Share of the variance of the logarithm of t_gen [S, K] that replicas of one seed have, the rest being that of seeds.
 
-    One-way random effects: within seeds over the sum of within and between, by their mean squares; seeds with a censored
-    replica (nan) are left out, and nan is returned where fewer than two are left.
+    One-way random effects: the variance within seeds over the sum of within and between, by their mean squares, whose ratio
+    over its expectation has an F distribution; returned with the 95% interval by that (Searle 1971, section 9.9). Seeds with
+    a censored replica (nan) are left out, and nan is returned where fewer than two are left.
     """
     logs = np.log(times[np.isfinite(times).all(1)])
     seeds, k = logs.shape
-    if seeds < 2:
-        return np.nan
-    within = logs.var(1, ddof=1).mean()
-    between = max(logs.mean(1).var(ddof=1) - within / k, 0.0)
-    return float(within / (within + between)) if within + between else np.nan
+    within = logs.var(1, ddof=1).mean() if seeds > 1 else 0.0
+    between = k * logs.mean(1).var(ddof=1) if seeds > 1 else 0.0
+    if not within + between:
+        return np.nan, np.nan, np.nan
+    ratio = between / within if within else np.inf
+    low, high = f.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], seeds - 1, seeds * (k - 1))
+    share, least, most = (float(1 / (1 + max(ratio / q - 1, 0) / k)) for q in (1.0, low, high))
+    return share, least, most

@@ -146,14 +146,20 @@ def finite(x: float) -> float | None:
 
 
 def number(x: float) -> str:
-    """A number in three digits, as people write it: "52.8", "1,040", "0.05"."""
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}"
+    """A number in three digits, as people write it: "52.8", "1,040", "0.05"; of less than a hundredth in two."""
+    small = 0 < abs(x) < 0.01
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2g}" if small else f"{x:.2f}"
 
 
-def between(low: float | None, high: float | None, form: str = "") -> str:
+def least(unit: str) -> float:
+    """What no value of a unit is below: 0 of a ratio of times and a share of seeds; nothing of others."""
+    return 0.0 if unit in ("times", "share of seeds") else -np.inf
+
+
+def between(low: float | None, high: float | None, form: str = "", floor: float = 0.0) -> str:
     """A value within two bounds, in words: "6.20", "at least 3.10", "at most 0.40", "1.20 to 3.10", "not known".
 
-    A low bound of 0 says nothing of a ratio or a share, and None is no bound. form: of numbers, in place of three digits.
+    None is no bound. form: of numbers, in place of three digits. floor: a low bound that says nothing (`least`).
     """
     write = form.format if form else number
     low, high = -np.inf if low is None else low, np.inf if high is None else high
@@ -161,4 +167,4 @@ def between(low: float | None, high: float | None, form: str = "") -> str:
         return write(low)
     if np.isinf(high):
         return "not known" if low <= 0 else f"at least {write(low)}"
-    return f"at most {write(high)}" if low in (0, -np.inf) else f"{write(low)} to {write(high)}"
+    return f"at most {write(high)}" if low in (floor, -np.inf) else f"{write(low)} to {write(high)}"
