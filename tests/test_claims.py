@@ -8,6 +8,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +18,14 @@ from made_up import BY_ID, judge
 
 import lib.files
 from lib.analysis import times
-from lib.analysis.times import MeasureError
+from lib.analysis.times import MeasureError, NoRecords
 from lib.book import tables
 from lib.claims import judging as c
+from lib.claims import measures
 from lib.claims import statistics as s
 from lib.claims.claims import CLAIMS, Claim, ClaimsError, load_claims
+from lib.experiments.arms import arm
+from lib.experiments.comparison import Comparison
 from lib.files import StoreError
 from lib.train.models import MLP
 from lib.train.runs import Run, Ticket
@@ -856,6 +860,12 @@ def test_no_file_means_no_verdicts(tmp_path):
     assert c.read_verdicts(tmp_path / "none.json") == []
 
 
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path):
+    with pytest.raises(ClaimsError, match="cannot be read") as caught:
+        c.read_verdicts(tmp_path)  # a folder
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"[{", b'{"id": "C01"}', b'[{"id": "C01", "verdict": "maybe"}]', b"\xff\xfe"])
 def test_a_damaged_file_is_one_sentence(tmp_path, content):
     path = tmp_path / "verdicts.json"
@@ -863,3 +873,68 @@ def test_a_damaged_file_is_one_sentence(tmp_path, content):
     with pytest.raises(ClaimsError, match=r"verdicts\.json is damaged") as caught:
         c.read_verdicts(path)
     assert "\n" not in str(caught.value)
+
+
+# --- variants -----------------------------------------------------------------------------------------------------
+
+# Of each variant that is judged by other arms than the claim: its parts' slower and faster arm.
+RATIOS = {
+    ("C02", "transformer/uniform"): [("uniform", "ticket")],
+    ("C06", "transformer/moments"): [None, (("moment", 1), "ticket")],
+    ("C09", "mlp/all"): [("l2-all", "ticket"), ("l1-all", "ticket")],
+    ("C10", "transformer/all"): [("l2-all", "ticket"), ("l1-all", "ticket")],
+    ("C10", "transformer/uniform"): [("l2-uniform", "ticket"), ("l1-uniform", "ticket")],
+    ("C15", "mlp/synflow-100"): [("base", "synflow-100")],
+    ("C16", "transformer/random-uniform"): [("base", "random-uniform"), None],
+    ("C21", "transformer/a*b/uniform"): [("uniform", "ticket")],
+    ("C29", "transformer/uniform"): [("uniform", "re-dense")],
+}
+
+
+@pytest.mark.parametrize(("claim", "system"), RATIOS)
+def test_a_variant_is_judged_by_the_arms_that_it_names(claim, system):
+    """Every arm has a t_gen of its own, so that a ratio tells which two it is of."""
+    (judged,) = [one for one in BY_ID[claim].judged if one.system == system]
+    named = dict.fromkeys(one for pair in RATIOS[claim, system] if pair for one in pair)
+    usual = ("base", "ticket", "l2-matrices", "l1-matrices", ("epoch", 10_000), "re-dense", "random")
+    arms = list(dict.fromkeys([*usual, *named]))
+    times = {one: 2_000 + 1_300 * i for i, one in enumerate(arms)}
+    records = {arm(one): [grokking(times[one], seed) for seed in range(6)] for one in arms}
+    for record in records[arm("ticket")]:
+        record.run = TICKET
+    judgement = c.judge(BY_ID[claim], judged, Comparison(judged.setting, records), "test")
+    for part, pair in zip(judgement.parts, RATIOS[claim, system], strict=True):
+        if pair:
+            assert part.estimate == pytest.approx(times[pair[0]] / times[pair[1]])
+
+
+@pytest.mark.parametrize(
+    ("take", "match"),
+    [
+        (lambda seed: measures.none_full(seed, "rate"), "no records of family rate"),
+        (lambda seed: measures.accuracy_rises(seed, "epoch"), "no records of family epoch"),
+        (lambda seed: measures.at_cuts(seed), "no records of family epoch"),
+        (lambda seed: seed["snip"], "no records of arm SNIP"),
+    ],
+)
+def test_what_is_not_recorded_is_named(take, match):
+    records = {arm(name): found for name, found in groups([9_000], [3_000]).items()}
+    (seed,) = Comparison("mlp", records).one_by_one()
+    with pytest.raises(NoRecords, match=match):
+        take(seed)
+
+
+@pytest.mark.parametrize(
+    ("take", "match"),
+    [
+        (measures.mask_of, "seed 0: its mask is not stored"),
+        (measures.probes_of, "seed 0: nothing is recorded of the weights"),
+        (measures.coefficients_of, "seed 0: nothing is recorded of the weights"),
+    ],
+)
+def test_what_a_record_lacks_is_named(take, match):
+    with pytest.raises(NoRecords, match=match):
+        take(SimpleNamespace(seed=0, mask=None, probes=None))
+    if take is measures.coefficients_of:
+        with pytest.raises(NoRecords, match="the learning coefficient is not recorded"):
+            take(SimpleNamespace(seed=0, probes={"epochs": []}))

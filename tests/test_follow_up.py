@@ -312,6 +312,20 @@ def test_an_estimate_that_is_negative_does_not_count():
     assert not found.usable[[0, 3, 5]].any() and found.usable[[4, 6]].all()  # 0 is the start
 
 
+@pytest.mark.parametrize("claim", ["C46", "C47"])
+def test_each_variant_reads_the_chains_of_its_own_settings(claim):
+    """Those of the settled settings fall twice, the second time after the test loss."""
+    arms = {Arm(name): [record(seed, **how) for seed in range(6)] for name, how in LIKE_CHEN.items()}
+    late = 10 + 60 * drop(CHECKPOINTS, 4_000) + 90 * drop(CHECKPOINTS, 20_000, 0.05)
+    for one in (x for records in arms.values() for x in records):
+        one.probes["llc_traces"][1] = np.repeat(late[:, None, None], 3, 1).repeat(llc.BINS, 2)
+    found = {one.system: judge(PAIRS[claim], one, Comparison(NANDA, arms), "test") for one in PAIRS[claim].judged}
+    assert {system: one.verdict.verdict for system, one in found.items()} == {
+        NANDA: "replicated",
+        f"{NANDA}/settled": "refuted",
+    }
+
+
 def test_too_few_estimates_leave_a_seed_undecided():
     for claim in ("C46", "C47"):
         arms = {name: [record(seed, **how) for seed in range(6)] for name, how in LIKE_CHEN.items()}
