@@ -1,5 +1,6 @@
 """What pages say of verdicts: when their rule was written, which seeds are drawn, how the outcome depends on its level."""
 
+import dataclasses
 import html
 import re
 from types import SimpleNamespace
@@ -50,7 +51,8 @@ def test_a_verdict_says_how_many_of_its_seeds_are_a_case():
         return SimpleNamespace(cases=cases, verdict=verdict, deciding=deciding)
 
     assert evidence_text(judged(10, 10)) == "10 seeds"
-    assert evidence_text(judged(1, 1)) == "1 seed"
+    assert evidence_text(judged(1, 1)) == "1 seed, too few for a verdict"
+    assert evidence_text(judged(4, 10)) == "4 of 10 seeds (the others are no case), too few for a verdict"
     assert evidence_text(judged(10, 10, undecided=2)) == "10 seeds, 2 left open by the budget"
     assert evidence_text(judged(6, 10)) == "6 of 10 seeds (the others are no case)"
     assert evidence_text(judged(0, 5, "paper, exploratory")) == "0 of 5 exploratory seeds (none is a case)"
@@ -153,12 +155,15 @@ def test_what_exploratory_seeds_gave_stands_beside_and_decides_nothing():
     [judgement] = judgements("main-results", {"mlp": new}, PAPER, [BY_ID["C01"]], {"mlp": old})
     [alone] = judgements("main-results", {"mlp": new}, PAPER, [BY_ID["C01"]])
     assert judgement.verdict == alone.verdict and judgement.verdict.seeds == list(range(5, 15))
-    assert judgement.exploratory.seeds == list(range(5)) and judgement.exploratory.profile == "paper, exploratory"
+    known = judgement.exploratory.verdict
+    assert known.seeds == list(range(5)) and known.profile == "paper, exploratory"
     said = exploratory_text(judgement)
-    assert said.startswith(f"5 exploratory seeds beside: {judgement.exploratory.verdict}, ") and "times" in said
+    assert said.startswith(f"5 exploratory seeds beside: {known.verdict}, ") and "times" in said
     assert said in html.unescape(tables.verdict(judgement)) and said in html.unescape(
         scorecard([BY_ID["C01"]], [judgement], "paper", {}, {})
     )
+    other = dataclasses.replace(judgement, exploratory=dataclasses.replace(judgement.exploratory, tau=0.9))
+    assert exploratory_text(other) == f"{said}, with 0.9 for generalized"
     assert exploratory_text(alone) == "" and "exploratory" not in tables.verdict(alone)
     [known] = judgements("main-results", {"mlp": old}, PAPER, [BY_ID["C01"]], {"mlp": old})
     assert known.exploratory is None  # it is the verdict itself

@@ -92,7 +92,7 @@ def test_an_arm_with_a_comma_in_its_name_is_quoted():
 
 def test_sooner_counts_a_run_that_never_generalizes_as_later_and_two_as_neither():
     assert findings.sooner([MLP, OTHER], "base", "ticket") == (
-        "Ticket generalizes before base on 5 of 6 seeds, 2 settings together"
+        "Ticket generalizes before base on 5 of 6 pairs, 2 settings together"
     )
     assert findings.sooner([MLP], "base", "random") == "Random generalizes before base on 0 of 3 seeds"
     assert findings.sooner([MLP, ONE], "base", "random").endswith(

@@ -316,7 +316,7 @@ def test_an_estimate_that_is_negative_does_not_count():
 def test_each_variant_reads_the_chains_of_its_own_settings(claim):
     """Those of the settled settings fall twice, the second time after the test loss."""
     arms = {Arm(name): [record(seed, **how) for seed in range(6)] for name, how in LIKE_CHEN.items()}
-    late = 10 + 60 * drop(CHECKPOINTS, 4_000) + 90 * drop(CHECKPOINTS, 20_000, 0.05)
+    late = np.select([CHECKPOINTS < 4_000, CHECKPOINTS < 20_000], [150.0, 100.0], 10.0)
     for one in (x for records in arms.values() for x in records):
         one.probes["llc_traces"][1] = np.repeat(late[:, None, None], 3, 1).repeat(llc.BINS, 2)
     found = {one.system: judge(PAIRS[claim], one, Comparison(NANDA, arms), "test") for one in PAIRS[claim].judged}

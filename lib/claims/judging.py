@@ -348,7 +348,7 @@ def evidence_text(judgement: Judgement) -> str:
     kind = "exploratory " if "exploratory" in judgement.verdict.profile else ""
     few = f"{cases} of " if cases < seeds else ""
     left_out = "" if cases == seeds else " (the others are no case)" if cases else " (none is a case)"
-    left_out += ", too few for a verdict" if cases < MIN_SEEDS else ""
+    left_out += ", too few for a verdict" if 0 < cases < MIN_SEEDS else ""
     undecided = judgement.deciding.open_seeds
     open_ones = f", {undecided} left open by the budget" if undecided else ""
     return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}{open_ones}"
