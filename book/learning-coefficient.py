@@ -39,11 +39,16 @@ from lib.experiments.chapters import PHASES
 
 chapter = Chapter.open("learning-coefficient", globals())
 nanda, tickets = chapter["nanda-transformer"], ("base", *PHASES)
-states = [state for one in tickets for record in nanda[one] for state in coefficients_of(record).status]
-valid = f"{states.count('valid')} of {len(states)} estimates by the follow-up's settings are valid, and the rules take those that drift, too"
+
+
+def how_many_valid(sampling):
+    """How many estimates of the base and the three tickets are valid, in words."""
+    states = [state for one in tickets for record in nanda[one] for state in coefficients_of(record, sampling).status]
+    return f"{states.count('valid')} of {len(states)} estimates are valid under the {sampling} settings"
+
 
 # %% tags=["remove-input"]
-chapter.in_short(valid)
+chapter.in_short(f"{how_many_valid('follow-up')}, and the rules take those that drift, too")
 
 
 # %% [markdown]
@@ -103,8 +108,7 @@ def over_training(sampling):
         figures.label(column[0], label(one), "coefficient", x="")
         figures.label(column[1], "", "test loss (nats)")
     chapter.sign(figure, [nanda])
-    states = [state for one in tickets for record in nanda[one] for state in coefficients_of(record, sampling).status]
-    chapter.finding(f"{states.count('valid')} of {len(states)} estimates are valid under the {sampling} settings {findings.over_seeds([nanda])}")
+    chapter.finding(f"{how_many_valid(sampling)} {findings.over_seeds([nanda])}")
 
 
 over_training("follow-up")

@@ -1,4 +1,5 @@
-"""Times to generalization as survival times, against a product done by hand, SciPy's t interval and its fit to censored data, and simulation."""
+"""Times to generalization as survival times, against a product done by hand, SciPy's t interval and its fit to censored data,
+and simulation."""
 
 import numpy as np
 import pytest

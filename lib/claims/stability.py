@@ -74,15 +74,14 @@ def rounding_share(times: np.ndarray) -> tuple[float, float, float]:
     """Share of the variance of the logarithm of t_gen [S, K] that replicas of one seed have, the rest being that of seeds.
 
     One-way random effects: the variance within seeds over the sum of within and between, by their mean squares, whose ratio
-    over its expectation has an F distribution; returned with the 95% interval by that (Searle 1971, section 9.9). Seeds with
+    over its expectation has an F distribution; returned with the 95% interval by that (Searle 1971). Seeds with
     a censored replica (nan) are left out, and nan is returned where fewer than two are left.
     """
     logs = np.log(times[np.isfinite(times).all(1)])
     seeds, k = logs.shape
-    within = logs.var(1, ddof=1).mean() if seeds > 1 else 0.0
-    between = k * logs.mean(1).var(ddof=1) if seeds > 1 else 0.0
-    if not within + between:
+    if seeds < 2 or (logs == logs[0, 0]).all():
         return np.nan, np.nan, np.nan
+    within, between = logs.var(1, ddof=1).mean(), k * logs.mean(1).var(ddof=1)
     ratio = between / within if within else np.inf
     low, high = f.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], seeds - 1, seeds * (k - 1))
     share, least, most = (float(1 / (1 + max(ratio / q - 1, 0) / k)) for q in (1.0, low, high))
