@@ -37,7 +37,7 @@ from lib.book.chapter import Chapter
 from lib.claims import power
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import edition_of, load_editions
-from lib.claims.judging import read_verdicts
+from lib.claims.judging import all_judgements, evidence_text, result_text
 from lib.claims.statistics import coverage
 from lib.experiments.chapters import CHAPTERS, LEAST, wanted
 from lib.experiments.parameters import RECORDED
@@ -46,6 +46,7 @@ from lib.records.store import Store
 
 chapter = Chapter.open("limits", globals(), of="main-results")
 editions, claims = load_editions(), load_claims()
+given = chapter.parameters.model_copy(update={"seeds": RECORDED})
 
 # %% [markdown]
 # ## What was known when
@@ -80,7 +81,7 @@ chapter.table(pd.DataFrame(rows))
 
 # %% tags=["hide-input"]
 store = Store()
-recorded = [(name, wanted(chapter.parameters.model_copy(update={"seeds": RECORDED}), [name], store)) for name in CHAPTERS]
+recorded = [(name, wanted(given, [name], store)) for name in CHAPTERS]
 rows = [
     {
         "chapter": name,
@@ -142,7 +143,7 @@ HTML(tables.folded("Every rule under every assumption, for 20, 10 and 5 seeds, a
 # * **A median is not a mean.** The rules speak of the median seed. Where times are censored, the geometric mean beside it rests on a model.
 # * **Censored runs.** A run that has not generalized by the end of its budget may do so later. It bounds what depends on it. Where claims are
 #   about tickets of generalized networks, seeds whose base was not there in time are no case, and fewer seeds are left. Where that
-#   leaves fewer than five, or more seeds are open than the interval leaves out, no rule can speak (below).
+#   leaves fewer than five, or more seeds are open than the interval leaves out, no rule can speak.
 # * **Thresholds.** What counts as generalized is a choice. Each verdict box says where another level gives another outcome. The level
 #   is taken from the dense networks of the seeds that are judged, before a ticket is looked at, so that it may differ between chapters,
 #   and between exploratory and confirmatory seeds.
@@ -152,13 +153,29 @@ HTML(tables.folded("Every rule under every assumption, for 20, 10 and 5 seeds, a
 # * **One implementation.** It is tested against other statements of the same mathematics, and its settings are those of the authors' code in
 #   most places where the text differs ({doc}`deviations` has the exceptions). It is not their code.
 #
-# Verdicts whose interval has no end on either side, as too few of their seeds are cases or the budget leaves too many of them open:
+# ## Would more seeds decide?
+#
+# “Inconclusive” can mean that the seeds are too few, or that the seeds differ and more of them would say so once more. For each such verdict,
+# as many seeds again are drawn from those at hand, a thousand times, and all together are judged. It is no evidence, decides nothing, and
+# was thought of when the verdicts were known; few seeds know little of those to come, so that a percentage here is itself rough.
 
 # %% tags=["hide-input"]
-named = {(claim.id, one.system): (claim.title, one.label) for claim in claims if isinstance(claim, Claim) for one in claim.judged}
-unbounded = [one for one in read_verdicts() if one.verdict == "inconclusive" and one.low is None and one.high is None]
-rows = [{"claim": one.id, **dict(zip(("", "setting"), named[one.id, one.system], strict=True)), "seeds": len(one.seeds)} for one in unbounded]
-chapter.table(pd.DataFrame(rows))
+undecided = [one for one, _ in all_judgements(given, store, claims) if one.verdict.verdict == "inconclusive"]
+rows = []
+for one in sorted(undecided, key=lambda one: one.claim.id):
+    shares = power.outlook([(part.part.rule, part.bounds) for part in one.parts], simulations=1000)
+    rows.append(
+        {
+            "claim": one.claim.id,
+            "": one.claim.title,
+            "setting": one.judged.label,
+            "found": result_text(one.verdict),
+            "on": evidence_text(one),
+            **{f"{word} (%)": 100 * shares.get(word, 0.0) for word in ("replicated", "refuted", "inconclusive")},
+        }
+    )
+more = pd.DataFrame(rows)
+display(chapter.table(more, precision=0))
 
 # %% [markdown]
 # ## Wishes for the next edition
@@ -173,4 +190,4 @@ chapter.table(pd.DataFrame(rows))
 # ## Data and rerun
 
 # %% tags=["remove-input"]
-chapter.close(power=found)
+chapter.close(power=found, more_seeds=more)

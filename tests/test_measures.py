@@ -11,7 +11,7 @@ from made_up import BY_ID, judge
 from lib.analysis.times import fully_generalizes, threshold
 from lib.book import tables
 from lib.claims import judging
-from lib.claims.measures import MEASURES, accuracy_gap, killed, norm_drift, reaches
+from lib.claims.measures import MEASURES, Found, accuracy_gap, killed, norm_drift, reaches
 from lib.experiments.arms import arm
 from lib.experiments.comparison import Comparison
 from lib.train.models import MLP, ImageMLP
@@ -42,6 +42,13 @@ def nets(times, ends=1.0):
         accuracy = np.where((np.inf if t is None else t) <= EPOCHS, end, 0.01)
         out.append(Made(seed, {"test_accuracy": accuracy, "train_accuracy": np.ones(len(EPOCHS))}))
     return out
+
+
+@pytest.mark.parametrize("bounds", [(np.nan, np.nan), (0.0, np.nan), (2.0, 1.0)])
+def test_bounds_of_a_case_are_numbers_in_order(bounds):
+    with pytest.raises(ValueError, match="must be two numbers, the lower one first"):
+        Found(*bounds)
+    assert not Found(*bounds, is_case=False).is_case
 
 
 def ending(*ends):

@@ -8,7 +8,7 @@ from made_up import BY_ID
 from scipy.stats import binom
 
 from lib.claims import power
-from lib.claims.statistics import IntervalRule, ShareRule, median_interval, share_interval
+from lib.claims.statistics import IntervalRule, ShareRule, decide, median_interval, share_interval, worst
 
 MOST = ShareRule(kind="share", replicated_above=0.5, refuted_below=0.5)
 ABOVE = IntervalRule(kind="interval", replicated_above=2, refuted_below=1.2)
@@ -70,6 +70,57 @@ def test_draws_have_the_median_that_is_asked_for():
     for rule, truth in ((ABOVE, 2.0), (BY_ID["C26"].parts[0].rule, 0.7)):
         low, high = power.draw(rule, truth, (20_001,), 0.0, rng)
         assert (low == high).all() and np.median(low) == pytest.approx(truth, rel=0.03)
+
+
+def certain(*values: float) -> np.ndarray:
+    """Bounds [S, 2] of seeds of which all is known; nan: no case."""
+    return np.array([values, values], dtype=float).T
+
+
+def test_an_outlook_on_seeds_that_agree_is_certain():
+    assert power.outlook([(ABOVE, certain(3, 4, 5, 6, 7))]) == {"replicated": 1}
+    assert power.outlook([(ABOVE, certain(3, 4, 5, 6, 7)), (MOST, certain(*[0] * 5))]) == {"refuted": 1}
+    assert power.outlook([(ABOVE, certain(*[np.nan] * 5))]) == {"inconclusive": 1}
+
+
+def test_an_outlook_on_a_share_is_binomial():
+    held, n = 7, 10
+    wins = [k for k in range(n + 1) if share_interval(held + k, 0, 2 * n)[0] > 0.5]
+    exact = binom.pmf(wins, n, held / n).sum()
+    found = power.outlook([(MOST, certain(*[1] * held, *[0] * (n - held)))], simulations=4_000)["replicated"]
+    assert found == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 4_000))
+
+
+def test_an_outlook_counts_the_cases_among_new_seeds():
+    """Four cases of ten are too few; all of them agree, so that one more among ten new seeds is all that a verdict needs."""
+    some = certain(*[3] * 4, *[np.nan] * 6)
+    exact = 1 - 0.6**10
+    found = power.outlook([(ABOVE, some)], simulations=4_000)["replicated"]
+    assert found == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 4_000))
+
+
+def test_an_outlook_draws_the_same_seeds_for_all_parts():
+    """Two parts that hold on the same seeds are replicated as often as one of them."""
+    one = certain(*[1] * 7, *[0] * 3)
+    assert power.outlook([(MOST, one), (MOST, one)]) == power.outlook([(MOST, one)])
+
+
+@pytest.mark.parametrize("rule", [MOST, ABOVE])
+def test_a_decision_is_that_of_the_interval_of_the_cases(rule):
+    low, high = power.draw(rule, 0.8, (12,), 0.3, np.random.default_rng(2))
+    bounds = np.array([low, high]).T
+    bounds[[2, 7]] = np.nan
+    estimate, interval, outcome = decide(rule, bounds)
+    cases = np.delete(bounds, [2, 7], axis=0)
+    assert (estimate, interval, outcome) == decide(rule, cases) and outcome == rule.outcome(*interval)
+    assert decide(rule, cases[:4])[2] == decide(rule, cases[:0])[2] == "inconclusive"
+    assert decide(rule, cases[:0])[:2] == (None, (None, None))
+
+
+def test_the_worst_part_decides():
+    assert worst(["replicated", "refuted", "inconclusive"]) == "refuted"
+    assert worst(["replicated", "inconclusive"]) == "inconclusive"
+    assert worst(["replicated", "replicated"]) == "replicated"
 
 
 @pytest.mark.slow

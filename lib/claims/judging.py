@@ -22,10 +22,10 @@ from lib.claims.statistics import (
     Outcome,
     ShareRule,
     between,
+    decide,
     least,
-    median_interval,
     number,
-    share_interval,
+    worst,
 )
 from lib.experiments.arms import arm
 from lib.experiments.chapters import CHAPTERS, EXPLORATORY, wanted
@@ -62,17 +62,26 @@ class Verdict(BaseModel):
 
 @dataclass(frozen=True)
 class JudgedPart:
-    """A part of a claim, measured and judged. low, high: bounds of each seed [S]; table: a row for each seed."""
+    """A part of a claim, measured and judged. bounds: of each seed [S, 2], nan where it is no case; table: a row for each seed."""
 
     part: Part
     words: str
     unit: str
-    low: list[float]
-    high: list[float]
+    bounds: np.ndarray
     table: pd.DataFrame
     outcome: Outcome
     estimate: float | None
     interval: tuple[float | None, float | None]
+
+    @property
+    def low(self) -> list[float]:
+        """What the claim's number is at least, of each seed that is a case."""
+        return self.bounds[~np.isnan(self.bounds[:, 0]), 0].tolist()
+
+    @property
+    def high(self) -> list[float]:
+        """What it is at most."""
+        return self.bounds[~np.isnan(self.bounds[:, 0]), 1].tolist()
 
     @property
     def open_seeds(self) -> int:
@@ -102,7 +111,7 @@ class Judgement:
     @property
     def deciding(self) -> JudgedPart:
         """The part that settles the verdict, whose numbers the verdict has: the first of the worst outcome."""
-        return _worst(self.parts)
+        return _deciding(self.parts)
 
     @property
     def cases(self) -> int:
@@ -110,9 +119,9 @@ class Judgement:
         return len(self.deciding.low)
 
 
-def _worst(parts: Sequence[JudgedPart]) -> JudgedPart:
-    order = "refuted", "inconclusive", "replicated"
-    return min(parts, key=lambda part: order.index(part.outcome))
+def _deciding(parts: Sequence[JudgedPart]) -> JudgedPart:
+    outcome = worst(part.outcome for part in parts)
+    return next(part for part in parts if part.outcome == outcome)
 
 
 def judge(claim: Claim, judged: Judged, comparison: Comparison, profile: str) -> Judgement:
@@ -120,7 +129,7 @@ def judge(claim: Claim, judged: Judged, comparison: Comparison, profile: str) ->
     if not claim.is_measured:
         raise ClaimsError(f"claim {claim.id} has no measure in claims.yml yet")
     parts = tuple(_judge_part(part, judged, i, comparison) for i, part in enumerate(claim.parts))
-    part = _worst(parts)
+    part = _deciding(parts)
     low, high = part.interval
     verdict = Verdict(
         id=claim.id,
@@ -156,27 +165,14 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
     changed = judged.changed[place] if isinstance(judged.changed, list) else judged.changed
     arguments = {name: _scaled(value, comparison) for name, value in (part.arguments | changed).items()}
     everything = [measure.take(one, **arguments) for one in comparison.one_by_one()]
-    found = [one for one in everything if one.is_case]
-    low, high = [one.low for one in found], [one.high for one in found]
-    n, shares = len(found), isinstance(part.rule, ShareRule)
-    estimate: float | None = None
-    interval: tuple[float | None, float | None] = None, None
-    bounds: dict[str, list]
+    bounds = np.array([(one.low, one.high) if one.is_case else (np.nan, np.nan) for one in everything])
+    estimate, interval, outcome = decide(part.rule, bounds)
+    shares = isinstance(part.rule, ShareRule)
     if shares:
-        held, possible = int(sum(low)), int(sum(high))
-        if n:
-            estimate = held / n if held == possible else None
-            interval = share_interval(held, possible - held, n)
         words = {(1.0, 1.0): "yes", (0.0, 0.0): "no", (0.0, 1.0): "undecided"}
-        bounds = {"holds": [words[one.low, one.high] if one.is_case else "no case" for one in everything]}
+        shown = {"holds": ["no case" if np.isnan(low) else words[low, high] for low, high in bounds.tolist()]}
     else:
-        if n:
-            estimate, *interval_ends = median_interval(low, high)
-            interval = interval_ends[0], interval_ends[1]
-        ends = {"at least": "low", "at most": "high"}
-        bounds = {
-            name: [getattr(one, end) if one.is_case else np.nan for one in everything] for name, end in ends.items()
-        }
+        shown = {"at least": bounds[:, 0], "at most": bounds[:, 1]}
     rows = [{"seed": seed, **one.numbers} for seed, one in zip(comparison.seeds, everything, strict=True)]
     table = pd.DataFrame(rows)
     epochs = [name for name in table if name.startswith(("t_gen", "at epoch", "epochs"))]
@@ -184,10 +180,9 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
         part=part,
         words=measure.named(**{"slower": "base", "faster": "ticket", "arm": "base"} | _worded(arguments)),
         unit="share of seeds" if shares else measure.unit,
-        low=low,
-        high=high,
-        table=table.astype(dict.fromkeys(epochs, "Int64")).assign(**bounds),
-        outcome=part.rule.outcome(*interval) if n >= MIN_SEEDS else "inconclusive",
+        bounds=bounds,
+        table=table.astype(dict.fromkeys(epochs, "Int64")).assign(**shown),
+        outcome=outcome,
         estimate=estimate,
         interval=interval,
     )

@@ -37,6 +37,10 @@ class Found:
     numbers: Mapping[str, object] = field(default_factory=dict)
     is_case: bool = True
 
+    def __post_init__(self) -> None:
+        if self.is_case and not self.low <= self.high:
+            raise ValueError(f"bounds are {self.low} and {self.high}; they must be two numbers, the lower one first")
+
 
 ArmName = str | Sequence[object]  # as claims.yml writes an arm
 

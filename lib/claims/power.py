@@ -4,14 +4,14 @@ A rule judges numbers of seeds, so what matters is where the true median or shar
 replicated at most as often as its most lenient part, because all parts must hold.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from lib.claims.claims import Claim, Question
-from lib.claims.statistics import Rule, ShareRule, rank, share_interval
+from lib.claims.statistics import Outcome, Rule, ShareRule, decide, rank, share_interval, worst
 
 SIZES = (20, 10, 5)  # seeds: of most arms, of grids, exploratory
 TWICE = (10, 20)  # seeds at a first look, which counts if it decides, and at a second
@@ -70,9 +70,8 @@ def intervals(rule: Rule, low: np.ndarray, high: np.ndarray) -> list[tuple[float
     """The intervals [K] that lib/claims/judging.py would judge, from the bounds of K sets of seeds [K, n]."""
     n = low.shape[1]
     if isinstance(rule, ShareRule):
-        wilson = cache(share_interval)
         counts = zip(low.sum(1).astype(int).tolist(), high.sum(1).astype(int).tolist(), strict=True)
-        return [wilson(held, possible - held, n) for held, possible in counts]
+        return [share_interval(held, possible - held, n) for held, possible in counts]
     k = rank(n)
     return list(zip(np.sort(low, 1)[:, k - 1].tolist(), np.sort(high, 1)[:, n - k].tolist(), strict=True))
 
@@ -90,6 +89,20 @@ def rates(
         now = np.array([rule.outcome(*interval) for interval in intervals(rule, low[:, :n], high[:, :n])])
         said = np.where(said == "inconclusive", now, said)
     return {name: float((said == name).mean()) for name in ("replicated", "refuted")}
+
+
+def outlook(parts: Sequence[tuple[Rule, np.ndarray]], simulations: int = 500, seed: int = 0) -> dict[Outcome, float]:
+    """How often each outcome would come of a claim with twice as many seeds, were the new ones like those at hand.
+
+    parts: each with its rule and the bounds of the seeds [S, 2], nan where one is no case. New seeds are drawn from these,
+    the same for all parts.
+    """
+    n, rng = len(parts[0][1]), np.random.default_rng(seed)
+    said = Counter(
+        worst(decide(rule, np.concatenate([bounds, bounds[new]]))[2] for rule, bounds in parts)
+        for new in rng.integers(0, n, (simulations, n))
+    )
+    return {outcome: count / simulations for outcome, count in said.items()}
 
 
 def table(entries: Sequence[Claim | Question], simulations: int = 2000) -> pd.DataFrame:

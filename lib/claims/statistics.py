@@ -1,6 +1,7 @@
 """Statistics over seeds: intervals of a median and of a share, and the rules that turn them into an outcome. Shapes: S seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Annotated, Literal
 
 import numpy as np
@@ -124,6 +125,7 @@ def median_interval(
     return estimate, finite(np.sort(low)[k - 1]), finite(np.sort(high)[n - k])
 
 
+@cache
 def rank(n: int) -> int:
     """The largest k whose k-th smallest and k-th largest of n values cover the median 95% of the time; 1 if there is none."""
     return max(int(binom.ppf((1 - LEVEL) / 2, n, 0.5)), 1)
@@ -134,6 +136,7 @@ def coverage(n: int) -> float:
     return float(1 - 2 * binom.cdf(rank(n) - 1, n, 0.5))
 
 
+@cache
 def share_interval(held: int, undecided: int, n: int) -> tuple[float, float]:
     """95% Wilson interval of a share (Wilson 1927): the low end for `held` of n, the high for `held + undecided`."""
     worst, best = (binomtest(k, n).proportion_ci(LEVEL, method="wilson") for k in (held, held + undecided))
@@ -149,6 +152,28 @@ def number(x: float) -> str:
     """A number in three digits, as people write it: "52.8", "1,040", "0.05"; of less than a hundredth in two."""
     small = 0 < abs(x) < 0.01
     return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2g}" if small else f"{x:.2f}"
+
+
+def decide(
+    rule: IntervalRule | ShareRule, bounds: np.ndarray
+) -> tuple[float | None, tuple[float | None, float | None], Outcome]:
+    """What a rule says of bounds of seeds [S, 2], nan where a seed is no case: estimate, interval and outcome."""
+    low, high = bounds[~np.isnan(bounds[:, 0])].T
+    n, estimate = len(low), None
+    interval: tuple[float | None, float | None] = None, None
+    if n and isinstance(rule, ShareRule):
+        held, possible = int(low.sum()), int(high.sum())
+        estimate = held / n if held == possible else None
+        interval = share_interval(held, possible - held, n)
+    elif n:
+        estimate, *ends = median_interval(low, high)
+        interval = ends[0], ends[1]
+    return estimate, interval, rule.outcome(*interval) if n >= MIN_SEEDS else "inconclusive"
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome of a claim of several parts: replicated if all of them are, refuted if one is."""
+    return min(outcomes, key=("refuted", "inconclusive", "replicated").index)
 
 
 def least(unit: str) -> float:
