@@ -58,7 +58,9 @@ given = chapter.parameters.model_copy(update={"seeds": RECORDED})
 # that of C33 was settled last, before any of its runs (*criteria-3*). The table says which claims had their first criterion before their runs.
 # The verdicts are those of new seeds, 5 and up, wherever ten of them are recorded, or five for the follow-up's claims; where they are not
 # yet, the page says *exploratory*. New seeds are recorded in ascending order and all of them count, so that a verdict on ten may come
-# before one on twenty.
+# before one on twenty. One setting departs from the order: the transformer without weight decay has the second ten seeds before the first.
+# It was trained on a processor that did not give the bases of the first the bits that their records have, and a ticket is to be cut from
+# the base that is recorded. This was decided before a run without weight decay of either ten was looked at.
 
 # %% tags=["hide-input"]
 late = {}
@@ -75,9 +77,9 @@ chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # <details class="fold">
-# <summary>How many confirmatory seeds each setting of each chapter has so far</summary>
+# <summary>Which confirmatory seeds each setting of each chapter has so far</summary>
 #
-# How many confirmatory seeds each setting of each chapter has so far, all of its arms recorded:
+# Which confirmatory seeds each setting of each chapter has so far, all of its arms recorded:
 
 # %% tags=["hide-input"]
 store = Store()
@@ -86,7 +88,8 @@ rows = [
     {
         "chapter": name,
         "setting": SETTINGS[setting].label,
-        "recorded": len(of.confirmed(name, setting)),
+        "recorded": len(there := of.confirmed(name, setting)),
+        "which": tables.seeds_text(there) if there else "none",
         "wanted at least": CHAPTERS[name].confirmatory,
     }
     for name, of in recorded

@@ -167,8 +167,8 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
     everything = [measure.take(one, **arguments) for one in comparison.one_by_one()]
     bounds = np.array([(one.low, one.high) if one.is_case else (np.nan, np.nan) for one in everything])
     estimate, interval, outcome = decide(part.rule, bounds)
-    shares = isinstance(part.rule, ShareRule)
-    if shares:
+    shown: dict[str, Any]
+    if shares := isinstance(part.rule, ShareRule):
         words = {(1.0, 1.0): "yes", (0.0, 0.0): "no", (0.0, 1.0): "undecided"}
         shown = {"holds": ["no case" if np.isnan(low) else words[low, high] for low, high in bounds.tolist()]}
     else:

@@ -41,7 +41,7 @@ def with_pair(*others: str) -> tuple[Arm, ...]:
 class Chapter:
     """settings: arms by the name of the setting, from the parameters. probed: names of arms whose runs keep what
     lib/analysis/probes.py says; masked: settings whose masks are read; exploratory, confirmatory: of how many seeds of each it
-    is to have runs; least: confirmatory seeds of a setting from which on they are shown; enough: arms that such a seed must have,
+    is to have runs at least; least: confirmatory seeds of a setting from which on they are shown; enough: arms that such a seed must have,
     all unless told. No claim is judged in a chapter that tells some, as a family of arms may be shown in part."""
 
     settings: Callable[[Parameters], Mapping[str, Iterable[Arm]]]
@@ -266,14 +266,19 @@ class Wanted:
             found = {setting: self._recorded(chapter, setting) for setting in settings}
             if any(found.values()):
                 return {setting: arms for setting, arms in found.items() if arms}
-        return {setting: self._runs(chapter, setting, self._seeds(chapter)) for setting in settings}
+        return {setting: self._runs(chapter, setting, self._seeds(chapter, setting)) for setting in settings}
 
-    def _seeds(self, chapter: str) -> Sequence[int]:
-        """The seeds as told; of the recorded ones, where none is, the exploratory."""
+    def _seeds(self, chapter: str, setting: str) -> Sequence[int]:
+        """The seeds as told; of the recorded ones, where none is, the exploratory. Of the whole also the confirmatory seeds that are
+        recorded, and then the first others, as many as it is to have."""
         if not isinstance(self.parameters.seeds, str):
             return self.parameters.seeds
         exploratory = EXPLORATORY[: CHAPTERS[chapter].exploratory]
-        return [*exploratory, *CONFIRMATORY[: CHAPTERS[chapter].confirmatory]] if self.whole else exploratory
+        if not self.whole:
+            return exploratory
+        there = self.confirmed(chapter, setting)
+        others = [seed for seed in CONFIRMATORY if seed not in there]
+        return [*exploratory, *sorted(there + others[: max(CHAPTERS[chapter].confirmatory - len(there), 0)])]
 
     def _recorded(self, chapter: str, setting: str) -> dict[Arm, list[Run]]:
         """All arms of the confirmatory seeds that have them, if there are enough; else those that all exploratory seeds have."""
