@@ -249,6 +249,24 @@ def test_what_is_to_come_is_counted_whole():
     assert seeds_of(wanted(PAPER, ["pruning-rate"], whole=True).by_arm["pruning-rate"]) == set(range(0, 15))
 
 
+def test_the_whole_has_the_seeds_that_are_recorded_and_then_the_first_others():
+    store = with_records(of_seeds("pruning-rate", range(15, 23)))
+    whole = wanted(PAPER, ["pruning-rate"], store, whole=True).by_arm["pruning-rate"]
+    assert seeds_of(whole) == {*range(0, 7), *range(15, 23)}
+    store = with_records(of_seeds("pruning-rate", range(5, 17)))  # more than it is to have
+    whole = wanted(PAPER, ["pruning-rate"], store, whole=True).by_arm["pruning-rate"]
+    assert seeds_of(whole) == set(range(0, 17))
+
+
+def test_masks_are_wanted_of_the_arms_that_a_chapter_reads():
+    of = wanted(PAPER.model_copy(update={"seeds": [5]}), ["attention"])
+    by_arm = of.by_arm["attention"]
+    read = {name: {one.name for one, runs in arms.items() if set(runs) <= of.masked} for name, arms in by_arm.items()}
+    assert read["transformer"] == {"ticket", "random-uniform", "ticket-attention"}
+    assert read["transformer/text"] == {"ticket"}
+    assert not any(read[name] for name in read.keys() - {"transformer", "transformer/text"})
+
+
 @pytest.mark.parametrize(("there", "read"), [(range(0, 14), range(0, 15)), (range(0, 15), range(5, 15))])
 def test_masks_and_probes_of_exploratory_seeds_are_wanted_until_confirmatory_ones_are_shown(there, read):
     store = with_records(of_seeds("representations", there))

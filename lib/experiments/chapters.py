@@ -5,7 +5,7 @@ To add a chapter, enter it in `CHAPTERS`: training, `python -m lib status` and t
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from lib.analysis.times import Record
@@ -40,17 +40,23 @@ def with_pair(*others: str) -> tuple[Arm, ...]:
 @dataclass(frozen=True)
 class Chapter:
     """settings: arms by the name of the setting, from the parameters. probed: names of arms whose runs keep what
-    lib/analysis/probes.py says; masked: settings whose masks are read; exploratory, confirmatory: of how many seeds of each it
-    is to have runs at least; least: confirmatory seeds of a setting from which on they are shown; enough: arms that such a seed must have,
-    all unless told. No claim is judged in a chapter that tells some, as a family of arms may be shown in part."""
+    lib/analysis/probes.py says; masked: settings whose masks are read, and those of which arms (None: of all); exploratory,
+    confirmatory: of how many seeds of each it is to have runs at least; least: confirmatory seeds of a setting from which on they are
+    shown; enough: arms that such a seed must have, all unless told. No claim is judged in a chapter that tells some, as a family
+    of arms may be shown in part."""
 
     settings: Callable[[Parameters], Mapping[str, Iterable[Arm]]]
     probed: tuple[str, ...] = ()
-    masked: tuple[str, ...] = ()
+    masked: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     exploratory: int = len(EXPLORATORY)
     confirmatory: int = len(CONFIRMATORY)
     least: int = LEAST
     enough: tuple[Arm, ...] = ()
+
+    def reads_mask(self, setting: str, one: Arm) -> bool:
+        """Whether the chapter reads the masks of an arm."""
+        names = self.masked.get(setting, ())
+        return names is None or one.name in names
 
 
 def both(*arms: Arm) -> Callable[[Parameters], Mapping[str, Iterable[Arm]]]:
@@ -140,7 +146,7 @@ CHAPTERS: dict[str, Chapter] = {
     ),
     "attention": Chapter(
         lambda parameters: dict.fromkeys(ATTENTION_IN, ATTENTION),
-        masked=("transformer",),
+        masked={"transformer": ("ticket", "random-uniform", "ticket-attention"), "transformer/text": ("ticket",)},
         confirmatory=LEAST,
         enough=PAIR,
     ),
@@ -151,7 +157,7 @@ CHAPTERS: dict[str, Chapter] = {
             "mlp": with_pair("l2-matrices", "l1-matrices", "l2-all", "l1-all"),
             "transformer": with_pair("l2-matrices", "l1-matrices", "l2-all", "l1-all", "l2-uniform", "l1-uniform"),
         },
-        masked=("mlp", "transformer"),
+        masked=dict.fromkeys(MODELS),
     ),
     "no-weight-decay": Chapter(both(*SWITCHED_OFF, *family("rate-no-decay", FINE_RATES)), confirmatory=LEAST),
     "pruning-at-init": Chapter(
@@ -159,18 +165,18 @@ CHAPTERS: dict[str, Chapter] = {
             "mlp": with_pair(*BEFORE_TRAINING, *AFTER_TRAINING),
             "transformer": with_pair(*BEFORE_TRAINING, "random-uniform", *AFTER_TRAINING),
         },
-        masked=("mlp", "transformer"),
+        masked=dict.fromkeys(MODELS),
     ),
     "edge-popup": Chapter(
         lambda parameters: {"mlp": with_pair("base-no-decay", *POPUPS)},
-        masked=("mlp",),
+        masked={"mlp": None},
     ),
     "re-dense": Chapter(
         lambda parameters: {"mlp": with_pair("re-dense"), "transformer": with_pair("re-dense", "uniform")}
     ),
     "dead-neurons": Chapter(
         lambda parameters: {"mlp": PAIR + tuple(Arm(name, t) for t in THRESHOLDS for name in ("kill", "revive"))},
-        masked=("mlp",),
+        masked={"mlp": None},
     ),
     "tasks": Chapter(
         lambda parameters: (
@@ -190,7 +196,7 @@ CHAPTERS: dict[str, Chapter] = {
     "mnist": Chapter(
         image_settings,
         probed=("base", "ticket"),
-        masked=("mnist-mlp", "mnist-mlp/digits"),
+        masked=dict.fromkeys(("mnist-mlp", "mnist-mlp/digits")),
         confirmatory=LEAST,
     ),
     "mnist-norm": Chapter(image_rates, confirmatory=LEAST),
@@ -229,7 +235,7 @@ CHAPTERS: dict[str, Chapter] = {
         confirmatory=LEAST,
         least=LEAST_OF_LONG,
     ),
-    "structure": Chapter(grid_of_epochs, masked=("mlp", "transformer"), confirmatory=LEAST),
+    "structure": Chapter(grid_of_epochs, masked=dict.fromkeys(MODELS), confirmatory=LEAST),
 }
 
 
@@ -293,7 +299,7 @@ class Wanted:
 
         def is_recorded(one: Arm, run: Run) -> bool:
             found = self.store.status(run) if self.store else MISSING
-            probed, masked = one.name in CHAPTERS[chapter].probed, setting in CHAPTERS[chapter].masked
+            probed, masked = one.name in CHAPTERS[chapter].probed, CHAPTERS[chapter].reads_mask(setting, one)
             kept = (found.has_probes or not probed) and (found.has_mask or not masked)
             return found.is_there and (kept or not whole)
 
@@ -378,7 +384,7 @@ class Wanted:
     @cached_property
     def masked(self) -> set[Run]:
         """Those whose masks are wanted."""
-        rows = [row for row in self._rows() if row[1] in CHAPTERS[row[0]].masked]
+        rows = [row for row in self._rows() if CHAPTERS[row[0]].reads_mask(*row[1:3])]
         return {run for row in rows for run in self._looked_into(*row)}
 
     def _looked_into(self, chapter: str, setting: str, one: Arm, runs: Sequence[Run]) -> Sequence[Run]:
