@@ -6,7 +6,7 @@ arm in `ARMS`: figures, tables, claims.yml and the lists of runs in lib/experime
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,11 +28,12 @@ from lib.train.runs import (
 )
 
 NO_DECAY: dict[str, Any] = {"weight_decay": 0.0}
+FAST: dict[str, Any] = {"learning_rate": 0.01}  # of edge-popup's scores, as in the authors' scripts
 SCORING = ("W_Q", "W_K")  # the matrices of attention's scores: without them, attention is uniform
 SWITCHED_OFF_AT = {"MLP": 0.99, "Transformer": 0.9}  # test accuracy at which weight decay ends, by model
 
-# (base run, parameters, value of the arm) -> start, and settings of the optimizer that change
-Making = Callable[[Run, Parameters, float | None], tuple[Start, dict[str, object]]]
+# (base run, parameters, value of the arm) -> start
+Making = Callable[[Run, Parameters, float | None], Start]
 
 
 class ArmKind(NamedTuple):
@@ -41,6 +42,8 @@ class ArmKind(NamedTuple):
     label: str
     colour: str
     make: Making
+    optimizer: Mapping[str, Any] = {}  # settings of the base's that change
+    switched_off: bool = False  # weight decay ends at SWITCHED_OFF_AT
     seed_offset: int = 0  # added to the seed of the initial weights
     of_t_gen: bool = False  # the value is a multiple of the base's own t_gen; `make` takes the epoch
     phase: str = ""  # at whose end in the base it is cut (lib/analysis/progress.py); `make` takes the epoch
@@ -58,81 +61,60 @@ def ticket_start(
     )
 
 
-def _dense(**optimizer: object) -> Making:
-    return lambda base, parameters, value: (Dense(), optimizer)
+def _dense(base: Run, parameters: Parameters, value: float | None) -> Start:
+    return Dense()
 
 
-def _ticket(by: str | None = None, **optimizer: object) -> Making:
-    return lambda base, parameters, value: (
-        ticket_start(base, parameters, **({by: value} if by else {})),  # type: ignore[arg-type]
-        optimizer,
-    )
+def _ticket(by: str | None = None) -> Making:
+    return lambda base, p, value: ticket_start(base, p, **({by: value} if by else {}))  # type: ignore[arg-type]
 
 
 def _phase(phase: str, label: str, colour: str, **optimizer: object) -> ArmKind:
     """The kind of a ticket of the follow-up, cut where a phase of its base ends."""
 
-    def make(base: Run, parameters: Parameters, epoch: float | None) -> tuple[Start, dict[str, object]]:
-        return ticket_start(base, parameters, epoch=epoch, rate=follow_up(parameters).pruning_rate), optimizer
+    def make(base: Run, parameters: Parameters, epoch: float | None) -> Start:
+        return ticket_start(base, parameters, epoch=epoch, rate=follow_up(parameters).pruning_rate)
 
-    return ArmKind(label, colour, make, phase=phase)
-
-
-def _switched_off(start: Making) -> Making:
-    def make(base: Run, parameters: Parameters, value: float | None) -> tuple[Start, dict[str, object]]:
-        until = SWITCHED_OFF_AT[type(base.model).__name__]
-        return start(base, parameters, value)[0], {"decay_until": until}
-
-    return make
+    return ArmKind(label, colour, make, optimizer, phase=phase)
 
 
 def _rescaled(norm: str, over: str, without: tuple[str, ...] = ()) -> Making:
-    return lambda base, p, rate: (
-        Rescaled(ticket=ticket_start(base, p, rate=rate), norm=norm, over=over, without=without),
-        {},
+    return lambda base, p, rate: Rescaled(
+        ticket=ticket_start(base, p, rate=rate), norm=norm, over=over, without=without
     )
 
 
 def _scored(method: str, rounds: int = 1, trained: bool = False, first: tuple[str, ...] = ()) -> Making:
-    return lambda base, p, rate: (
-        Scored(
-            method=method,
-            rate=p.pruning_rate if rate is None else rate,
-            rounds=rounds,
-            trained=ticket_start(base, p) if trained else None,
-            first=first,
-        ),
-        {},
+    return lambda base, p, rate: Scored(
+        method=method,
+        rate=p.pruning_rate if rate is None else rate,
+        rounds=rounds,
+        trained=ticket_start(base, p) if trained else None,
+        first=first,
     )
 
 
 def _edited(of: Making, **changes: tuple[str, ...]) -> Making:
-    return lambda base, p, value: (Edited(of=of(base, p, value)[0], **changes), {})
+    return lambda base, p, value: Edited(of=of(base, p, value), **changes)
 
 
 def _shuffled(keep: str) -> Making:
-    return lambda base, p, value: (Shuffled(ticket=ticket_start(base, p), keep=keep), {})
+    return lambda base, p, value: Shuffled(ticket=ticket_start(base, p), keep=keep)
 
 
-def _popup(trained: bool = True, **optimizer: object) -> Making:
+def _popup(trained: bool = True) -> Making:
     """Weights after a thirtieth of the budget (epoch 1,000 of 30,000, as in the authors' scripts), or untrained ones."""
-    return lambda base, p, value: (
-        EdgePopup(base=base, epoch=base.epochs // 30 if trained else 0, rate=p.pruning_rate),
-        {"learning_rate": 0.01, **optimizer},
-    )
+    return lambda base, p, value: EdgePopup(base=base, epoch=base.epochs // 30 if trained else 0, rate=p.pruning_rate)
 
 
 def _dead(revive: bool) -> Making:
-    return lambda base, p, value: (
-        DeadNeurons(ticket=ticket_start(base, p), revive=revive, threshold=value),
-        {},
-    )
+    return lambda base, p, value: DeadNeurons(ticket=ticket_start(base, p), revive=revive, threshold=value)
 
 
 SHUFFLED = "#DDCC77"  # of masks whose edges are moved
 # Colours that differ for readers with colour-vision deficiency too (Okabe & Ito; Tol); base and ticket as in the paper.
 ARMS: dict[str, ArmKind] = {
-    "base": ArmKind("base (dense)", "#0072B2", _dense()),
+    "base": ArmKind("base (dense)", "#0072B2", _dense),
     "ticket": ArmKind("ticket", "#009E73", _ticket()),
     "rate": ArmKind("ticket, rate {:g}", "#009E73", _ticket("rate")),
     "epoch": ArmKind("ticket of epoch {:,g}", "#009E73", _ticket("epoch")),
@@ -140,7 +122,7 @@ ARMS: dict[str, ArmKind] = {
     "un-rewound": ArmKind(
         "pruned, not rewound",
         "#2F4B7C",
-        lambda base, p, value: (ticket_start(base, p, epoch=base.epochs, rewound=False), {}),
+        lambda base, p, value: ticket_start(base, p, epoch=base.epochs, rewound=False),
     ),
     "l2-matrices": ArmKind("dense, ticket's L2", "#E69F00", _rescaled("l2", "matrices")),
     "l1-matrices": ArmKind("dense, ticket's L1", "#D55E00", _rescaled("l1", "matrices")),
@@ -148,11 +130,11 @@ ARMS: dict[str, ArmKind] = {
     "l1-all": ArmKind("dense, ticket's L1 (all weights)", "#8C3B00", _rescaled("l1", "all")),
     "l2-rate": ArmKind("dense, L2 of the ticket of rate {:g}", "#E69F00", _rescaled("l2", "matrices")),
     "l1-rate": ArmKind("dense, L1 of the ticket of rate {:g}", "#D55E00", _rescaled("l1", "matrices")),
-    "base-no-decay": ArmKind("dense, no weight decay", "#4D4D4D", _dense(**NO_DECAY)),
-    "ticket-no-decay": ArmKind("ticket, no weight decay", "#AA3377", _ticket(**NO_DECAY)),
-    "rate-no-decay": ArmKind("ticket, rate {:g}, no weight decay", "#AA3377", _ticket("rate", **NO_DECAY)),
-    "base-switched-off": ArmKind("base, decay switched off", "#88CCEE", _switched_off(_dense())),
-    "ticket-switched-off": ArmKind("ticket, decay switched off", "#117733", _switched_off(_ticket())),
+    "base-no-decay": ArmKind("dense, no weight decay", "#4D4D4D", _dense, NO_DECAY),
+    "ticket-no-decay": ArmKind("ticket, no weight decay", "#AA3377", _ticket(), NO_DECAY),
+    "rate-no-decay": ArmKind("ticket, rate {:g}, no weight decay", "#AA3377", _ticket("rate"), NO_DECAY),
+    "base-switched-off": ArmKind("base, decay switched off", "#88CCEE", _dense, switched_off=True),
+    "ticket-switched-off": ArmKind("ticket, decay switched off", "#117733", _ticket(), switched_off=True),
     "random": ArmKind("random", "#888888", _scored("random")),
     "random-rate": ArmKind("random, rate {:g}", "#888888", _scored("random")),
     "snip": ArmKind("SNIP", "#CC79A7", _scored("snip")),
@@ -162,17 +144,15 @@ ARMS: dict[str, ArmKind] = {
     "snip-trained": ArmKind("SNIP, trained network", "#E8A6C8", _scored("snip", trained=True)),
     "grasp-trained": ArmKind("GraSP, trained network", "#B05A74", _scored("grasp", trained=True)),
     "synflow-trained": ArmKind("SynFlow, trained network", "#6A5ACD", _scored("synflow", trained=True)),
-    "re-dense": ArmKind("re-dense", "#999933", lambda b, p, value: (Redense(ticket=ticket_start(b, p)), {})),
+    "re-dense": ArmKind("re-dense", "#999933", lambda base, p, value: Redense(ticket=ticket_start(base, p))),
     "kill": ArmKind("kill only, threshold {:g}", "#661100", _dead(revive=False)),
     "revive": ArmKind("revive, threshold {:g}", "#7E57C2", _dead(revive=True)),
-    "new-weights": ArmKind("ticket's mask, new weights", "#AA4499", _ticket(), 1000),
-    "edge-popup": ArmKind("edge-popup", "#DC267F", _popup()),
-    "edge-popup-slow": ArmKind("edge-popup, slow", "#FE6100", _popup(learning_rate=0.001)),
-    "edge-popup-slow-no-decay": ArmKind(
-        "edge-popup, slow, no weight decay", "#785EF0", _popup(learning_rate=0.001, **NO_DECAY)
-    ),
-    "edge-popup-untrained": ArmKind("edge-popup, untrained weights", "#A0A0A0", _popup(trained=False)),
-    "uniform": ArmKind("dense, uniform attention", "#3A8FB7", _edited(_dense(), without=SCORING)),
+    "new-weights": ArmKind("ticket's mask, new weights", "#AA4499", _ticket(), seed_offset=1000),
+    "edge-popup": ArmKind("edge-popup", "#DC267F", _popup(), FAST),
+    "edge-popup-slow": ArmKind("edge-popup, slow", "#FE6100", _popup()),
+    "edge-popup-slow-no-decay": ArmKind("edge-popup, slow, no weight decay", "#785EF0", _popup(), NO_DECAY),
+    "edge-popup-untrained": ArmKind("edge-popup, untrained weights", "#A0A0A0", _popup(trained=False), FAST),
+    "uniform": ArmKind("dense, uniform attention", "#3A8FB7", _edited(_dense, without=SCORING)),
     "random-uniform": ArmKind("random, uniform attention", "#5A5A5A", _scored("random", first=SCORING)),
     "l2-uniform": ArmKind("dense, uniform attention, ticket's L2", "#F0C060", _rescaled("l2", "matrices", SCORING)),
     "l1-uniform": ArmKind("dense, uniform attention, ticket's L1", "#E08A50", _rescaled("l1", "matrices", SCORING)),
@@ -236,9 +216,15 @@ class Arm:
             value = min(round(value * epoch), base.epochs)
         elif kind.phase:
             value = epoch
-        start, changed = kind.make(base, parameters, value)
-        optimizer = dataclasses.replace(base.optimizer, **changed)  # type: ignore[type-var]
-        return dataclasses.replace(base, start=start, optimizer=optimizer, seed=base.seed + kind.seed_offset)
+        changed = dict(kind.optimizer)
+        if kind.switched_off:
+            changed["decay_until"] = SWITCHED_OFF_AT[type(base.model).__name__]
+        return dataclasses.replace(
+            base,
+            start=kind.make(base, parameters, value),
+            optimizer=dataclasses.replace(base.optimizer, **changed),  # type: ignore[type-var]
+            seed=base.seed + kind.seed_offset,
+        )
 
 
 def arm(where: Any) -> Arm:
