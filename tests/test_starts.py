@@ -507,7 +507,7 @@ ONE_LAYER = "dead neurons are those of an MLP with one hidden layer, not of "
         *(
             (
                 lambda epoch=epoch: Ticket(base=BASE, epoch=epoch, rate=RATE),
-                f"ticket epoch is {epoch}; it must lie between 0 and the base's 230",
+                f"epoch is {epoch}; it must lie between 0 and the base's 230",
             )
             for epoch in (-1, 231)
         ),

@@ -80,32 +80,33 @@ class Dense:
         return Origin(run.initial_weights())
 
 
-def _check_cut(name: str, base: "Run", epoch: int, rate: float) -> None:
-    """Raises ValueError unless a base can be cut at this epoch and rate."""
-    pruned_count(1, rate)  # checks the rate
-    if not 0 <= epoch <= base.epochs:
-        raise ValueError(f"{name} is {epoch}; it must lie between 0 and the base's {base.epochs}")
+@dataclass(frozen=True, kw_only=True)
+class OfWeights:
+    """What starts that leave out the share `rate` of the weights of `base` at `epoch` have in common."""
+
+    base: "Run"
+    epoch: int
+    rate: float
+
+    def __post_init__(self) -> None:
+        pruned_count(1, self.rate)  # checks the rate
+        if not 0 <= self.epoch <= self.base.epochs:
+            raise ValueError(f"epoch is {self.epoch}; it must lie between 0 and the base's {self.base.epochs}")
+
+    def needs(self) -> list[tuple["Run", int]]:
+        """The base at the epoch."""
+        return [(self.base, self.epoch)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ticket:
+class Ticket(OfWeights):
     """Magnitude mask of `base` at `epoch`, laid on the run's initial weights and held (section 4.1).
 
     With the base's own seed this is the rewound lottery ticket; with another, its mask on a random re-initialisation.
     rewound: False keeps the base's weights at `epoch` in place of the initial ones.
     """
 
-    base: "Run"
-    epoch: int
-    rate: float
     rewound: bool = True
-
-    def __post_init__(self) -> None:
-        _check_cut("ticket epoch", self.base, self.epoch, self.rate)
-
-    def needs(self) -> list[tuple["Run", int]]:
-        """The base at the ticket's epoch."""
-        return [(self.base, self.epoch)]
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The masked weights, and the mask."""
@@ -205,25 +206,17 @@ class Scored:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EdgePopup:
+class EdgePopup(OfWeights):
     """The weights of `base` at `epoch`, an MLP's, held; trained are scores that choose which of them count (`TopScores`).
 
     rate: the share of each matrix that is left out. Scores start uniform between -1 and 1 over the root of the fan-in, as in
     the authors' code.
     """
 
-    base: "Run"
-    epoch: int
-    rate: float
-
     def __post_init__(self) -> None:
-        _check_cut("epoch", self.base, self.epoch, self.rate)
+        super().__post_init__()
         if not isinstance(self.base.model, MLP):
             raise ValueError(f"edge-popup is done on an MLP, not on {self.base.model}")
-
-    def needs(self) -> list[tuple["Run", int]]:
-        """The base at the epoch."""
-        return [(self.base, self.epoch)]
 
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The scores, and how they choose."""
