@@ -145,7 +145,7 @@ stable = {
     (one.claim.id, one.judged.system): f"{'same' if one.is_stable else 'changes'} ({len(one.seeds)} seeds)"
     for one in stability(claims, replicas)
 }
-exploratory = sum("exploratory" in verdict.profile for verdict in found)
+exploratory = sum(verdict.is_exploratory for verdict in found)
 waiting = ", ".join(claim.id for claim in claims if isinstance(claim, Claim) and {v.verdict for v in found if v.id == claim.id} == {"not run"})
 waiting = f" Runs of {waiting} are still to come." if waiting else ""
 HTML(

@@ -53,7 +53,7 @@ labels = {(key, one.system): one.label for key, claim in claims.items() for one 
 outcomes = {key: outcome_of_claim(found) for key, found in verdicts.items()}
 by_outcome = {word: [key for key in claims if outcomes[key] == word] for word in OUTCOMES}
 every = [one for found in verdicts.values() for one in found if one.seeds]
-known = sum("exploratory" in one.profile for one in every)
+known = sum(one.is_exploratory for one in every)
 CENTRAL = ("C01", "C02", "C03", "C09", "C10", "C15", "C16")
 
 

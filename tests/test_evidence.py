@@ -13,7 +13,7 @@ from made_up import BY_ID, comparison
 from lib.book import figures, tables
 from lib.book.scorecard import scorecard
 from lib.claims.criteria import edition_of
-from lib.claims.judging import evidence_text, exploratory_text, judgements
+from lib.claims.judging import Verdict, evidence_text, exploratory_text, judgements
 from lib.claims.statistics import IntervalRule, elsewhere
 from lib.experiments.parameters import load
 
@@ -47,7 +47,7 @@ def test_a_seed_that_a_setting_lacks_is_no_seed_that_never_generalizes():
 def test_a_verdict_says_how_many_of_its_seeds_are_a_case():
     def judged(cases, seeds, profile="paper", undecided=0):
         deciding = SimpleNamespace(open_seeds=undecided)
-        verdict = SimpleNamespace(seeds=list(range(seeds)), profile=profile)
+        verdict = Verdict(id="C01", system="mlp", verdict="inconclusive", seeds=list(range(seeds)), profile=profile)
         return SimpleNamespace(cases=cases, verdict=verdict, deciding=deciding)
 
     assert evidence_text(judged(10, 10)) == "10 seeds"

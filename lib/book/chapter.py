@@ -172,7 +172,7 @@ class Chapter:
             )
         if not self.parameters.is_paper:
             limits.append("this is not the paper's scale")
-        exploratory = {one.claim.id for one in self.judgements if "exploratory" in one.verdict.profile}
+        exploratory = {one.claim.id for one in self.judgements if one.verdict.is_exploratory}
         if exploratory:
             limits.append(f"{_listed(exploratory)} on seeds that were known when the rules were settled")
         fragile = {one.claim.id for one in self.judgements if self._levels(one)["outcome"].nunique() > 1}

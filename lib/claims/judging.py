@@ -52,6 +52,11 @@ class Verdict(BaseModel):
     seeds: list[int] = []
     profile: str
 
+    @property
+    def is_exploratory(self) -> bool:
+        """Whether seeds count that were known when the rules were settled."""
+        return "exploratory" in self.profile
+
     @field_validator("estimate", "low", "high", mode="before")
     @classmethod
     def _rounded(cls, value: Any) -> Any:
@@ -340,7 +345,7 @@ def evidence_text(judgement: Judgement) -> str:
     """How many seeds a verdict rests on, and whether they were known when the rules were settled: "6 of 10 seeds (the others are
     no case)"."""
     seeds, cases = len(judgement.verdict.seeds), judgement.cases
-    kind = "exploratory " if "exploratory" in judgement.verdict.profile else ""
+    kind = "exploratory " if judgement.verdict.is_exploratory else ""
     few = f"{cases} of " if cases < seeds else ""
     left_out = "" if cases == seeds else " (the others are no case)" if cases else " (none is a case)"
     left_out += ", too few for a verdict" if 0 < cases < MIN_SEEDS else ""
