@@ -122,6 +122,7 @@ VARIANTS = (
     "transformer/width-500",
     "transformer/positions",
     "transformer/biases",
+    "transformer/text",
 )
 
 PHASES = ("memorization", "circuit-formation", "cleanup")  # at whose ends tickets of the follow-up are cut
@@ -208,7 +209,8 @@ CHAPTERS: dict[str, Chapter] = {
         least=LEAST_OF_LONG,
     ),
     "deviations": Chapter(
-        lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(VARIANTS, PAIR)
+        lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(VARIANTS, PAIR),
+        confirmatory=LEAST,
     ),
     "representations": Chapter(both(*PAIR), probed=("base", "ticket"), confirmatory=LEAST),
     "progress-measures": Chapter(
