@@ -23,10 +23,10 @@
 # ## Method
 #
 # Each variant changes one thing of {doc}`main-results` and keeps the rest; the last one, *as in the text*, changes width, positions
-# and biases of the Transformer together. The base is trained from its own initial weights, its
-# mask is cut at the same epoch and rate, and the ticket is trained. The criterion of C01 is then applied to the variant as if it
-# were a system: with $s_i$ the speed-up of seed $i$, the 95% interval of the median of $s_1, \dots, s_n$ must lie above 2; a seed whose base had
-# not generalized when its mask was cut is no case.
+# and biases of the Transformer together. The base is trained from its own initial weights, its mask is cut at the same epoch and rate, and
+# the ticket is trained. The criterion of C01 is then applied to the variant as if it were a system: with $s_i$ the speed-up of seed $i$,
+# the 95% interval of the median of $s_1, \dots, s_n$ must lie above 2; a seed whose base had not generalized when its mask was cut is no
+# case.
 #
 # One variant is a control that the literature on lottery tickets asks for {cite:p}`frankle2019`: the ticket's mask on *new*
 # random weights, in place of the initial values that the base had. What the authors' code calls "reinitialize" is the rewinding to
