@@ -114,6 +114,7 @@ def shares_kept(ax, comparison):
         ax.scatter(x, of_arm["kept"], s=16, alpha=0.7, color=arm(name).colour, label=arm(name).label)
     ax.axhline(1 - chapter.parameters.pruning_rate, **figures.DASHED)
     ax.set_xticks(range(len(matrices)), [f"${name[0]}_{{{name[2:]}}}$" for name in matrices])
+    ax.tick_params(axis="x", rotation=45 if len(matrices) > 8 else 0)
     ax.set_ylim(-0.03, 1.05)
     figures.label(ax, comparison.label, "share of weights kept", x="")
 
@@ -139,6 +140,31 @@ chapter.table(frame.rename_axis(index="setting", columns=None).reset_index())
 # %% [markdown]
 # </details>
 #
+# ## Tickets that go on attending
+#
+# Where a mask keeps a part of $W_Q$ and $W_K$, is the ticket still fast? The figure sets one against the other. It was thought of after
+# the masks of *Transformer, as in the text* had been seen.
+
+# %% mystnb={"figure": {"caption": "A mark is a seed whose base had generalized when its ticket was cut; hollow marks are bounds, of tickets that never generalize. The dashed line is a ticket as fast as its base. Speed-ups are on a logarithmic axis.", "name": "fig-attention-attending"}, "image": {"alt": "A panel for each setting with stored masks, with the share of W_Q and W_K that a ticket keeps from left to right and its speed-up over the base upwards on a logarithmic axis, one mark a seed."}} tags=["hide-input"]
+scores = kept[(kept["arm"] == "ticket") & kept["matrix"].isin(["W_Q", "W_K"])].groupby(["setting", "seed"])["kept"].mean()
+
+
+def attending(ax, comparison):
+    for seed in comparison.one_by_one():
+        found = speed_up(seed, grokked=True)
+        if found.is_case:
+            known = found.low == found.high
+            ax.scatter(100 * scores[comparison.name, seed.seed], found.high, s=30, color=arm("ticket").colour, facecolor=None if known else "none")
+    ax.axhline(1, **figures.DASHED)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    figures.label(ax, comparison.label, "speed-up of the ticket", x="$W_Q$ and $W_K$ kept (%)")
+
+
+chapter.panels(attending, settings=[one.name for one in masked], height=3.2)
+chapter.finding(findings.gains(masked))
+
+# %% [markdown]
 # ## Results
 
 # %% mystnb={"figure": {"caption": "Thick lines are medians over seeds, thin lines single seeds; the dashed line is \u03c4. Epochs are logarithmic.", "name": "fig-attention-curves"}, "image": {"alt": "A panel for each setting of the transformer, of test accuracy over epochs on a logarithmic axis, with one curve for base, ticket and each network between them, one thin line a seed and the median."}} tags=["hide-input"]
