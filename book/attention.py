@@ -114,7 +114,7 @@ def shares_kept(ax, comparison):
         ax.scatter(x, of_arm["kept"], s=16, alpha=0.7, color=arm(name).colour, label=arm(name).label)
     ax.axhline(1 - chapter.parameters.pruning_rate, **figures.DASHED)
     ax.set_xticks(range(len(matrices)), [f"${name[0]}_{{{name[2:]}}}$" for name in matrices])
-    ax.tick_params(axis="x", rotation=45 if len(matrices) > 8 else 0)
+    ax.tick_params(axis="x", rotation=90 if len(matrices) > 8 else 0)
     ax.set_ylim(-0.03, 1.05)
     figures.label(ax, comparison.label, "share of weights kept", x="")
 

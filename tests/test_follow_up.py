@@ -15,7 +15,7 @@ from lib.claims.criteria import edition_of
 from lib.claims.judging import judge
 from lib.claims.measures import FEWEST, MEASURES, coefficients_of, crossing
 from lib.experiments.arms import ARMS, Arm
-from lib.experiments.chapters import CHAPTERS, PHASES, until_known, wanted
+from lib.experiments.chapters import CHAPTERS, MISSING, PHASES, until_known, wanted
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import follow_up, load
 from lib.experiments.settings import SETTINGS
@@ -127,7 +127,7 @@ def test_exploratory_seeds_are_three():
 def test_bases_that_say_where_tickets_are_cut_keep_their_probes(monkeypatch):
     monkeypatch.setattr(Arm, "own_epoch", lambda self, base: 4200)
     there = Status("recorded", "", has_probes=True)
-    store = SimpleNamespace(status=lambda run: there, load=lambda run: run)
+    store = SimpleNamespace(status=lambda run: there if run.seed < 15 else MISSING, load=lambda run: run)
     of = wanted(PAPER, ["learning-coefficient"], store, whole=True)
     arms = of.by_arm["learning-coefficient"]
     kept = {
