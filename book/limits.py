@@ -58,9 +58,9 @@ given = chapter.parameters.model_copy(update={"seeds": RECORDED})
 # that of C33 was settled last, before any of its runs (*criteria-3*). The table says which claims had their first criterion before their runs.
 # The verdicts are those of new seeds, 5 and up, wherever ten of them are recorded, or five for the follow-up's claims; where they are not
 # yet, the page says *exploratory*. New seeds are recorded in ascending order and all of them count, so that a verdict on ten may come
-# before one on twenty. One setting departs from the order: the transformer without weight decay has the second ten seeds before the first.
-# It was trained on a processor that did not give the bases of the first the bits that their records have, and a ticket is to be cut from
-# the base that is recorded. This was decided before a run without weight decay of either ten was looked at.
+# before one on twenty. One setting departs from the order: the transformer without weight decay began with the second ten seeds,
+# on a processor that did not give the bases of the first the bits that their records have, and a ticket is to be cut from the base that
+# is recorded. This was decided before a run without weight decay of either ten was looked at.
 
 # %% tags=["hide-input"]
 late = {}
@@ -170,11 +170,11 @@ for one in sorted(undecided, key=lambda one: one.claim.id):
     rows.append(
         {
             "claim": one.claim.id,
-            "": one.claim.title,
             "setting": one.judged.label,
+            **{f"{word} (%)": 100 * shares.get(word, 0.0) for word in ("replicated", "refuted", "inconclusive")},
             "found": result_text(one.verdict),
             "on": evidence_text(one),
-            **{f"{word} (%)": 100 * shares.get(word, 0.0) for word in ("replicated", "refuted", "inconclusive")},
+            "": one.claim.title,
         }
     )
 more = pd.DataFrame(rows)
