@@ -76,7 +76,7 @@ from lib.book import figures, findings
 from lib.book.chapter import Chapter
 from lib.claims.measures import speed_up
 from lib.claims.statistics import between, median_interval
-from lib.experiments.arms import arm
+from lib.experiments.arms import SCORING, arm
 
 chapter = Chapter.open("attention", globals())
 CHAIN = ["base", "uniform", "shuffled", "shuffled-degrees", "ticket"]  # each has one more property of the ticket
@@ -119,8 +119,8 @@ def shares_kept(ax, comparison):
     figures.label(ax, comparison.label, "share of weights kept", x="")
 
 
-chapter.panels(shares_kept, settings=list(kept["setting"].unique()), height=3.4, legend=3, sharex=False)
 masked = [chapter[name] for name in kept["setting"].unique()]
+chapter.panels(shares_kept, settings=[one.name for one in masked], height=3.4, legend=3, sharex=False)
 chapter.finding(findings.by_setting("Median share that the ticket keeps", masked, findings.scoring_kept))
 
 # %% [markdown]
@@ -146,7 +146,7 @@ chapter.table(frame.rename_axis(index="setting", columns=None).reset_index())
 # the masks of *Transformer, as in the text* had been seen.
 
 # %% mystnb={"figure": {"caption": "A mark is a seed whose base had generalized when its ticket was cut; hollow marks are bounds, of tickets that never generalize. The dashed line is a ticket as fast as its base. Speed-ups are on a logarithmic axis.", "name": "fig-attention-attending"}, "image": {"alt": "A panel for each setting with stored masks, with the share of W_Q and W_K that a ticket keeps from left to right and its speed-up over the base upwards on a logarithmic axis, one mark a seed."}} tags=["hide-input"]
-scores = kept[(kept["arm"] == "ticket") & kept["matrix"].isin(["W_Q", "W_K"])].groupby(["setting", "seed"])["kept"].mean()
+scores = kept[(kept["arm"] == "ticket") & kept["matrix"].isin(SCORING)].groupby(["setting", "seed"])["kept"].mean()
 
 
 def attending(ax, comparison):

@@ -25,6 +25,7 @@ from lib.claims.statistics import (
     decide,
     least,
     number,
+    of_cases,
     worst,
 )
 from lib.experiments.arms import arm
@@ -81,12 +82,12 @@ class JudgedPart:
     @property
     def low(self) -> list[float]:
         """What the claim's number is at least, of each seed that is a case."""
-        return self.bounds[~np.isnan(self.bounds[:, 0]), 0].tolist()
+        return of_cases(self.bounds)[:, 0].tolist()
 
     @property
     def high(self) -> list[float]:
         """What it is at most."""
-        return self.bounds[~np.isnan(self.bounds[:, 0]), 1].tolist()
+        return of_cases(self.bounds)[:, 1].tolist()
 
     @property
     def open_seeds(self) -> int:

@@ -139,8 +139,8 @@ def coverage(n: int) -> float:
 @cache
 def share_interval(held: int, undecided: int, n: int) -> tuple[float, float]:
     """95% Wilson interval of a share (Wilson 1927): the low end for `held` of n, the high for `held + undecided`."""
-    worst, best = (binomtest(k, n).proportion_ci(LEVEL, method="wilson") for k in (held, held + undecided))
-    return float(worst.low), float(best.high)
+    fewest, most = (binomtest(k, n).proportion_ci(LEVEL, method="wilson") for k in (held, held + undecided))
+    return float(fewest.low), float(most.high)
 
 
 def finite(x: float) -> float | None:
@@ -154,11 +154,16 @@ def number(x: float) -> str:
     return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2g}" if small else f"{x:.2f}"
 
 
+def of_cases(bounds: np.ndarray) -> np.ndarray:
+    """Bounds [cases, 2] of the seeds that are a case, from those of all [S, 2], nan where one is none."""
+    return bounds[~np.isnan(bounds[:, 0])]
+
+
 def decide(
     rule: IntervalRule | ShareRule, bounds: np.ndarray
 ) -> tuple[float | None, tuple[float | None, float | None], Outcome]:
     """What a rule says of bounds of seeds [S, 2], nan where a seed is no case: estimate, interval and outcome."""
-    low, high = bounds[~np.isnan(bounds[:, 0])].T
+    low, high = of_cases(bounds).T
     n, estimate = len(low), None
     interval: tuple[float | None, float | None] = None, None
     if n and isinstance(rule, ShareRule):

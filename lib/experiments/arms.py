@@ -29,6 +29,7 @@ from lib.train.runs import (
 
 NO_DECAY: dict[str, Any] = {"weight_decay": 0.0}
 FAST: dict[str, Any] = {"learning_rate": 0.01}  # of edge-popup's scores, as in the authors' scripts
+SLOW: dict[str, Any] = {"learning_rate": 0.001}  # the same
 SCORING = ("W_Q", "W_K")  # the matrices of attention's scores: without them, attention is uniform
 SWITCHED_OFF_AT = {"MLP": 0.99, "Transformer": 0.9}  # test accuracy at which weight decay ends, by model
 
@@ -149,8 +150,8 @@ ARMS: dict[str, ArmKind] = {
     "revive": ArmKind("revive, threshold {:g}", "#7E57C2", _dead(revive=True)),
     "new-weights": ArmKind("ticket's mask, new weights", "#AA4499", _ticket(), seed_offset=1000),
     "edge-popup": ArmKind("edge-popup", "#DC267F", _popup(), FAST),
-    "edge-popup-slow": ArmKind("edge-popup, slow", "#FE6100", _popup()),
-    "edge-popup-slow-no-decay": ArmKind("edge-popup, slow, no weight decay", "#785EF0", _popup(), NO_DECAY),
+    "edge-popup-slow": ArmKind("edge-popup, slow", "#FE6100", _popup(), SLOW),
+    "edge-popup-slow-no-decay": ArmKind("edge-popup, slow, no weight decay", "#785EF0", _popup(), SLOW | NO_DECAY),
     "edge-popup-untrained": ArmKind("edge-popup, untrained weights", "#A0A0A0", _popup(trained=False), FAST),
     "uniform": ArmKind("dense, uniform attention", "#3A8FB7", _edited(_dense, without=SCORING)),
     "random-uniform": ArmKind("random, uniform attention", "#5A5A5A", _scored("random", first=SCORING)),
