@@ -48,8 +48,8 @@ import pandas as pd
 
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
-from lib.claims.claims import Judged, load_claims
-from lib.claims.judging import judge
+from lib.claims.claims import load_claims
+from lib.claims.judging import judge_elsewhere
 from lib.claims.statistics import between
 from lib.experiments.chapters import EXPLORATORY, PAIR, wanted
 from lib.experiments.comparison import compare
@@ -63,8 +63,7 @@ chapter = Chapter.open("deviations", globals())
 
 def judged(comparison, faster):
     """Median and interval of a speed-up, and what the criterion of C01 says of it."""
-    variant = Judged.model_validate({"setting": comparison.name, "with": {"faster": faster}})
-    part = judge(criterion, variant, comparison, chapter.parameters.label).deciding
+    part = judge_elsewhere(criterion, comparison, chapter.parameters.label, faster).deciding
     middle = [np.median(part.low), np.median(part.high)] if part.low else [None, None]
     number_of = f"{len(part.low)} of {len(comparison.seeds)}"
     return {"seeds that are a case": number_of, "median speed-up": between(*middle), "95% interval": between(*part.interval), "by the criterion of C01": part.outcome}

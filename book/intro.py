@@ -41,13 +41,13 @@ from lib.claims.judging import (
     all_judgements,
     complete,
     evidence_text,
+    judge_elsewhere,
     outcome_of_claim,
     result_text,
     sensitivity,
 )
 from lib.claims.stability import stability
 from lib.experiments.chapters import wanted
-from lib.experiments.comparison import compare
 from lib.records.store import Store
 
 chapter = Chapter.open("intro", globals(), of="main-results")
@@ -72,6 +72,14 @@ norm, norm_of_images = said(("C09", "mlp"), ("C10", "transformer")), said(("C09"
 _, on_images, over_uniform = said(("C03", "mnist-mlp"), ("C02", "transformer/uniform"))
 new_weights = {one.label: one.t_gen("new-weights") for one in chapter}
 others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" for label, ts in new_weights.items())
+variants = wanted(chapter.parameters, ["deviations"], store).comparisons("deviations", store.versions)
+in_text = ""
+if "transformer/text" in variants:
+    [criterion] = [claim for claim in claims if claim.id == "C01"]
+    of_text = judge_elsewhere(criterion, variants["transformer/text"], chapter.parameters.label)
+    in_text = f"""<li>The transformer is that of the authors' code. With the width, the positions and the biases of the paper's text its ticket's
+    gain is {result_text(of_text.verdict)}, {evidence_text(of_text)}: {of_text.verdict.verdict} by the criterion of C01 (<a
+    href="attention.html">Uniform attention</a>).</li>"""
 attended = re.sub(r"W_(\w)", r"<i>W<sub>\1</sub></i>", findings.scoring_kept(chapter["transformer"]))
 pruned = f"The transformer's ticket keeps {attended}, the weights of attention's scores (medians). " if attended else ""
 by_claim = Counter(outcome_of_claim(v for v in found if v.id == claim.id) for claim in claims if isinstance(claim, Claim))
@@ -88,7 +96,8 @@ HTML(
     <div><p>Surprises:</p><ul>
     <li>On MNIST the ticket's gain over its base is {on_images}.</li>
     <li>With the ticket's mask on other initial weights {others} generalize.</li>
-    <li>{pruned}Over a dense network with uniform attention its gain is {over_uniform}.</li></ul></div></div>
+    <li>{pruned}Over a dense network with uniform attention its gain is {over_uniform}.</li>
+    {in_text}</ul></div></div>
     <p>{sum(by_claim.values())} claims: {counts}</p><p><small>{small}In brackets 95% intervals over seeds: of medians by order statistics (of five seeds
     their range, 94%), of shares Wilson's. Seeds are <a
     href="glossary.html#term-confirmatory-exploratory">confirmatory</a> unless they are called exploratory.</small></p></div>"""
@@ -139,8 +148,7 @@ for judgement, records in judged:
     outcomes = sensitivity(judgement, records)["outcome"]
     if len(outcomes) > 1:
         levels[judgement.verdict.id, judgement.verdict.system] = "same" if outcomes.nunique() == 1 else "changes"
-of = wanted(chapter.parameters, ["stability"], store)
-replicas = compare(of.by_arm["stability"], of.complete(store.versions))
+replicas = wanted(chapter.parameters, ["stability"], store).comparisons("stability", store.versions)
 stable = {
     (one.claim.id, one.judged.system): f"{'same' if one.is_stable else 'changes'} ({len(one.seeds)} seeds)"
     for one in stability(claims, replicas)

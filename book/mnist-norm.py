@@ -70,7 +70,6 @@ from lib.book.chapter import Chapter
 from lib.claims.statistics import median_interval
 from lib.experiments.arms import ARMS, Arm
 from lib.experiments.chapters import wanted
-from lib.experiments.comparison import compare
 from lib.records.store import Store
 
 chapter = Chapter.open("mnist-norm", globals())
@@ -340,7 +339,7 @@ chapter.summary()
 # %% mystnb={"figure": {"caption": "A mark for each seed, bars are medians; the dashed line is chance, one over the number of classes.", "name": "fig-clock-untrained"}, "image": {"alt": "Test accuracy at epoch 0 from 0 to 1, a row of marks for each kind of network, with a dashed line at chance."}} tags=["hide-input"]
 store = Store()
 modular = wanted(chapter.parameters, ["main-results"], store)
-settings = {main.name: main} | compare(modular.by_arm["main-results"], modular.complete(store.versions))
+settings = {main.name: main} | modular.comparisons("main-results", store.versions)
 UNTRAINED = ["base", "ticket", "rate", "random", "random-rate", "new-weights"]
 starts = {name: [one for kind_of in UNTRAINED for one in c.arms if one.name == kind_of] for name, c in settings.items()}
 figure, axes = figures.panels(len(settings), 1, height=1.9, width=6, sharex=True)

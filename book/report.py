@@ -35,8 +35,16 @@ from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import load_editions
-from lib.claims.judging import OUTCOMES, all_judgements, complete, evidence_text, outcome_of_claim, result_text
-from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST, LEAST_OF_LONG
+from lib.claims.judging import (
+    OUTCOMES,
+    all_judgements,
+    complete,
+    evidence_text,
+    judge_elsewhere,
+    outcome_of_claim,
+    result_text,
+)
+from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST, LEAST_OF_LONG, wanted
 from lib.experiments.settings import SETTINGS
 from lib.files import ROOT
 from lib.records.store import Store
@@ -44,8 +52,9 @@ from lib.records.store import Store
 chapter = Chapter.open("report", globals(), of="main-results")
 given, editions, citation = chapter.parameters, load_editions(), yaml.safe_load((ROOT / "CITATION.cff").read_text())
 claims = {claim.id: claim for claim in load_claims() if isinstance(claim, Claim)}
-judged = [judgement for judgement, _ in all_judgements(given, Store(), list(claims.values()))]
-seeds_of = {(one.claim.id, one.judged.system): evidence_text(one).replace(" seeds", "") for one in judged}
+store = Store()
+judged = [judgement for judgement, _ in all_judgements(given, store, list(claims.values()))]
+seeds_of = {(one.claim.id, one.judged.system): evidence_text(one) for one in judged}
 verdicts = {key: [] for key in claims}
 for verdict in complete((one.verdict for one in judged), list(claims.values()), given.label):
     verdicts[verdict.id].append(verdict)
@@ -60,6 +69,16 @@ CENTRAL = ("C01", "C02", "C03", "C09", "C10", "C15", "C16")
 def number(key):
     """What was measured for a claim, system by system."""
     return "; ".join(f"{labels[one.id, one.system]} {result_text(one)}" for one in verdicts[key] if one.seeds) or "not run"
+
+
+def in_text():
+    """What the ticket of the transformer as in the paper's text gains, by the criterion of C01."""
+    variants = wanted(given, ["deviations"], store).comparisons("deviations", store.versions)
+    if "transformer/text" not in variants:
+        return ""
+    found = judge_elsewhere(claims["C01"], variants["transformer/text"], given.label)
+    gain = f"{result_text(found.verdict)}, {evidence_text(found)}, {found.verdict.verdict} by the criterion of C01"
+    return f" The transformer of these claims is that of the authors' code; with the width, positions and biases of the paper's text: {gain}."
 
 
 def people(authors):
@@ -83,7 +102,7 @@ def abstract():
         f"The paper says that a sparse network found by pruning a network that has grokked, its *ticket*, generalizes without the long wait. "
         f"We run its experiments, and those of a follow-up study, again over several seeds with code of our own, and judge {len(claims)} claims "
         f"by criteria on intervals over seeds. Outcome by claim: {counts}. The ticket's speed-up over its dense network: "
-        f"{number('C01')} (C01); {number('C02')} (C02)."
+        f"{number('C01')} (C01); {number('C02')} (C02).{in_text()}"
     )
 
 
@@ -126,15 +145,14 @@ def results():
     for key, claim in claims.items():
         ran = [one for one in verdicts[key] if one.seeds]
         first = ran[0] if ran else verdicts[key][0]
+        said = f"{first.verdict}, {result_text(first)}, {seeds_of[first.id, first.system]}" if ran else first.verdict
         other = [one.verdict for one in verdicts[key] if one is not first]
         more = ", ".join(f"{other.count(word)} {word}" for word in OUTCOMES if word in other)
         rows.append(
             {
                 "claim": f"{key} {claim.title}",
                 "outcome": outcomes[key],
-                "first setting": labels[first.id, first.system],
-                "verdict, estimate (95% interval)": f"{first.verdict}: {result_text(first)}" if ran else first.verdict,
-                "seeds": seeds_of.get((first.id, first.system), ""),
+                "first setting: estimate (95% interval), seeds": f"{labels[first.id, first.system]}: {said}",
                 "other settings": more,
             }
         )

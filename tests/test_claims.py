@@ -497,6 +497,18 @@ def test_a_base_that_had_not_generalized_when_its_ticket_was_cut_is_no_case():
     assert (four.verdict, four.low) == ("inconclusive", None)  # too few cases
 
 
+def test_a_criterion_holds_for_settings_and_arms_that_its_claim_does_not_name():
+    records = groups([9_000, 12_000, 10_000, 15_000, 20_000], [3_000] * 5)
+    records["random"] = [grokking(t, seed) for seed, t in enumerate([18_000, 24_000, 20_000, 30_000, None])]
+    elsewhere = Comparison("transformer/text", {arm(where): found for where, found in records.items()})
+    assert "transformer/text" not in [judged.system for judged in BY_ID["C01"].judged]
+    ticket = c.judge_elsewhere(BY_ID["C01"], elsewhere, "paper").verdict
+    named = judge("C01", records, "mlp", "paper").verdict
+    assert ticket == named.model_copy(update={"system": "transformer/text"})
+    other = c.judge_elsewhere(BY_ID["C01"], elsewhere, "paper", "random").verdict
+    assert (other.verdict, other.estimate) == ("refuted", 0.5)
+
+
 def test_a_base_that_never_generalizes_is_a_bound_where_no_ticket_is_asked_for():
     records = groups([None] * 3 + [12_000] * 2, [3_000] * 5)
     records["random"] = records.pop("ticket")

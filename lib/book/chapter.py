@@ -46,7 +46,7 @@ class Chapter:
             lambda: wanted(parameters, [of or name], store),
             lambda of: obtain(of.runs, store, probed=of.probed, masked=of.masked, device=parameters.device),
         )
-        comparisons = compare(all_of.by_arm[of or name], all_of.complete(store.versions))
+        comparisons = all_of.comparisons(of or name, store.versions)
         for text in (note, to_come(of or name, parameters, comparisons), known_before(comparisons, parameters)):
             if text:
                 display(Markdown(text))

@@ -151,6 +151,12 @@ def judge(claim: Claim, judged: Judged, comparison: Comparison, profile: str) ->
     return Judgement(claim, judged, verdict, comparison.tau, parts)
 
 
+def judge_elsewhere(claim: Claim, comparison: Comparison, profile: str, faster: object = "ticket") -> Judgement:
+    """A claim's criterion on a setting that the claim does not name, or for another arm than the ticket: no verdict of the book."""
+    judged = Judged.model_validate({"setting": comparison.name, "with": {"faster": faster}})
+    return judge(claim, judged, comparison, profile)
+
+
 def _scaled(value: Any, comparison: Comparison) -> Any:
     """An argument; the family "epoch" is meant on the scale of 30,000 epochs, and so scaled to the budget."""
     if isinstance(value, list) and len(value) == 2 and value[0] == "epoch":
@@ -294,7 +300,7 @@ def all_judgements(
     versions = cache(store.versions)  # chapters share bases and tickets
     for chapter in CHAPTERS:
         of = wanted(parameters, [chapter], store)
-        comparisons = compare(of.by_arm[chapter], of.complete(versions))
+        comparisons = of.comparisons(chapter, versions)
         known = compare(of.exploratory(chapter), versions)
         for judgement in judgements(chapter, comparisons, parameters, claims, known):
             yield judgement, comparisons[judgement.judged.setting]

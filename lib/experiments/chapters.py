@@ -10,7 +10,7 @@ from functools import cached_property
 
 from lib.analysis.times import Record
 from lib.experiments.arms import ARMS, Arm, family
-from lib.experiments.comparison import Versions
+from lib.experiments.comparison import Comparison, Versions, compare
 from lib.experiments.parameters import RECORDED, Parameters, follow_up
 from lib.experiments.settings import MODELS, ROUNDINGS, SETTINGS, TASKS
 from lib.records.store import Status, Store
@@ -404,6 +404,10 @@ class Wanted:
             for n, record in versions(run).items()
             if not lacks(record, probed=run in self.probed, masked=run in self.masked)
         }
+
+    def comparisons(self, chapter: str, versions: Versions) -> dict[str, Comparison]:
+        """What is recorded of a chapter, by setting."""
+        return compare(self.by_arm[chapter], self.complete(versions))
 
     def _rows(self) -> Iterable[tuple[str, str, Arm, list[Run]]]:
         for chapter, settings in self.by_arm.items():
