@@ -181,7 +181,7 @@ def by_matrix(epochs, values, y):
     return dict(zip(NAMES, axes.flat, strict=True))
 
 
-for name, ax in by_matrix(grid, shared, "Jaccard distance to the last mask").items():
+for name, ax in by_matrix(grid, shared, "Jaccard distance").items():
     for setting in chance:
         if name in chance[setting]:
             ax.plot(grid, np.median(chance[setting][name], 0), ":", color=TINTS[setting], linewidth=0.9)

@@ -1,5 +1,7 @@
 """Figures that fit: the form for phones, what a notebook shows of a figure, and how a page takes both."""
 
+import io
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +52,23 @@ def frames(svg: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in paths]
 
 
+def overlapping(svg: str) -> list[str]:
+    """Texts of an SVG that stand upright, one below the other, and run into one another."""
+    places = []
+    for text, x, y, size, glyphs in re.findall(
+        r"<!-- ([^<>]*) -->\s*<g transform=\"translate\(([\d.]+) ([\d.]+)\) rotate\(-90\) scale\(([\d.]+) -[\d.]+\)\">(.*?)</g>",
+        svg,
+        re.S,
+    ):
+        starts = [float(start) for start in re.findall(r"<use [^>]*translate\(([\d.]+)", glyphs)]
+        places.append((text, float(x), float(y) - float(size) * max(starts, default=0), float(y)))
+    return [
+        one
+        for (one, x, top, end), (_, other_x, other_top, other_end) in itertools.combinations(places, 2)
+        if abs(x - other_x) < 6 and top < other_end and other_top < end
+    ]
+
+
 def width(svg: str) -> float:
     """Inches."""
     return float(re.search(r'width="([\d.]+)pt"', svg)[1]) / 72
@@ -85,6 +104,16 @@ def test_what_is_narrow_already_has_no_other_form() -> None:
     figure, _ = figures.panels(2, 1)
     assert figure.narrow_svg() is None
     plt.close(figure)
+
+
+@pytest.mark.parametrize(("height", "found"), [(1.2, ["twenty-eight letters all told"]), (4, [])])
+def test_labels_that_run_into_one_another_are_found(height: float, found: list[str]) -> None:
+    figure, axes = figures.panels(2, 1, height=height)
+    for ax in axes.flat:
+        ax.set_ylabel("twenty-eight letters all told")
+    figure.savefig(written := io.StringIO(), format="svg")
+    assert overlapping(written.getvalue()) == found
+    plt.close("all")
 
 
 def test_a_legend_that_is_wider_than_its_panel_is_folded() -> None:
@@ -254,6 +283,7 @@ def test_every_figure_fits(executed: Executed, chapter: str) -> None:
             assert len(svg.encode()) < 250_000
             turned = {float(turn) for turn in re.findall(r"rotate\((-?[\d.]+)", svg)}
             assert turned <= {0, 90, -90}, "slanted labels"
+            assert not overlapping(svg)
         if narrow:
             assert width(narrow) < 4.6
             assert len(frames(narrow)) == len(frames(wide))
