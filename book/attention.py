@@ -75,7 +75,7 @@ import pandas as pd
 from lib.book import figures, findings
 from lib.book.chapter import Chapter
 from lib.claims.measures import speed_up
-from lib.claims.statistics import between, median_interval
+from lib.claims.statistics import median_interval, median_text
 from lib.experiments.arms import SCORING, arm
 
 chapter = Chapter.open("attention", globals())
@@ -264,15 +264,6 @@ chapter.finding(findings.gains(pairs, beside))
 # over uniform attention is what is left of its gain; in the row of uniform attention, the share is what that property gives alone.
 
 # %% tags=["hide-input"]
-def words(low, high):
-    """Median and interval in words."""
-    if not len(low):
-        return "–"
-    middle = between(np.median(low), np.median(high))
-    _, *ends = median_interval(low, high)
-    return middle if ends == [None, None] else f"{middle} ({between(*ends)})"
-
-
 def shares(comparison, name):
     """Bounds of the share of the ticket's logarithmic speed-up [cases where the ticket is faster than the base]."""
     ticket, found = ratio(comparison, "base", "ticket"), ratio(comparison, "base", name)
@@ -285,10 +276,10 @@ rows, by_seed = [], []
 for comparison in pairs:
     for one in comparison.arms:
         row = {"setting": comparison.label, "arm": one.label}
-        row["over the base"] = "–" if one.name == "base" else words(*ratio(comparison, "base", one))
+        row["over the base"] = "–" if one.name == "base" else median_text(*ratio(comparison, "base", one))
         beside = has(comparison, "uniform") and one.name != "uniform"
-        row["over uniform attention"] = words(*ratio(comparison, "uniform", one)) if beside else "–"
-        row["share of the ticket's gain"] = "–" if one.name in ("base", "ticket") else words(*shares(comparison, one))
+        row["over uniform attention"] = median_text(*ratio(comparison, "uniform", one)) if beside else "–"
+        row["share of the ticket's gain"] = "–" if one.name in ("base", "ticket") else median_text(*shares(comparison, one))
         rows.append(row | {"seeds": ratio(comparison, "base", "ticket").shape[1]})
         for seed in comparison.one_by_one():
             found = speed_up(seed, "base", one, grokked=True)
@@ -318,7 +309,7 @@ for comparison in pairs:
         if has(comparison, *pair):
             low, high = ratio(comparison, *pair)
             sooner = {"sooner": int((low > 1).sum()), "later": int((high < 1).sum()), "seeds": len(low)}
-            rows.append({"setting": comparison.label, "": name, "speed-up (95% interval)": words(low, high), **sooner})
+            rows.append({"setting": comparison.label, "": name, "speed-up (95% interval)": median_text(low, high), **sooner})
 chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["these networks are not recorded yet"]}))
 
 # %% [markdown]

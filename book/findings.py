@@ -38,20 +38,13 @@ from lib.analysis.structure import jaccard_distances
 from lib.analysis.times import final, series
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
-from lib.claims.statistics import median_interval, share_interval
+from lib.claims.statistics import median_text, share_interval
 from lib.experiments.arms import Arm
 from lib.experiments.chapters import AFTER_TRAINING, BEFORE_TRAINING
 
 architectures, representations, scores, main = (
     Chapter.open("findings", globals(), of=of) for of in ("architectures", "representations", "pruning-at-init", "main-results")
 )
-
-
-def spread(values):
-    """Median over seeds and its interval."""
-    middle, low, high = median_interval(values, values)
-    return {"median": middle, "interval": f"{low:.3g} to {high:.3g}" if low is not None else "too few seeds"}
-
 
 # %% [markdown]
 # ## Masks know before the network does
@@ -102,7 +95,7 @@ architectures.table(pd.DataFrame(rows))
 # %% mystnb={"figure": {"caption": "The share of live neurons whose strongest frequency before training is the one that they end with. A mark for each seed, bars are medians; the dashed line is chance, one in as many as there are frequencies.", "name": "fig-findings-tuned"}, "image": {"alt": "Two rows of marks, base and ticket of the MLP, over the share of live neurons whose strongest frequency before training is the one that they end with, from 0 to 1, with a dashed line at chance."}} tags=["hide-input"]
 mlp = representations["mlp"]
 figure, axes = figures.panels(1, 1, height=1.9, width=7)
-rows = []
+rows, tuned = [], {}
 for y, name in enumerate(("base", "ticket")):
     kept = []
     for record in mlp[name]:
@@ -113,13 +106,13 @@ for y, name in enumerate(("base", "ticket")):
     half = mlp["base"][0].probes["inputs"].shape[-1] // 2
     axes[0, 0].scatter(same / live, np.full(len(live), y), s=22, alpha=0.7, color=Arm(name).colour)
     axes[0, 0].vlines(np.median(same / live), y - 0.3, y + 0.3, color=Arm(name).colour, linewidth=2)
-    rows.append({"arm": Arm(name).label, "live neurons at the end, all seeds": live.sum(), "with their last frequency before training": same.sum(), "by chance": live.sum() / half, **{f"share of a seed, {key}": value for key, value in spread(same / live).items()}})
+    tuned[Arm(name).label] = findings.median(same / live)
+    rows.append({"arm": Arm(name).label, "live neurons at the end, all seeds": live.sum(), "with their last frequency before training": same.sum(), "by chance": live.sum() / half, "share of a seed, median (95% interval)": median_text(same / live)})
 axes[0, 0].axvline(1 / half, **figures.DASHED)
 figures.rows_of_labels(axes[0, 0], [row["arm"] for row in rows])
 axes[0, 0].set_xlim(-0.02, 1.02)
 figures.label(axes[0, 0], mlp.label, "", x="share of a seed's live neurons")
 representations.sign(figure, [mlp])
-tuned = {row["arm"]: f"{row['share of a seed, median']:.2f}" for row in rows}
 representations.finding(f"Median share of neurons tuned before training {findings.over_seeds([mlp])}: {findings.listed(tuned)}; chance {1 / half:.2f}")
 
 # %% tags=["hide-input"]
@@ -161,7 +154,7 @@ scores.finding(f"Highest median similarity to the ticket's mask {findings.over_s
 # <summary>The same in numbers</summary>
 
 # %% tags=["hide-input"]
-rows = [{"setting": setting, "arm": Arm(one).label, **spread(found["similarity"])} for (setting, one), found in overlap.groupby(["setting", "arm"], sort=False)]
+rows = [{"setting": setting, "arm": Arm(one).label, "similarity, median (95% interval)": median_text(found["similarity"])} for (setting, one), found in overlap.groupby(["setting", "arm"], sort=False)]
 scores.table(pd.DataFrame(rows))
 
 # %% [markdown]
@@ -183,7 +176,7 @@ for comparison in main:
     if Arm("new-weights") in comparison.arms:
         for one in ("base", "ticket", "new-weights"):
             times = comparison.t_gen(one)
-            rows.append({"setting": comparison.label, "arm": Arm(one).label, "generalize": f"{sum(t is not None for t in times)} of {len(times)}", "t_gen": tables.epochs_text(times, comparison.budget), **{f"accuracy at the end, {key}": value for key, value in spread([final(record) for record in comparison[one]]).items()}})
+            rows.append({"setting": comparison.label, "arm": Arm(one).label, "generalize": f"{sum(t is not None for t in times)} of {len(times)}", "t_gen": tables.epochs_text(times, comparison.budget), "accuracy at the end, median (95% interval)": median_text([final(record) for record in comparison[one]])})
 main.table(pd.DataFrame(rows)) if rows else "No records yet."
 
 # %% [markdown]

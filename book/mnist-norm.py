@@ -67,7 +67,7 @@ import pandas as pd
 from lib.analysis.times import series
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
-from lib.claims.statistics import median_interval
+from lib.claims.statistics import median_text
 from lib.experiments.arms import ARMS, Arm
 from lib.experiments.chapters import wanted
 from lib.records.store import Store
@@ -208,14 +208,8 @@ chapter.finding(f"Median epochs to generalization, predicted and measured, over 
 
 # %% tags=["hide-input"]
 def median(low, high=None, form=",.0f"):
-    """Median and interval in words; open where a run is censored."""
-    high = low if high is None else high
-    if not len(low):
-        return "–"
-    middle, *ends = median_interval(low, high)
-    text = "open" if middle is None else f"{middle:{form}}"
-    low_end, high_end = (f"{x:{form}}" if x is not None else "open" for x in ends)
-    return text if ends == [None, None] else f"{text} ({low_end} to {high_end})"
+    """Median and interval in words, of numbers of either sign."""
+    return median_text(low, high, f"{{:{form}}}", floor=-np.inf)
 
 
 t_base = clock[clock["arm"] == Arm("base")].set_index("seed")["t_gen"]

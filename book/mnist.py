@@ -36,7 +36,7 @@ from lib.analysis.times import median_time
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import kept_shares, memorizing_epoch, speed_up
-from lib.claims.statistics import MIN_SEEDS, between, median_interval
+from lib.claims.statistics import median_text
 from lib.experiments.arms import Arm
 
 chapter = Chapter.open("mnist", globals())
@@ -126,10 +126,7 @@ chapter.summary()
 def factor(slower, faster):
     """Median and interval of a speed-up, in words."""
     found = [speed_up(seed, slower, faster) for seed in main.one_by_one()]
-    low, high = [one.low for one in found], [one.high for one in found]
-    _, *interval = median_interval(low, high)
-    middle = between(np.median(low), np.median(high))
-    return middle if len(found) < MIN_SEEDS else f"{middle} ({between(*interval)})"
+    return median_text([one.low for one in found], [one.high for one in found])
 
 
 def norm_at(one):

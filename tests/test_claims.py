@@ -745,6 +745,16 @@ def test_between(low, high, words):
     assert s.between(low, high) == words
 
 
+def test_medians_in_words():
+    values = [0.0, 0.0, 1.0, 2.0, 5.0, 7.0, 8.0, 8.5, 9.0, 100.0]  # of ten seeds the second and the ninth
+    assert s.median_text(values) == "6.00 (0.00 to 9.00)"
+    assert s.median_text(values, form="{:.0f}") == "6 (0 to 9)"
+    assert s.median_text(values, values) == "6.00 (at most 9.00)"  # of ratios of times 0 is no bound
+    assert s.median_text(values[:7], [*values[:4], *[math.inf] * 3]) == "2.00 (not known)"
+    assert s.median_text([-3.0, 0.0], [-3.0, 1.0], floor=-math.inf) == "-1.50 to -1.00"
+    assert s.median_text([4.0, 4.0, 4.0]) == "4.00" and s.median_text([]) == "–"
+
+
 VERDICTS = [
     c.Verdict(
         id="C01",

@@ -198,3 +198,22 @@ def between(low: float | None, high: float | None, form: str = "", floor: float 
     if np.isinf(high):
         return "not known" if low <= 0 else f"at least {write(low)}"
     return f"at most {write(high)}" if low in (floor, -np.inf) else f"{write(low)} to {write(high)}"
+
+
+def median_text(
+    low: Sequence[float] | np.ndarray,
+    high: Sequence[float] | np.ndarray | None = None,
+    form: str = "",
+    floor: float = 0.0,
+) -> str:
+    """Median over seeds and its 95% interval in words: "6.20 (3.30 to 8.10)"; "–" without seeds, no interval of too few.
+
+    high: None where low has the numbers themselves. form, floor: as for `between`.
+    """
+    if high is None:
+        high, floor = low, -np.inf
+    if not len(low):
+        return "–"
+    middle = between(np.median(low), np.median(high), form, floor)
+    _, *ends = median_interval(low, high)
+    return middle if len(low) < MIN_SEEDS else f"{middle} ({between(*ends, form, floor)})"
