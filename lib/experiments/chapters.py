@@ -79,7 +79,8 @@ def grid_of_epochs(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
     return both(*PAIR, *family("epoch", ticket_epochs(parameters)))(parameters)
 
 
-IMAGE_CONTROLS = with_pair("l2-matrices", "l1-matrices", "random", "re-dense", "base-no-decay", "ticket-no-decay")
+CONTROLS = with_pair("l2-matrices", "l1-matrices", "random", "re-dense")  # each has something of the ticket
+IMAGE_CONTROLS = (*CONTROLS, Arm("base-no-decay"), Arm("ticket-no-decay"))
 
 
 def image_settings(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
@@ -96,7 +97,7 @@ def image_rates(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
     """What the time to generalization of an image classifier follows: rates of tickets, of random masks and of dense networks
     with the tickets' norms, and a pruned network that is not rewound (the authors' configuration for MNIST)."""
     families = ("rate", "random-rate", "l2-rate", "l1-rate")
-    arms = with_pair("l2-matrices", "l1-matrices", "random", "re-dense", "un-rewound")
+    arms = (*CONTROLS, Arm("un-rewound"))
     rates = IMAGE_RATES if parameters.is_paper else IMAGE_RATES[1:2]
     [name, *_] = image_settings(parameters)
     return {name: arms + tuple(one for name in families for one in family(name, rates))}
@@ -111,7 +112,6 @@ ATTENTION_IN = (
     "transformer-4-heads",
     "transformer/text",
 )
-STABLE = with_pair("l2-matrices", "l1-matrices", "random", "re-dense")
 SWITCHED_OFF = with_pair("base-no-decay", "base-switched-off", "ticket-switched-off")
 BEFORE_TRAINING = ("random", "snip", "grasp", "synflow", "synflow-100")
 AFTER_TRAINING = ("snip-trained", "grasp-trained", "synflow-trained")
@@ -200,10 +200,10 @@ CHAPTERS: dict[str, Chapter] = {
         masked=dict.fromkeys(("mnist-mlp", "mnist-mlp/digits")),
         confirmatory=LEAST,
     ),
-    "mnist-norm": Chapter(image_rates, confirmatory=LEAST),
+    "mnist-norm": Chapter(image_rates, confirmatory=LEAST, enough=CONTROLS),
     "stability": Chapter(
         lambda parameters: {
-            f"{model}{replica}": STABLE for model in MODELS for replica in ("", *(f"/rounding-{i}" for i in ROUNDINGS))
+            f"{model}{replica}": CONTROLS for model in MODELS for replica in ("", *(f"/rounding-{i}" for i in ROUNDINGS))
         },
         confirmatory=LEAST_OF_LONG,
         least=LEAST_OF_LONG,
