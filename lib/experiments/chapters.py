@@ -203,7 +203,9 @@ CHAPTERS: dict[str, Chapter] = {
     "mnist-norm": Chapter(image_rates, confirmatory=LEAST, enough=CONTROLS),
     "stability": Chapter(
         lambda parameters: {
-            f"{model}{replica}": CONTROLS for model in MODELS for replica in ("", *(f"/rounding-{i}" for i in ROUNDINGS))
+            f"{model}{replica}": CONTROLS
+            for model in MODELS
+            for replica in ("", *(f"/rounding-{i}" for i in ROUNDINGS))
         },
         confirmatory=LEAST_OF_LONG,
         least=LEAST_OF_LONG,
