@@ -215,5 +215,5 @@ def median_text(
     if not len(low):
         return "–"
     middle = between(np.median(low), np.median(high), form, floor)
-    _, *ends = median_interval(low, high)
-    return middle if len(low) < MIN_SEEDS else f"{middle} ({between(*ends, form, floor)})"
+    _, low_end, high_end = median_interval(low, high)
+    return middle if len(low) < MIN_SEEDS else f"{middle} ({between(low_end, high_end, form, floor)})"
