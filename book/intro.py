@@ -41,7 +41,6 @@ from lib.claims.judging import (
     all_judgements,
     complete,
     evidence_text,
-    judge_elsewhere,
     outcome_of_claim,
     result_text,
     sensitivity,
@@ -72,14 +71,11 @@ norm, norm_of_images = said(("C09", "mlp"), ("C10", "transformer")), said(("C09"
 _, on_images, over_uniform = said(("C03", "mnist-mlp"), ("C02", "transformer/uniform"))
 new_weights = {one.label: one.t_gen("new-weights") for one in chapter}
 others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" for label, ts in new_weights.items())
-variants = wanted(chapter.parameters, ["deviations"], store).comparisons("deviations", store.versions)
-in_text = ""
-if "transformer/text" in variants:
-    [criterion] = [claim for claim in claims if claim.id == "C01"]
-    of_text = judge_elsewhere(criterion, variants["transformer/text"], chapter.parameters.label)
+[criterion] = [claim for claim in claims if claim.id == "C01"]
+in_text = findings.in_text(criterion, chapter.parameters, store)
+if in_text:
     in_text = f"""<li>The transformer is that of the authors' code. With the width, the positions and the biases of the paper's text its ticket's
-    gain is {result_text(of_text.verdict)}, {evidence_text(of_text)}: {of_text.verdict.verdict} by the criterion of C01 (<a
-    href="attention.html">Uniform attention</a>).</li>"""
+    gain is {in_text} (<a href="attention.html">Uniform attention</a>).</li>"""
 attended = re.sub(r"W_(\w)", r"<i>W<sub>\1</sub></i>", findings.scoring_kept(chapter["transformer"]))
 pruned = f"The transformer's ticket keeps {attended}, the weights of attention's scores (medians). " if attended else ""
 by_claim = Counter(outcome_of_claim(v for v in found if v.id == claim.id) for claim in claims if isinstance(claim, Claim))

@@ -35,16 +35,8 @@ from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import load_editions
-from lib.claims.judging import (
-    OUTCOMES,
-    all_judgements,
-    complete,
-    evidence_text,
-    judge_elsewhere,
-    outcome_of_claim,
-    result_text,
-)
-from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST, LEAST_OF_LONG, wanted
+from lib.claims.judging import OUTCOMES, all_judgements, complete, evidence_text, outcome_of_claim, result_text
+from lib.experiments.chapters import CONFIRMATORY, EXPLORATORY, LEAST, LEAST_OF_LONG
 from lib.experiments.settings import SETTINGS
 from lib.files import ROOT
 from lib.records.store import Store
@@ -71,16 +63,6 @@ def number(key):
     return "; ".join(f"{labels[one.id, one.system]} {result_text(one)}" for one in verdicts[key] if one.seeds) or "not run"
 
 
-def in_text():
-    """What the ticket of the transformer as in the paper's text gains, by the criterion of C01."""
-    variants = wanted(given, ["deviations"], store).comparisons("deviations", store.versions)
-    if "transformer/text" not in variants:
-        return ""
-    found = judge_elsewhere(claims["C01"], variants["transformer/text"], given.label)
-    gain = f"{result_text(found.verdict)}, {evidence_text(found)}, {found.verdict.verdict} by the criterion of C01"
-    return f" The transformer of these claims is that of the authors' code; with the width, positions and biases of the paper's text: {gain}."
-
-
 def people(authors):
     return ", ".join(one.get("name") or f"{one['given-names']} {one['family-names']}" for one in authors)
 
@@ -98,11 +80,13 @@ def head():
 
 def abstract():
     counts = ", ".join(f"{len(keys)} {word}" for word, keys in by_outcome.items() if keys)
+    gain = findings.in_text(claims["C01"], given, store)
+    in_text = f" The transformer of these claims is that of the authors' code; with the width, positions and biases of the paper's text: {gain}."
     return Markdown(
         f"The paper says that a sparse network found by pruning a network that has grokked, its *ticket*, generalizes without the long wait. "
         f"We run its experiments, and those of a follow-up study, again over several seeds with code of our own, and judge {len(claims)} claims "
         f"by criteria on intervals over seeds. Outcome by claim: {counts}. The ticket's speed-up over its dense network: "
-        f"{number('C01')} (C01); {number('C02')} (C02).{in_text()}"
+        f"{number('C01')} (C01); {number('C02')} (C02).{in_text if gain else ''}"
     )
 
 

@@ -8,10 +8,15 @@ import pandas as pd
 
 from lib.analysis.times import final, later, median_time, series
 from lib.book.tables import seeds_text
+from lib.claims.claims import Claim
+from lib.claims.judging import evidence_text, judge_elsewhere, result_text
 from lib.claims.measures import kept_shares, speed_up
 from lib.claims.statistics import between
 from lib.experiments.arms import SCORING, arm
+from lib.experiments.chapters import wanted
 from lib.experiments.comparison import Comparison
+from lib.experiments.parameters import Parameters
+from lib.records.store import Store
 
 Comparisons = Iterable[Comparison]
 
@@ -178,6 +183,16 @@ def scoring_kept(comparison: Comparison) -> str:
     """The median share that the ticket keeps of the matrices that attention scores with; "" where no mask is stored."""
     shares = kept_shares(comparison["ticket"])
     return " and ".join(f"{shares[name]:.1%} of {name}" for name in SCORING if name in shares)
+
+
+def in_text(criterion: Claim, parameters: Parameters, store: Store) -> str:
+    """What the ticket of the transformer as in the paper's text gains, and what a claim's criterion says of it; "" without records."""
+    variants = wanted(parameters, ["deviations"], store).comparisons("deviations", store.versions)
+    if "transformer/text" not in variants:
+        return ""
+    found = judge_elsewhere(criterion, variants["transformer/text"], parameters.label)
+    gain = f"{result_text(found.verdict)}, {evidence_text(found)}"
+    return f"{gain}: {found.verdict.verdict} by the criterion of {criterion.id}"
 
 
 def levels(outcomes: Mapping[tuple[str, str], pd.DataFrame]) -> str:
