@@ -489,6 +489,8 @@ def test_what_is_asked_of_arms_that_are_not_there_is_one_sentence(chapter):
         ([100, None, 200], "200 (100 – > 1,000)"),
         ([100, None, None], "> 1,000 (100 – > 1,000)"),
         ([100, None], "100 (100 – > 1,000)"),
+        ([100, 100], "100 (all)"),
+        ([None, None], "> 1,000 (all)"),
     ],
 )
 def test_epochs_text_never_makes_a_number_of_never(epochs, text):

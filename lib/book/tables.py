@@ -16,6 +16,7 @@ from lib.claims.criteria import edition_of
 from lib.claims.judging import Judgement, evidence_text, exploratory_text, is_exploratory, result_text
 from lib.claims.measures import ArmName, crossing, falls_of_squares, label, probes_of
 from lib.claims.statistics import MIN_SEEDS, between, elsewhere, least
+from lib.experiments.arms import Arm
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
 from lib.train.trainer import METRICS
@@ -85,11 +86,11 @@ def seeds_of(comparisons: Iterable[Comparison], parameters: Parameters) -> str:
 
 
 def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
-    """Median and range of epochs over seeds; None is later than the budget."""
+    """Median and range of epochs over seeds, "(all)" if they are the same; None is later than the budget."""
     values = np.array([np.inf if epoch is None else epoch for epoch in epochs])
     numbers = times.median_time(epochs), values.min(), values.max()
     median, low, high = (f"> {budget:,}" if np.isinf(value) else f"{value:,.0f}" for value in numbers)
-    return f"{median} ({low} – {high})"
+    return f"{median} (all)" if low == high else f"{median} ({low} – {high})"
 
 
 def range_text(values: Sequence[float], form: str = ".3f") -> str:
@@ -97,6 +98,15 @@ def range_text(values: Sequence[float], form: str = ".3f") -> str:
     known = np.asarray(values, dtype=float)
     known = known[~np.isnan(known)]
     return f"{np.median(known):{form}} ({known.min():{form}} – {known.max():{form}})" if len(known) else "–"
+
+
+LEVEL = "setting (τ)"  # a column of `with_level`
+
+
+def with_level(comparison: Comparison, arm: Arm | None = None) -> str:
+    """A setting, or an arm of it, and the test accuracy from which on it counts as generalized: "MLP (0.95)"."""
+    named = comparison.label if arm is None else f"{comparison.label}, {arm.label}"
+    return f"{named} ({comparison.tau:.2f})"
 
 
 def summary(comparisons: Comparisons) -> pd.DataFrame:
@@ -107,10 +117,9 @@ def summary(comparisons: Comparisons) -> pd.DataFrame:
         for one, records in comparison.arms.items():
             rows.append(
                 {
-                    "setting": comparison.label,
+                    LEVEL: with_level(comparison),
                     "arm": one.label,
-                    "τ": tau,
-                    "training accuracy reaches τ (epoch)": epochs_text(
+                    "training accuracy at τ (epoch)": epochs_text(
                         [times.fitting_epoch(record, tau) for record in records], budget
                     ),
                     "t_gen (epoch)": epochs_text(comparison.t_gen(one), budget),
@@ -150,7 +159,7 @@ def epochs_by_seed(comparisons: Comparisons) -> pd.DataFrame:
         for one in comparison.arms:
             times = [pd.NA if t is None else t for t in comparison.t_gen(one)]
             found = {f"seed {seed}": t for seed, t in zip(comparison.seeds, times, strict=True)}
-            rows.append({"setting": comparison.label, "τ": comparison.tau, "arm": one.label, **found})
+            rows.append({LEVEL: with_level(comparison), "arm": one.label, **found})
     return pd.DataFrame(rows, dtype=object)
 
 
@@ -293,6 +302,17 @@ def part_rows(judgement: Judgement) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
+UPRIGHT = 3  # rows that stand side by side on a page
+
+
+def upright(rows: pd.DataFrame) -> pd.DataFrame:
+    """A table of few rows and many columns, turned by 90 degrees; one of many rows as it is."""
+    if len(rows) > UPRIGHT:
+        return rows
+    first = rows.columns[0]
+    return rows.set_index(first).T.rename_axis(first).reset_index()
+
+
 NO_NUMBER = "the text at hand gives no number"  # abstract, appendices and summaries; not sections 1 to 6
 
 
@@ -321,7 +341,7 @@ def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
     few = f" No verdict either way is given on fewer than {MIN_SEEDS} seeds." if judgement.cases < MIN_SEEDS else ""
     by_seed = "".join(f"<p>{html.escape(one.words)}</p>{table(one.table)}" for one in judgement.parts)
     content = (
-        f"{table(part_rows(judgement))}<p>Generalized: test accuracy {generalized}. Profile: "
+        f"{table(upright(part_rows(judgement)))}<p>Generalized: test accuracy {generalized}. Profile: "
         f"{html.escape(found.profile)}; {seeds_text(found.seeds)}.{few} "
         f'<a class="anchor" href="#{key}">Link to this verdict</a>.</p>'
         f"{''.join(f'<p>{html.escape(note)}</p>' for note in notes if note)}{folded('Seed by seed', by_seed)}"
