@@ -41,7 +41,10 @@ def test_seeds_that_differ_are_named_by_setting_and_exploratory_ones_so_called()
 def test_a_seed_that_a_setting_lacks_is_no_seed_that_never_generalizes():
     frame = tables.epochs_by_seed([comparison("mlp", [0, 1], [None, 200]), comparison("transformer", [5])])
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in tables.table(frame).split("<tr>")[1:]]
-    assert {row[0]: row[2:] for row in rows} == {"MLP (0.80)": ["never", "200", "–"], "Transformer (0.95)": ["–", "–", "200"]}
+    assert {row[0]: row[2:] for row in rows} == {
+        "MLP (0.80)": ["never", "200", "–"],
+        "Transformer (0.95)": ["–", "–", "200"],
+    }
 
 
 def test_a_verdict_says_how_many_of_its_seeds_are_a_case():
