@@ -71,7 +71,7 @@ for edition in editions:
 none = [entry.id for entry in claims if isinstance(entry, Claim) and edition_of(entry) is None]
 rows = [{"first criterion written": when, "claims": ", ".join(ids)} for when, ids in late.items()]
 rows.append({"first criterion written": "not yet judged: the rule is a draft", "claims": ", ".join(none)})
-settled = [{"edition": one.tag, "commit": one.commit[:8], "settled": f"{one.settled:%Y-%m-%d %H:%M} UTC", "known by then": one.known, "claims": len(one.claims)} for one in editions]
+settled = [{"edition": one.tag, "commit": one.commit[:8], "settled": f"{one.settled:%Y-%m-%d %H:%M} UTC", "known by then": one.known.strip(","), "claims": len(one.claims)} for one in editions]
 display(chapter.table(pd.DataFrame(settled)))
 chapter.table(pd.DataFrame(rows))
 
@@ -169,12 +169,9 @@ for one in sorted(undecided, key=lambda one: one.claim.id):
     shares = power.outlook([(part.part.rule, part.bounds) for part in one.parts], simulations=1000)
     rows.append(
         {
-            "claim": one.claim.id,
-            "setting": one.judged.label,
+            "claim": f"{one.claim.id}: {one.claim.title} ({one.judged.label})",
             **{f"{word} (%)": 100 * shares.get(word, 0.0) for word in ("replicated", "refuted", "inconclusive")},
-            "found": result_text(one.verdict),
-            "on": evidence_text(one),
-            "": one.claim.title,
+            "found": f"{result_text(one.verdict)}; {evidence_text(one)}",
         }
     )
 more = pd.DataFrame(rows)

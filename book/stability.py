@@ -113,12 +113,10 @@ chapter.table(shares if rows else none)
 # %% tags=["hide-input"]
 rows = [
     {
-        "claim": one.claim.id,
-        "": one.claim.title,
-        "setting": one.judged.label,
-        "seeds": tables.seeds_text(one.seeds),
-        **{"run itself" if i == 0 else f"replica {i}": f"{v.verdict}: {result_text(v)}" for i, v in enumerate(one.verdicts)},
+        "claim": f"{one.claim.id}: {one.claim.title} ({one.judged.label})",
         "stable": "yes" if one.is_stable else "no",
+        **{"run itself" if i == 0 else f"replica {i}": f"{v.verdict}: {result_text(v)}" for i, v in enumerate(one.verdicts)},
+        "seeds": tables.seeds_text(one.seeds),
     }
     for one in stability(load_claims(), chapter.comparisons)
 ]
