@@ -155,7 +155,7 @@ waiting = f" Runs of {waiting} are still to come." if waiting else ""
 HTML(
     scorecard(claims, (judgement for judgement, _ in judged), chapter.parameters.label, levels, stable)
     + f"<p>{sum(by_claim.values())} claims and {len(claims) - sum(by_claim.values())} questions. A claim that is judged on several settings has a "
-    f"verdict on each, {len(found)} in all; {exploratory} of them rest on exploratory seeds, which were known when the criteria were "
+    f"verdict on each, {len(found)} in all; {exploratory or 'none'} of them rest on exploratory seeds, which were known when the criteria were "
     f"settled.{waiting} As data, at the paper's scale: <a href='../data/verdicts.json'>verdicts.json</a>; claims and criteria: <a "
     "href='../data/claims.yml'>claims.yml</a>.</p>"
 )

@@ -110,8 +110,8 @@ def statistics():
         for one in editions
     )
     return Markdown(
-        f"The criteria were settled before the runs of confirmatory seeds: {when}. {known} of {len(every)} verdicts still rest on those of "
-        f"seeds that were known. {tables.seeds_text(EXPLORATORY).capitalize()} are exploratory and "
+        f"The criteria were settled before the runs of confirmatory seeds: {when}. {known or 'None'} of {len(every)} verdicts still rest on "
+        f"those of seeds that were known. {tables.seeds_text(EXPLORATORY).capitalize()} are exploratory and "
         f"{tables.seeds_text(CONFIRMATORY)} confirmatory; trials of the dense network on the digits, with seeds of their own, came earlier and were "
         f"not recorded. A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, {LEAST_OF_LONG} of the follow-up's, "
         f"and on exploratory ones elsewhere, which the table says."
@@ -145,9 +145,10 @@ def results():
 
 def discussion():
     lists = "\n".join(f"* *{word}*: {', '.join(keys)}" for word, keys in by_outcome.items() if keys)
+    rest = f"{known} rest on exploratory seeds and show less than the others" if known else "none rests on exploratory seeds"
     return Markdown(
-        f"By claim, over all settings that were run (*mixed*: the settings do not agree):\n\n{lists}\n\nOf {len(every)} verdicts that rest on runs, {known} "
-        f"rest on exploratory seeds and show less than the others. No correction is made for the number of claims."
+        f"By claim, over all settings that were run (*mixed*: the settings do not agree):\n\n{lists}\n\nOf {len(every)} verdicts that rest on runs, {rest}. No "
+        f"correction is made for the number of claims."
     )
 
 
