@@ -267,6 +267,17 @@ def test_masks_are_wanted_of_the_arms_that_a_chapter_reads():
     assert not any(read[name] for name in read.keys() - {"transformer", "transformer/text"})
 
 
+def test_probes_are_wanted_of_the_settings_that_a_chapter_reads(monkeypatch):
+    monkeypatch.setattr(images, "find", lambda where: images.MNIST)
+    of = wanted(PAPER.model_copy(update={"seeds": [5]}), ["mnist"])
+    read = {
+        name: {one.name for one, runs in arms.items() if set(runs) <= of.probed}
+        for name, arms in of.by_arm["mnist"].items()
+    }
+    pair = {"base", "ticket"}
+    assert read == {"mnist-mlp": pair, "mnist-mlp/digits": pair, "mnist-mlp/four-matrices": set()}
+
+
 @pytest.mark.parametrize(("there", "read"), [(range(0, 14), range(0, 15)), (range(0, 15), range(5, 15))])
 def test_masks_and_probes_of_exploratory_seeds_are_wanted_until_confirmatory_ones_are_shown(there, read):
     store = with_records(of_seeds("representations", there))

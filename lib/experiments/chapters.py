@@ -40,18 +40,23 @@ def with_pair(*others: str) -> tuple[Arm, ...]:
 @dataclass(frozen=True)
 class Chapter:
     """settings: arms by the name of the setting, from the parameters. probed: names of arms whose runs keep what
-    lib/analysis/probes.py says; masked: settings whose masks are read, and those of which arms (None: of all); exploratory,
+    lib/analysis/probes.py says, unprobed: settings of which nothing reads that; masked: settings whose masks are read, and those of which arms (None: of all); exploratory,
     confirmatory: of how many seeds of each it is to have runs at least; least: confirmatory seeds of a setting from which on they are
     shown; enough: arms that such a seed must have, all unless told. No claim is judged in a chapter that tells some, as a family
     of arms may be shown in part."""
 
     settings: Callable[[Parameters], Mapping[str, Iterable[Arm]]]
     probed: tuple[str, ...] = ()
+    unprobed: tuple[str, ...] = ()
     masked: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     exploratory: int = len(EXPLORATORY)
     confirmatory: int = len(CONFIRMATORY)
     least: int = LEAST
     enough: tuple[Arm, ...] = ()
+
+    def reads_probes(self, setting: str, one: Arm) -> bool:
+        """Whether the chapter reads the probes of an arm."""
+        return one.name in self.probed and setting not in self.unprobed
 
     def reads_mask(self, setting: str, one: Arm) -> bool:
         """Whether the chapter reads the masks of an arm."""
@@ -197,6 +202,7 @@ CHAPTERS: dict[str, Chapter] = {
     "mnist": Chapter(
         image_settings,
         probed=("base", "ticket"),
+        unprobed=("mnist-mlp/four-matrices",),
         masked=dict.fromkeys(("mnist-mlp", "mnist-mlp/digits")),
         confirmatory=LEAST,
     ),
@@ -303,7 +309,8 @@ class Wanted:
 
         def is_recorded(one: Arm, run: Run) -> bool:
             found = self.store.status(run) if self.store else MISSING
-            probed, masked = one.name in CHAPTERS[chapter].probed, CHAPTERS[chapter].reads_mask(setting, one)
+            of = CHAPTERS[chapter]
+            probed, masked = of.reads_probes(setting, one), of.reads_mask(setting, one)
             kept = (found.has_probes or not probed) and (found.has_mask or not masked)
             return found.is_there and (kept or not whole)
 
@@ -382,7 +389,7 @@ class Wanted:
     @cached_property
     def probed(self) -> set[Run]:
         """Those whose probes are wanted."""
-        rows = [row for row in self._rows() if row[2].name in CHAPTERS[row[0]].probed]
+        rows = [row for row in self._rows() if CHAPTERS[row[0]].reads_probes(*row[1:3])]
         return {run for row in rows for run in self._looked_into(*row)}
 
     @cached_property
