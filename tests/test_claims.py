@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import yaml
@@ -684,7 +685,8 @@ def test_undecided_seeds_are_counted_both_ways():
 
 def test_a_box_says_claim_criterion_numbers_and_outcome():
     records = groups([9_000, 12_000, 10_000, 15_000, 20_000], [3_000] * 5)
-    box = tables.verdict(judge("C01", records))
+    judged = judge("C01", records)
+    box = tables.verdict(judged)
     for part in (
         "MLP",
         "replicated",
@@ -711,8 +713,18 @@ def test_a_box_says_claim_criterion_numbers_and_outcome():
         ("<table", False),
     ):
         assert (part in shown) == visible, part
-    assert box.count("<tr>") == 6  # a row for the part, one for each seed
+    numbers = tables.part_rows(judged).shape[1] - 1
+    assert box.count("<tr>") == numbers + 5  # a row for each number of the part, one for each seed
     assert "nan" not in box and "inf" not in box
+
+
+def test_few_rows_stand_side_by_side_and_many_do_not():
+    rows = pd.DataFrame({"measured": ["a", "b"], "median": [1, 2], "outcome": ["yes", "no"]})
+    turned = tables.upright(rows)
+    assert turned.columns.tolist() == ["measured", "a", "b"]
+    assert turned.to_numpy().tolist() == [["median", 1, 2], ["outcome", "yes", "no"]]
+    many = pd.concat([rows, rows])
+    assert tables.upright(many) is many
 
 
 @pytest.mark.parametrize("paper", ["App. C: 25,000 epochs & more", None])

@@ -739,7 +739,8 @@ def test_where_mnist_is_at_hand_every_setting_is_trained_and_judged(recorded, mo
     assert judged(found) == [("C03", system) for system in systems] + others
     for comparison in found:
         for one, [record] in comparison.arms.items():
-            assert (record.probes is not None) == (one.name in ("base", "ticket")), (comparison.name, one)
+            read = one.name in ("base", "ticket") and comparison.name != "mnist-mlp/four-matrices"
+            assert (record.probes is not None) == read, (comparison.name, one)
 
 
 def test_where_all_runs_are_recorded_no_images_are_asked_for(recorded, without_mnist, monkeypatch):
