@@ -40,10 +40,10 @@ def with_pair(*others: str) -> tuple[Arm, ...]:
 @dataclass(frozen=True)
 class Chapter:
     """settings: arms by the name of the setting, from the parameters. probed: names of arms whose runs keep what
-    lib/analysis/probes.py says, unprobed: settings of which nothing reads that; masked: settings whose masks are read, and those of which arms (None: of all); exploratory,
-    confirmatory: of how many seeds of each it is to have runs at least; least: confirmatory seeds of a setting from which on they are
-    shown; enough: arms that such a seed must have, all unless told. No claim is judged in a chapter that tells some, as a family
-    of arms may be shown in part."""
+    lib/analysis/probes.py says; unprobed: settings of which nothing reads it; masked: settings whose masks are read, and those of
+    which arms (None: of all); exploratory, confirmatory: of how many seeds of each it is to have runs at least; least:
+    confirmatory seeds of a setting from which on they are shown; enough: arms that such a seed must have, all unless told. No
+    claim is judged in a chapter that tells some, as a family of arms may be shown in part."""
 
     settings: Callable[[Parameters], Mapping[str, Iterable[Arm]]]
     probed: tuple[str, ...] = ()
