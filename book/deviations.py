@@ -45,7 +45,6 @@ device = "cpu"
 # %% tags=["hide-input"]
 import pandas as pd
 
-from lib.analysis.times import median_time
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.claims import load_claims
@@ -64,9 +63,10 @@ chapter = Chapter.open("deviations", globals())
 def judged(comparison, faster):
     """Times of base and arm, the median speed-up and its interval, and what the criterion of C01 says of it."""
     part = judge_elsewhere(criterion, comparison, chapter.parameters.label, faster).deciding
-    both = {"base": "base", "arm": faster}
-    times = {f"median t_gen of {name}": tables.epoch_text(median_time(comparison.t_gen(one)), comparison.budget) for name, one in both.items()}
-    return times | {
+    base, other = (findings.epoch(comparison.t_gen(one), comparison.budget) for one in ("base", faster))
+    return {
+        "median t_gen of base": base,
+        "of the pruned network": other,
         "speed-up (95% interval)": median_text(part.low, part.high),
         "cases": f"{len(part.low)} of {len(comparison.seeds)}",
         "by C01": part.outcome,

@@ -85,16 +85,11 @@ def seeds_of(comparisons: Iterable[Comparison], parameters: Parameters) -> str:
     return "; ".join(f"{seeds} ({', '.join(labels)})" for seeds, labels in by_seeds.items())
 
 
-def epoch_text(epoch: float, budget: int) -> str:
-    """An epoch; infinity is later than the budget."""
-    return f"> {budget:,}" if np.isinf(epoch) else f"{epoch:,.0f}"
-
-
 def epochs_text(epochs: Sequence[int | None], budget: int) -> str:
     """Median and range of epochs over seeds, "(all)" if they are the same; None is later than the budget."""
     values = np.array([np.inf if epoch is None else epoch for epoch in epochs])
     numbers = times.median_time(epochs), values.min(), values.max()
-    median, low, high = (epoch_text(value, budget) for value in numbers)
+    median, low, high = (f"> {budget:,}" if np.isinf(value) else f"{value:,.0f}" for value in numbers)
     return f"{median} (all)" if low == high else f"{median} ({low} – {high})"
 
 

@@ -39,15 +39,14 @@ def with_pair(*others: str) -> tuple[Arm, ...]:
 
 @dataclass(frozen=True)
 class Chapter:
-    """settings: arms by the name of the setting, from the parameters. probed: names of arms whose runs keep what
-    lib/analysis/probes.py says; unprobed: settings of which nothing reads it; masked: settings whose masks are read, and those of
-    which arms (None: of all); exploratory, confirmatory: of how many seeds of each it is to have runs at least; least:
-    confirmatory seeds of a setting from which on they are shown; enough: arms that such a seed must have, all unless told. No
-    claim is judged in a chapter that tells some, as a family of arms may be shown in part."""
+    """settings: arms by the name of the setting, from the parameters. probed, masked: settings of whose runs the chapter reads
+    what lib/analysis/probes.py keeps, and the masks, and of which arms (None: of all); exploratory, confirmatory: of how many
+    seeds of each it is to have runs at least; least: confirmatory seeds of a setting from which on they are shown; enough: arms
+    that such a seed must have, all unless told. No claim is judged in a chapter that tells some, as a family of arms may be
+    shown in part."""
 
     settings: Callable[[Parameters], Mapping[str, Iterable[Arm]]]
-    probed: tuple[str, ...] = ()
-    unprobed: tuple[str, ...] = ()
+    probed: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     masked: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     exploratory: int = len(EXPLORATORY)
     confirmatory: int = len(CONFIRMATORY)
@@ -56,12 +55,16 @@ class Chapter:
 
     def reads_probes(self, setting: str, one: Arm) -> bool:
         """Whether the chapter reads the probes of an arm."""
-        return one.name in self.probed and setting not in self.unprobed
+        return _includes(self.probed, setting, one)
 
     def reads_mask(self, setting: str, one: Arm) -> bool:
         """Whether the chapter reads the masks of an arm."""
-        names = self.masked.get(setting, ())
-        return names is None or one.name in names
+        return _includes(self.masked, setting, one)
+
+
+def _includes(arms: Mapping[str, tuple[str, ...] | None], setting: str, one: Arm) -> bool:
+    names = arms.get(setting, ())
+    return names is None or one.name in names
 
 
 def both(*arms: Arm) -> Callable[[Parameters], Mapping[str, Iterable[Arm]]]:
@@ -143,6 +146,8 @@ def follow_up_controls(parameters: Parameters) -> Mapping[str, Iterable[Arm]]:
     return {"nanda-transformer": (*PHASE_TICKETS, random, *map(Arm, WITHOUT_DECAY))}
 
 
+NANDA_WIDTHS = ("nanda-transformer/hidden-128", "nanda-transformer/hidden-256")
+
 CHAPTERS: dict[str, Chapter] = {
     "typical-grokking": Chapter(
         lambda parameters: dict.fromkeys((*MODELS, "mlp/long"), (Arm("base"),)),
@@ -201,8 +206,7 @@ CHAPTERS: dict[str, Chapter] = {
     ),
     "mnist": Chapter(
         image_settings,
-        probed=("base", "ticket"),
-        unprobed=("mnist-mlp/four-matrices",),
+        probed=dict.fromkeys(("mnist-mlp", "mnist-mlp/digits"), ("base", "ticket")),
         masked=dict.fromkeys(("mnist-mlp", "mnist-mlp/digits")),
         confirmatory=LEAST,
     ),
@@ -220,17 +224,17 @@ CHAPTERS: dict[str, Chapter] = {
         lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(VARIANTS, PAIR),
         confirmatory=LEAST,
     ),
-    "representations": Chapter(both(*PAIR), probed=("base", "ticket"), confirmatory=LEAST),
+    "representations": Chapter(both(*PAIR), probed=dict.fromkeys(MODELS), confirmatory=LEAST),
     "progress-measures": Chapter(
         lambda parameters: {"nanda-transformer": PHASE_TICKETS, "mlp": PAIR[:1]},
-        probed=("base", *PHASES),
+        probed=dict.fromkeys(("nanda-transformer", "mlp")),
         exploratory=3,
         confirmatory=LEAST,
         least=LEAST_OF_LONG,
     ),
     "phase-controls": Chapter(
         follow_up_controls,
-        probed=("base", *PHASES, "random-rate", *WITHOUT_DECAY),
+        probed=dict.fromkeys(("nanda-transformer",)),
         exploratory=3,
         confirmatory=LEAST,
         least=LEAST_OF_LONG,
@@ -238,9 +242,9 @@ CHAPTERS: dict[str, Chapter] = {
     "learning-coefficient": Chapter(
         lambda parameters: {
             "nanda-transformer": PHASE_TICKETS,
-            **dict.fromkeys(("nanda-transformer/hidden-128", "nanda-transformer/hidden-256"), PAIR[:1]),
+            **dict.fromkeys(NANDA_WIDTHS, PAIR[:1]),
         },
-        probed=("base", *PHASES),
+        probed=dict.fromkeys(("nanda-transformer", *NANDA_WIDTHS)),
         exploratory=3,
         confirmatory=LEAST,
         least=LEAST_OF_LONG,
