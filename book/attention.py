@@ -212,12 +212,6 @@ STEPS = {
 }
 
 
-def ratio(comparison, slower, faster):
-    """Bounds of the speed-up on each seed that is a case, low and high [cases]."""
-    found = [speed_up(seed, slower, faster, grokked=True) for seed in comparison.one_by_one()]
-    return np.array([(one.low, one.high) for one in found if one.is_case]).reshape(-1, 2).T
-
-
 def rows_of(comparison):
     """What is drawn of a setting: slower arm, faster arm, name."""
     chain = [name for name in CHAIN if has(comparison, name)]
@@ -228,7 +222,7 @@ def rows_of(comparison):
 def steps(ax, comparison):
     rows = rows_of(comparison)
     for y, (slower, faster, _) in enumerate(rows):
-        low, high = ratio(comparison, slower, faster)
+        low, high = findings.speed_ups(comparison, slower, faster)
         tint = arm(faster).colour if y else "0.2"
         marks = np.where(low > 0, low, high)  # the bound, where only one is known
         marks = marks[np.isfinite(marks) & (marks > 0)]
@@ -239,7 +233,7 @@ def steps(ax, comparison):
                 ax.scatter(middle, y, s=36, color=[tint], zorder=3)
             if None not in ends and ends[0] > 0:
                 ax.plot(ends, [y, y], color=tint, linewidth=2)
-    if not ratio(comparison, "base", "ticket").size:
+    if not findings.speed_ups(comparison, "base", "ticket").size:
         ax.text(0.5, 0.75, "no base had generalized\nwhen its ticket was cut", transform=ax.transAxes, ha="center", fontsize=9, color="0.35")
     ax.axvline(1, **figures.DASHED)
     ax.set_yticks(range(len(rows)), [words for *_, words in rows])
@@ -266,7 +260,7 @@ chapter.finding(findings.gains(pairs, beside))
 # %% tags=["hide-input"]
 def shares(comparison, name):
     """Bounds of the share of the ticket's logarithmic speed-up [cases where the ticket is faster than the base]."""
-    ticket, found = ratio(comparison, "base", "ticket"), ratio(comparison, "base", name)
+    ticket, found = findings.speed_ups(comparison, "base", "ticket"), findings.speed_ups(comparison, "base", name)
     faster = ticket[0] > 1
     with np.errstate(divide="ignore"):
         return np.log(found[:, faster]) / np.log(ticket[0, faster])
@@ -276,11 +270,11 @@ rows, by_seed = [], []
 for comparison in pairs:
     for one in comparison.arms:
         row = {"setting": comparison.label, "arm": one.label}
-        row["over the base"] = "–" if one.name == "base" else median_text(*ratio(comparison, "base", one))
+        row["over the base"] = "–" if one.name == "base" else median_text(*findings.speed_ups(comparison, "base", one))
         beside = has(comparison, "uniform") and one.name != "uniform"
-        row["over uniform attention"] = median_text(*ratio(comparison, "uniform", one)) if beside else "–"
+        row["over uniform attention"] = median_text(*findings.speed_ups(comparison, "uniform", one)) if beside else "–"
         row["share of the ticket's gain"] = "–" if one.name in ("base", "ticket") else median_text(*shares(comparison, one))
-        rows.append(row | {"seeds": ratio(comparison, "base", "ticket").shape[1]})
+        rows.append(row | {"seeds": findings.speed_ups(comparison, "base", "ticket").shape[1]})
         for seed in comparison.one_by_one():
             found = speed_up(seed, "base", one, grokked=True)
             head = {"setting": comparison.name, "arm": one.name, "seed": seed.seed, "case": found.is_case}
@@ -307,7 +301,7 @@ rows = []
 for comparison in pairs:
     for name, pair in OTHERS.items():
         if has(comparison, *pair):
-            low, high = ratio(comparison, *pair)
+            low, high = findings.speed_ups(comparison, *pair)
             sooner = {"sooner": int((low > 1).sum()), "later": int((high < 1).sum()), "seeds": len(low)}
             rows.append({"setting": comparison.label, "": name, "speed-up (95% interval)": median_text(low, high), **sooner})
 chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["these networks are not recorded yet"]}))

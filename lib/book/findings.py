@@ -109,13 +109,19 @@ def first_and_last(comparisons: Comparisons, *arms: object) -> str:
     return by_setting(_median("epochs to generalization", shown), shown, said)
 
 
+def speed_ups(comparison: Comparison, slower: object, faster: object) -> np.ndarray:
+    """Bounds of the speed-up on each seed that is a case, its base having generalized when its ticket was cut: low and high [2, cases]."""
+    found = [speed_up(seed, slower, faster, grokked=True) for seed in comparison.one_by_one()]  # type: ignore[arg-type]
+    return np.array([(one.low, one.high) for one in found if one.is_case]).reshape(-1, 2).T
+
+
 def gains(comparisons: Comparisons, slower: object = "base", faster: object = "ticket") -> str:
     """The median speed-up of an arm over another as claims take it: setting by setting, of more than two the least and the most.
 
     Seeds whose ticket was cut before its base had generalized are no cases; a setting without a case, or an arm, is left out.
     """
     shown = [c for c in comparisons if {arm(slower), arm(faster)} <= c.arms.keys()]
-    bounds = {c.label: found for c in shown if (found := _speed_ups(c, slower, faster)).size}
+    bounds = {c.label: found for c in shown if (found := speed_ups(c, slower, faster)).size}
     lead = f"Median speed-up of {_quoted(faster)} over {_quoted(slower)}"
     if not bounds:
         return f"{lead}: not known, 0 seeds to compare"
@@ -219,9 +225,3 @@ def _called(arms: Sequence[Any]) -> dict[str, object]:
 def _quoted(where: object) -> str:
     name = named(where)
     return f"“{name}”" if "," in name else name
-
-
-def _speed_ups(comparison: Comparison, slower: object, faster: object) -> np.ndarray:
-    """Bounds of the speed-up on each seed that is a case [2, cases]."""
-    found = [speed_up(seed, slower, faster, grokked=True) for seed in comparison.one_by_one()]  # type: ignore[arg-type]
-    return np.array([(one.low, one.high) for one in found if one.is_case]).reshape(-1, 2).T
