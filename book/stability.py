@@ -111,15 +111,12 @@ chapter.table(shares if rows else none)
 # leaves the interval without an end, and the claim inconclusive whatever the estimate:
 
 # %% tags=["hide-input"]
-rows = [
-    {
-        "claim": f"{one.claim.id}: {one.claim.title} ({one.judged.label})",
-        "stable": "yes" if one.is_stable else "no",
-        **{"run itself" if i == 0 else f"replica {i}": f"{v.verdict}: {result_text(v)}" for i, v in enumerate(one.verdicts)},
-        "seeds": tables.seeds_text(one.seeds),
-    }
-    for one in stability(load_claims(), chapter.comparisons)
-]
+rows = []
+for one in stability(load_claims(), chapter.comparisons):
+    itself, *replicas = (f"{verdict.verdict}, {result_text(verdict)}" for verdict in one.verdicts)
+    row = {"claim": f"{one.claim.id}: {one.claim.title} ({one.judged.label})", "stable": "yes" if one.is_stable else "no"}
+    row |= {"run itself": itself, "replicas": " · ".join(f"{i}: {text}" for i, text in enumerate(replicas, 1))}
+    rows.append(row | {"seeds": tables.seeds_text(one.seeds)})
 chapter.table(pd.DataFrame(rows) if rows else none)
 
 # %% [markdown]
