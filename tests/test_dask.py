@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -54,13 +56,35 @@ def fatal(stack, *rest):
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_stack_that_kills_every_worker_is_one_sentence(runs, tmp_path, monkeypatch):
     store = Store(tmp_path / "c", tmp_path / "d")
-    monkeypatch.setattr(plan, "_train_stack", fatal)
+    monkeypatch.setattr(plan, "_train_on_worker", fatal)
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         Client(n_workers=1, threads_per_worker=1, dashboard_address=":0") as client,
         pytest.raises(plan.WorkersKilled, match="every worker that trained 3 runs such as MLP, Dense .* was killed"),
     ):
         plan.execute(plan.make_plan(runs, store), store, progress=False, client=client)
+
+
+def test_the_bar_moves_while_workers_train(runs, tmp_path, monkeypatch):
+    moved = []
+
+    def slow(stack, starts, report, device):
+        """Trains nothing, and ends when the bar has moved."""
+        time.sleep(1.1)
+        report(3)
+        report(4)  # within the same second: not worth a message
+        end = time.monotonic() + 10
+        while not moved and time.monotonic() < end:
+            time.sleep(0.01)
+        return [], 0.0
+
+    monkeypatch.setattr(plan, "_train_stack", slow)  # the worker is a thread of this process
+    jobs = [plan.Job(run, "", 10, True) for run in runs[:2]]
+    bar = SimpleNamespace(update=moved.append)
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0") as client:
+        (done,) = plan._train_stacks([jobs], Store(tmp_path / "c", tmp_path / "d"), "cpu", bar, client)
+    assert done == (jobs, [], 0.0)
+    assert moved == [3, 17]
 
 
 def test_stacks_keep_all_workers_busy(runs):

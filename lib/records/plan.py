@@ -4,6 +4,7 @@ A run whose record is in the store is not trained again. A ticket needs its base
 checkpoint is gone (the cache may be deleted at any time), the base is trained again up to that epoch.
 """
 
+import threading
 import time
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 STACK = 8  # runs in a stack: enough for the threads of a laptop
 GPU_STACK = 256  # a GPU takes all that there is
+TOPIC = "run-epochs"  # of the events in which workers say how far a stack is
 
 
 class WorkersKilled(RuntimeError):
@@ -170,9 +172,18 @@ def _train_stacks(
     from distributed import KilledWorker, as_completed
 
     futures = {
-        client.submit(_train_stack, stack, starts_of(stack, store), None, device, pure=False): stack
-        for stack in waiting
+        client.submit(_train_on_worker, stack, starts_of(stack, store), device, pure=False): stack for stack in waiting
     }
+    far, one_at_a_time = {future.key: 0 for future in futures}, threading.Lock()
+
+    def show(key: str, run_epochs: int) -> None:
+        """Moves the bar on; never back, though a stack may be trained again or told of late."""
+        with one_at_a_time:
+            if run_epochs > far.get(key, run_epochs):
+                bar.update(run_epochs - far[key])
+                far[key] = run_epochs
+
+    client.subscribe_topic(TOPIC, lambda event: show(*event[1]))
     for future in as_completed(futures):
         stack = futures[future]
         try:
@@ -182,13 +193,28 @@ def _train_stacks(
                 f"every worker that trained {len(stack)} runs such as {stack[0].run} was killed, perhaps for want of memory; "
                 "what was finished is recorded, and fewer workers have more memory each"
             ) from None
-        bar.update(stack[0].until * len(stack))
+        show(future.key, stack[0].until * len(stack))
         yield stack, kept, seconds
 
 
-def _train_stack(
-    stack: Sequence[Job], starts: list[Origin], report: Report | None, device: str
-) -> tuple[list[Kept], float]:
+def _train_on_worker(stack: Sequence[Job], starts: list[Origin], device: str) -> tuple[list[Kept], float]:
+    """`_train_stack` on a Dask worker, which says once a second how many run-epochs are behind it."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key, done, last = worker.get_current_task(), 0, time.monotonic()
+
+    def report(run_epochs: int) -> None:
+        nonlocal done, last
+        done += run_epochs
+        if time.monotonic() > last + 1:
+            last = time.monotonic()
+            worker.log_event(TOPIC, (key, done))
+
+    return _train_stack(stack, starts, report, device)
+
+
+def _train_stack(stack: Sequence[Job], starts: list[Origin], report: Report, device: str) -> tuple[list[Kept], float]:
     """Trains a stack: what is to be kept of each run, of its weights no more than the job's snapshots, and the seconds that
     training took."""
     begun, probed = time.perf_counter(), [job.record and job.probed for job in stack]
@@ -196,7 +222,6 @@ def _train_stack(
         job.run: job.snapshots | set(snapshot_epochs(job.run) if one else ())
         for job, one in zip(stack, probed, strict=True)
     }
-    report = report or (lambda run_epochs: None)
     trained = train(list(snapshots), starts, snapshots, until=stack[0].until, report=report, device=device)
     seconds, kept = time.perf_counter() - begun, []
     for job, is_probed, one in zip(stack, probed, trained, strict=True):
