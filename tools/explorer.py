@@ -19,6 +19,7 @@ import numpy as np
 from lib.analysis import fourier
 from lib.analysis.times import final, generalization_epoch, median_time, threshold
 from lib.book.figures import AXES
+from lib.book.tables import seeds_text
 from lib.experiments import parameters
 from lib.experiments.arms import ARMS, Arm
 from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, EXPLORATORY, LEAST, wanted
@@ -196,7 +197,7 @@ def lead(lines: dict[Line, dict[int, Found]]) -> dict[str, object]:
         out.append(row | {"median": _or_none(median_time(times))})
     colours = {kind: ARMS[kind].colour for kind in ("base", "ticket")}
     label = SETTINGS[LEAD].label
-    told = {"setting": label, "tau": tau, "seeds": seeds, "axis": AXES[METRICS[0]], "colours": colours}
+    told = {"setting": label, "tau": tau, "seeds": seeds_text(seeds), "axis": AXES[METRICS[0]], "colours": colours}
     return told | {"epochs": epochs.tolist(), "nets": out}
 
 

@@ -280,7 +280,7 @@ const grokking = (() => {
       plot(area, drawn, {label: data.axis, tau: data.tau, budget, height: 220});
       const pairs = net.times.map((t, i) => [t ?? Infinity, base.times[i] ?? Infinity]), sooner = pairs.filter(([t, b]) => t < b).length;
       const does = (name, one) => (one.median === null ? `${name} of most seeds does not reach a test accuracy of ${data.tau} within ${count(budget)} epochs` : `${name} generalizes at epoch ${count(one.median)}`);
-      words.replaceChildren(`${does("The dense base", base)}; ${does("the ticket", net)} (medians over seeds ${data.seeds.join(", ")}; in ${sooner} of ${data.seeds.length} the ticket is sooner).`, note);
+      words.replaceChildren(`${does("The dense base", base)}; ${does("the ticket", net)} (medians over ${data.seeds}; in ${sooner} of ${pairs.length} the ticket is sooner).`, note);
     }
     for (const by of [cut, rate]) by.oninput = () => moved(by);
     const key = (kind, text) => make("span", {className: "gt-key"}, make("i", {className: `gt-${kind}`}), text);
