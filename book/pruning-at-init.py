@@ -59,8 +59,9 @@ chapter.in_short()
 # $$
 # \begin{aligned}
 # S_{SNIP} &= \Bigl| \frac{\partial \mathcal{L}}{\partial \theta} \odot \theta \Bigr|, &
-# S_{GraSP} &= -\Bigl( H \frac{\partial \mathcal{L}}{\partial \theta} \Bigr) \odot \theta, &
-# S_{SynFlow} &= \frac{\partial R}{\partial \theta} \odot \theta, \quad R = \mathbb{1}^{\top} \Bigl( \prod_l \bigl| \theta^{(l)} \bigr| \Bigr) \mathbb{1} .
+# S_{GraSP} &= -\Bigl( H \frac{\partial \mathcal{L}}{\partial \theta} \Bigr) \odot \theta, \\[1ex]
+# S_{SynFlow} &= \frac{\partial R}{\partial \theta} \odot \theta, &
+# R &= \mathbb{1}^{\top} \Bigl( \prod_l \bigl| \theta^{(l)} \bigr| \Bigr) \mathbb{1} .
 # \end{aligned}
 # $$
 #

@@ -81,9 +81,11 @@ chapter.in_short()
 # are 48 × 67. With $f$ a row of $p$ weights,
 #
 # $$
-# F(\omega) = \sum_{x=0}^{p-1} f(x)\, e^{-2\pi i \omega x / p}, \qquad
-# q(\omega) = \frac{|F(\omega)|}{\sum_{\nu=1}^{(p-1)/2} |F(\nu)|}, \qquad
-# H = -\sum_{\omega=1}^{(p-1)/2} q(\omega) \log q(\omega).
+# \begin{aligned}
+# F(\omega) &= \sum_{x=0}^{p-1} f(x)\, e^{-2\pi i \omega x / p}, &
+# q(\omega) &= \frac{|F(\omega)|}{\sum_{\nu=1}^{(p-1)/2} |F(\nu)|}, \\[1ex]
+# H &= -\sum_{\omega=1}^{(p-1)/2} q(\omega) \log q(\omega).
+# \end{aligned}
 # $$
 #
 # The constant $F(0)$ is left out. *Frequency entropy* is the mean of $H$ over neurons that are not zero, in nats: 0 for pure waves and
