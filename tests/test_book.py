@@ -4,6 +4,7 @@ import gzip
 import re
 import urllib.parse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,9 @@ CUT_OFF = """() => [...document.querySelectorAll("article *")]
         return true;
     })
     .map(element => element.outerHTML.slice(0, 100))"""
+TOO_WIDE = """() => [...document.querySelectorAll("article mjx-container[display=true]")]
+    .filter(box => box.firstElementChild.getBoundingClientRect().right > box.parentElement.getBoundingClientRect().right + 1)
+    .map(box => box.textContent)"""
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +84,16 @@ def visits(browser: Browser, address: str) -> Iterator[dict[str, Visit]]:
     yield visits
     for visit in visits.values():
         visit.context.close()
+
+
+@contextmanager
+def unfolded(page: Page) -> Iterator[Page]:
+    """The page with all its folds open, and afterwards as it was."""
+    page.evaluate("() => document.querySelectorAll('.fold:not([open])').forEach(f => f.open = f.dataset.test = true)")
+    try:
+        yield page
+    finally:
+        page.evaluate("() => document.querySelectorAll('.fold[data-test]').forEach(fold => fold.open = false)")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -153,12 +167,15 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(visits: dict[str, Vis
         assert page.evaluate(CUT_OFF) == []
 
     fits()
-    page.evaluate("() => document.querySelectorAll('.fold:not([open])').forEach(f => f.open = f.dataset.test = true)")
-    try:
+    with unfolded(page):
         fits()
-    finally:
-        page.evaluate("() => document.querySelectorAll('.fold[data-test]').forEach(fold => fold.open = false)")
     assert visits[name].complaints == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_equations_fit_their_column_on_a_desktop(visits: dict[str, Visit], name: str) -> None:
+    with unfolded(visits[name].show("desktop", "light")) as page:
+        assert page.evaluate(TOO_WIDE) == []
 
 
 @pytest.mark.parametrize("name", build.chapters())
