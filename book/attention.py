@@ -268,13 +268,14 @@ def shares(comparison, name):
 
 rows, by_seed = [], []
 for comparison in pairs:
+    cases = findings.speed_ups(comparison, "base", "ticket").shape[1]
     for one in comparison.arms:
         row = {"setting": comparison.label, "arm": one.label}
         row["over the base"] = "–" if one.name == "base" else median_text(*findings.speed_ups(comparison, "base", one))
         beside = has(comparison, "uniform") and one.name != "uniform"
         row["over uniform attention"] = median_text(*findings.speed_ups(comparison, "uniform", one)) if beside else "–"
         row["share of the ticket's gain"] = "–" if one.name in ("base", "ticket") else median_text(*shares(comparison, one))
-        rows.append(row | {"seeds": findings.speed_ups(comparison, "base", "ticket").shape[1]})
+        rows.append(row | {"seeds": cases})
         for seed in comparison.one_by_one():
             found = speed_up(seed, "base", one, grokked=True)
             head = {"setting": comparison.name, "arm": one.name, "seed": seed.seed, "case": found.is_case}
