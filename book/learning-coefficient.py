@@ -196,28 +196,32 @@ of_bases = {name.removeprefix("base, "): findings.median([value], ".2g") for nam
 chapter.finding(f"Median coefficient of trained bases {findings.over_seeds(chapter)}, {sampling}: {findings.listed(of_bases)}")
 
 # %% [markdown]
-# Median (range) over seeds at the end of training, beside the number of weights that may move and of key frequencies:
+# Median (range) over seeds at the end of training, and below it the number of weights that may move and of key frequencies:
 
 # %% tags=["hide-input"]
-rows = []
+rows, sizes = [], []
 for comparison in chapter:
     for one, records in comparison.arms.items():
-        rate, row = getattr(records[0].run.start, "rate", 0), {"setting": comparison.label, "arm": one.label}
+        rate, named = getattr(records[0].run.start, "rate", 0), {"setting": comparison.label, "arm": one.label}
         for sampling in llc.SAMPLINGS:
             found = [coefficients_of(record, sampling) for record in records]
-            row |= {
-                f"coefficient, {sampling}": tables.range_text([of_seed.chains[-1].mean() for of_seed in found], ".1f"),
-                f"range of chains, {sampling}": tables.range_text([np.ptp(of_seed.chains[-1]) for of_seed in found], ".1f"),
-                f"valid, {sampling}": f"{sum(of_seed.status[-1] == 'valid' for of_seed in found)} of {len(found)}",
+            row = {
+                "coefficient": tables.range_text([of_seed.chains[-1].mean() for of_seed in found], ".1f"),
+                "range of chains": tables.range_text([np.ptp(of_seed.chains[-1]) for of_seed in found], ".1f"),
+                "valid": f"{sum(of_seed.status[-1] == 'valid' for of_seed in found)} of {len(found)}",
             }
-        row |= {
+            rows.append(named | {"settings": sampling} | row)
+        row = {
             "weights": round((1 - rate) * records[0].run.length),
             "key frequencies": tables.range_text([len(probes_of(record)["keys"]) for record in records], ".0f"),
             "test accuracy": tables.range_text([record.metrics["test_accuracy"][-1] for record in records]),
         }
-        rows.append(row)
-last = pd.DataFrame(rows)
+        sizes.append(named | row)
+last, sizes = pd.DataFrame(rows), pd.DataFrame(sizes)
 chapter.table(last)
+
+# %% tags=["remove-input"]
+chapter.table(sizes)
 
 # %% [markdown]
 # ## Verdicts
@@ -238,23 +242,33 @@ chapter.sensitivity()
 # %% [markdown]
 # </details>
 #
-# How many separate falls each curve has, by the count of C47, and where the coefficient of the base falls fastest against the end of
-# memorization:
+# Where the coefficient of the base falls fastest, against the end of memorization:
+
+# %% tags=["hide-input"]
+rows = []
+for seed in nanda.one_by_one():
+    row = {"seed": seed.seed, "memorization ends": progress.phase_ends(seed["base"]).memorization}
+    fastest = {s: coefficient_lag(seed, "base", s).numbers.get("coefficient falls at") for s in llc.SAMPLINGS}
+    rows.append(row | {f"falls fastest at, {sampling}": epoch for sampling, epoch in fastest.items()})
+chapter.table(pd.DataFrame(rows).astype("Int64"))
+
+# %% [markdown]
+# How many separate falls each curve has, by the count of C47, seed by seed in the same order:
 
 # %% tags=["hide-input"]
 rows = []
 for sampling in llc.SAMPLINGS:
-    for seed in nanda.one_by_one():
-        row = {"settings": sampling, "seed": seed.seed, "memorization ends": progress.phase_ends(seed["base"]).memorization}
-        row["coefficient falls fastest at"] = coefficient_lag(seed, "base", sampling).numbers.get("coefficient falls at")
-        rows.append(row | {label(one): no_second_fall(seed, one, sampling).numbers.get("separate falls") for one in tickets})
-falls = pd.DataFrame(rows)
-chapter.table(falls.astype({name: "Int64" for name in falls if name != "settings"}))
+    row = {"settings": sampling}
+    for one in tickets:
+        counts = [no_second_fall(seed, one, sampling).numbers.get("separate falls") for seed in nanda.one_by_one()]
+        row[label(one)] = ", ".join("–" if count is None else f"{count:.0f}" for count in counts)
+    rows.append(row)
+chapter.table(pd.DataFrame(rows))
 
 # %% [markdown]
 # ## What differs from the follow-up
 #
-# * The rule of C46 judges the order of the last fall and the test loss's alone, not that there are three falls; the table says how many
+# * The rule of C46 judges the order of the last fall and the test loss's alone, not that there are three falls; the tables say how many
 #   there are, and on which seeds the steepest stands right where memorization ends.
 # * The follow-up used the package devinterp, one chain of 1,000 draws a checkpoint and one seed; the estimator here is our own, with three
 #   shorter chains, on several seeds, and what it becomes with other settings is shown.
@@ -263,4 +277,4 @@ chapter.table(falls.astype({name: "Int64" for name in falls if name != "settings
 # ## Data and rerun
 
 # %% tags=["remove-input"]
-chapter.close(metrics=("test_loss",), validity=validity, settings=settings, last=last)
+chapter.close(metrics=("test_loss",), validity=validity, settings=settings, last=last, sizes=sizes)

@@ -65,7 +65,10 @@ chapter.finding(findings.times([nanda], *shown))
 
 # %% tags=["hide-input"]
 levels = tables.plateaus(nanda, (*tickets, random))
-chapter.table(levels)
+chapter.table(levels.iloc[:, :4])
+
+# %% tags=["remove-input"]
+chapter.table(levels.drop(columns=levels.columns[1:4]))
 
 # %% tags=["remove-input"]
 chapter.table(tables.summary([nanda.only(*tickets, random)]))

@@ -156,7 +156,10 @@ chapter.finding(f"Median sum of squared weights at the end {findings.over_seeds(
 
 # %% tags=["hide-input"]
 levels = tables.plateaus(nanda, tickets)
-chapter.table(levels)
+chapter.table(levels.iloc[:, :4])
+
+# %% tags=["remove-input"]
+chapter.table(levels.drop(columns=levels.columns[1:4]))
 
 # %% [markdown]
 # ## The MLP of the main paper

@@ -178,6 +178,21 @@ def test_equations_fit_their_column_on_a_desktop(visits: dict[str, Visit], name:
         assert page.evaluate(TOO_WIDE) == []
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_tables_in_sight_fit_their_column_on_a_desktop(visits: dict[str, Visit], name: str) -> None:
+    """Those in folds may scroll sideways."""
+    wide = (
+        visits[name]
+        .show("desktop", "light")
+        .evaluate(
+            """() => [...document.querySelectorAll("article :is(.wide-table, table)")]
+            .filter(box => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1)
+            .map(box => box.querySelector("tr").textContent)"""
+        )
+    )
+    assert wide == []
+
+
 @pytest.mark.parametrize("name", build.chapters())
 def test_a_phone_gets_figures_that_are_as_wide_as_itself(browser: Browser, address: str, name: str) -> None:
     """Letters are nearly as large as they were drawn, 9 points at least, which are 12 pixels."""

@@ -818,8 +818,8 @@ def test_verdicts_are_completed_in_order_and_refused_where_they_have_no_place():
         (4.9, 1.0, 12.0, "%", "4.90% (1.00 to 12.0)"),
         (0.0011, 0.0, 0.0027, "%", "0.0011% (0.00 to 0.0027)"),  # may be negative: 0 is no bound that it has anyway
         (0.4, 0.0, 1.2, "times", "0.40 times (at most 1.20)"),
-        (-0.1, -0.5, 0.2, "", "-0.10 (-0.50 to 0.20)"),
-        (-0.1, -0.5, 0.2, "correlation", "correlation -0.10 (-0.50 to 0.20)"),
+        (-0.1, -0.5, 0.2, "", "−0.10 (−0.50 to 0.20)"),
+        (-0.1, -0.5, 0.2, "correlation", "correlation −0.10 (−0.50 to 0.20)"),
         (1234.0, 120.0, 5000.0, "times", "1,234 times (120 to 5,000)"),
     ],
 )

@@ -130,7 +130,7 @@ def test_the_share_that_has_generalized_ends_where_seeds_are_left():
     ("rule", "interval", "words"),
     [
         ({"replicated_above": 2, "refuted_below": 1.2}, (3.1, 8.4), "replicated below 3.10, refuted above 8.40"),
-        ({"replicated_below": -0.7, "refuted_above": -0.7}, (-0.8, 0.1), "replicated above 0.10, refuted below -0.80"),
+        ({"replicated_below": -0.7, "refuted_above": -0.7}, (-0.8, 0.1), "replicated above 0.10, refuted below −0.80"),
         ({"replicated_above": 2, "refuted_below": 1.2}, (3.1, None), "replicated below 3.10"),
         ({"replicated_above": 0.5, "replicated_below": 2, "refuted_below": 0.5, "refuted_above": 2}, (0.9, 1.1), ""),
     ],

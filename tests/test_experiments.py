@@ -612,6 +612,12 @@ def test_a_range_in_a_table_stays_on_its_line():
     assert "<td>10,000 (7,300\u00a0–\u2060\u00a0&gt;\u00a030,000)</td>" in html
 
 
+def test_a_negative_number_in_a_table_has_a_minus_and_words_keep_their_hyphens():
+    html = tables.table(pd.DataFrame({"a": [-1.5], "b": ["-15.7 (-15.8 – -15.1)"], "c": ["criteria-1, 1e-05"]}))
+    for text in ("−1.50", "−15.7 (−15.8\u00a0–\u2060\u00a0−15.1)", "criteria-1, 1e-05"):
+        assert f"<td>{text}</td>" in html
+
+
 def test_verdict_json_has_the_interface_keys():
     entries = json.loads(judging.VERDICTS.read_text())
     keys = {"id", "system", "verdict", "estimate", "low", "high", "unit", "seeds", "profile"}

@@ -178,6 +178,7 @@ def table(frame: pd.DataFrame, precision: int = 2) -> str:
 
     body = frame.astype(object).map(text).to_html(index=False, border=0, classes="dataframe", escape=True)
     body = re.sub(r"<td>(?=[^<]{41})", '<td class="long">', body)
+    body = re.sub(r"(?<=[\s(>])-(?=\d)", "−", body)  # a minus, which a line is not broken after
     body = body.replace(" – ", "\u00a0–\u2060\u00a0").replace("&gt; ", "&gt;\u00a0")  # a range stays on its line
     return f'<div class="wide-table" tabindex="0">{body}</div>'
 

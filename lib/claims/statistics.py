@@ -151,7 +151,8 @@ def finite(x: float) -> float | None:
 def number(x: float) -> str:
     """A number in three digits, as people write it: "52.8", "1,040", "0.05"; of less than a hundredth in two."""
     small = 0 < abs(x) < 0.01
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2g}" if small else f"{x:.2f}"
+    text = f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2g}" if small else f"{x:.2f}"
+    return text.replace("-", "−")
 
 
 def of_cases(bounds: np.ndarray) -> np.ndarray:
