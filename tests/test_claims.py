@@ -763,7 +763,8 @@ def test_medians_in_words():
     assert s.median_text(values, form="{:.0f}") == "6 (0 to 9)"
     assert s.median_text(values, values) == "6.00 (at most 9.00)"  # of ratios of times 0 is no bound
     assert s.median_text(values[:7], [*values[:4], *[math.inf] * 3]) == "2.00 (not known)"
-    assert s.median_text([-3.0, 0.0], [-3.0, 1.0], floor=-math.inf) == "-1.50 to -1.00"
+    assert s.median_text([-3.0, 0.0], [-3.0, 1.0], floor=-math.inf) == "−1.50 to −1.00"
+    assert s.median_text([-3.0], form="{:.0f}") == "−3"
     assert s.median_text([4.0, 4.0, 4.0]) == "4.00" and s.median_text([]) == "–"
 
 

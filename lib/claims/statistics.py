@@ -192,7 +192,10 @@ def between(low: float | None, high: float | None, form: str = "", floor: float 
 
     None is no bound. form: of numbers, in place of three digits. floor: a low bound that says nothing (`least`).
     """
-    write = form.format if form else number
+
+    def write(x: float) -> str:
+        return form.format(x).replace("-", "−") if form else number(x)
+
     low, high = -np.inf if low is None else low, np.inf if high is None else high
     if low == high:
         return write(low)
