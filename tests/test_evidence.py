@@ -25,7 +25,7 @@ PAPER, SMALL = load("paper"), load("smoke")
     [([7], "seed 7"), ([0, 1], "seeds 0, 1"), ([4, 3, 5, 9], "seeds 3–5, 9"), (range(5, 15), "seeds 5–14")],
 )
 def test_seeds_in_short(seeds, text):
-    assert tables.seeds_text(seeds) == text
+    assert tables.seeds_text(seeds) == tables.seeds_text(iter(seeds)) == text
 
 
 def test_seeds_that_differ_are_named_by_setting_and_exploratory_ones_so_called():

@@ -149,6 +149,20 @@ def test_committed_records_go_to_results_and_checkpoints_never(tmp_path, trained
     assert Store(tmp_path / "results", tmp_path / "cache").load(trained.run) is not None
 
 
+@pytest.mark.parametrize(
+    ("products", "kernels"),
+    [
+        ("OpenBLAS 0.3.31.188.0 (SkylakeX)", "SkylakeX"),
+        ("OpenBLAS 0.3.31.188.0 (Haswell) OPENBLAS_CORETYPE=Haswell", "Haswell"),
+        ("torch 2.13.0+cpu", "torch"),
+        (None, "torch"),  # of a GPU, before provenance named it
+    ],
+)
+def test_kernels_are_those_that_provenance_names(trained, products, kernels):
+    provenance = {} if products is None else {"products": products}
+    assert lib.records.store.Record(trained.run, np.array([]), {}, provenance).kernels == kernels
+
+
 def test_provenance_says_what_made_the_record(store, trained):
     save(store, trained, seconds=12.345)
     provenance = store.load(trained.run).provenance

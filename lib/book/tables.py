@@ -62,13 +62,14 @@ def ends(comparisons: Comparisons) -> pd.DataFrame:
 def seeds_text(seeds: Iterable[int]) -> str:
     """Seeds in short: "seeds 0–4, 7"."""
     runs: list[list[int]] = []
-    for seed in sorted(set(seeds)):
+    seeds = set(seeds)
+    for seed in sorted(seeds):
         if runs and seed == runs[-1][1] + 1:
             runs[-1][1] = seed
         else:
             runs.append([seed, seed])
     parts = [f"{a}" if a == b else f"{a}, {b}" if b == a + 1 else f"{a}–{b}" for a, b in runs]
-    return f"seed{'s' if len(set(seeds)) > 1 else ''} {', '.join(parts)}"
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(parts)}"
 
 
 def seeds_of(comparisons: Iterable[Comparison], parameters: Parameters) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ class Record:
     def seed(self) -> int:
         """The seed that the run shares with the base it is compared with: that of its split."""
         return self.run.task.seed
+
+    @property
+    def kernels(self) -> str:
+        """What multiplied its matrices: OpenBLAS's kernels for some processor ("Haswell"), else PyTorch ("torch")."""
+        found = re.search(r"OpenBLAS \S+ \((\w+)\)", str(self.provenance.get("products")))
+        return found[1] if found else "torch"
 
     @property
     def mask(self) -> np.ndarray | None:
