@@ -224,7 +224,7 @@ rows = [
 chapter.table(pd.DataFrame(rows or [{"setting": "none"}]))
 
 # %% [markdown]
-# On the MLP C11 and C14 rest on such tickets; both judge them by themselves. The bases of the MLP's other operations (C21) stood here too,
+# On the MLP C11 and C14 rest on such tickets; C14 takes them by themselves, C11 beside how the recorded base of their seed ends. The bases of the MLP's other operations (C21) stood here too,
 # until they were recorded anew with the kernels of their tickets, when the verdicts were known. Their earlier records are kept, and what
 # was trained by both kinds of kernels agrees in its statistics:
 

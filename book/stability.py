@@ -89,6 +89,17 @@ said = findings.by_setting(lead, runs, lambda c: findings.listed(factors[c.name]
 chapter.finding(said if found else findings.times(runs, "base", "ticket"))
 
 # %% [markdown]
+# Which kernels multiplied the matrices, and so rounded ({doc}`limits`), in the run itself and in each replica, over all arms:
+
+# %% tags=["hide-input"]
+rows = []
+for name, comparisons in found.items():
+    kinds = [", ".join(sorted({record.kernels for records in of.arms.values() for record in records})) for of in comparisons]
+    rows.append({"setting": comparisons[0].label, "run itself": kinds[0], **{f"replica {i}": kind for i, kind in enumerate(kinds[1:], 1)}})
+none = pd.DataFrame({"": ["no replica is recorded yet"]})
+chapter.table(pd.DataFrame(rows) if rows else none)
+
+# %% [markdown]
 # The share of the variance of $\log t_{gen}$ that rounding alone makes, and how far the replicas of one seed lie apart:
 
 # %% tags=["hide-input"]
@@ -102,7 +113,6 @@ for comparisons in found.values():
             share, *interval = rounding_share(times)
             row |= {"largest over smallest t_gen of a seed (median)": apart(times), "share of rounding": share}
             rows.append(row | {"95% interval": between(*interval) if np.isfinite(share) else ""})
-none = pd.DataFrame({"": ["no replica is recorded yet"]})
 shares = pd.DataFrame(rows)
 chapter.table(shares if rows else none)
 
