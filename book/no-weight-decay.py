@@ -63,7 +63,8 @@ chapter.in_short()
 # {cite:p}`loshchilov2019`. Tickets are found as in {doc}`main-results`, at $\lambda = 1$, and trained from
 # $\theta_0 \odot m_\rho$ at $\lambda = 0$. The *critical pruning rate* is the smallest $\rho$ of a grid with which the ticket ends with a test
 # accuracy of at least 0.99. To tell finding from preserving, base and ticket are trained once more with $\lambda = 1$ until
-# the test accuracy, looked at every 100 epochs, has reached a given value, and with $\lambda = 0$ from there on.
+# the test accuracy, looked at every 100 epochs, has reached a given value, and with $\lambda = 0$ from there on. {doc}`limits` lists tickets
+# that were cut from a replica of the recorded base.
 #
 # ## Results
 
