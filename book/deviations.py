@@ -53,8 +53,7 @@ from lib.claims.statistics import median_text
 from lib.experiments.chapters import EXPLORATORY, PAIR, wanted
 from lib.experiments.comparison import compare
 from lib.experiments.parameters import RECORDED
-from lib.files import CACHE, RESULTS
-from lib.records.store import Store
+from lib.records.store import Store, other_machines
 
 chapter = Chapter.open("deviations", globals())
 [criterion] = [entry for entry in load_claims() if entry.id == "C01"]
@@ -165,12 +164,11 @@ chapter.table(pd.DataFrame(deviations, columns=["what", "the text", "the authors
 # (*numerics*) that has recorded them.
 
 # %% tags=["hide-input"]
-second = Store(results=RESULTS / "other-machine", cache=CACHE / "other-machine")
 given = chapter.parameters
 seeds_here = list(EXPLORATORY) if given.seeds == RECORDED else given.seeds
 everything = wanted(given.model_copy(update={"seeds": seeds_here}), ["main-results"]).by_arm["main-results"]
 rows = []
-for store in (Store(), second):
+for store in (Store(), other_machines()):
     for setting, arms in everything.items():
         versions = {run: store.versions(run) for one in PAIR for run in arms[one]}
         kinds = {(n, found[n].provenance["machine"]) for found in versions.values() for n in found}

@@ -44,8 +44,7 @@ from lib.claims.statistics import coverage
 from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, LEAST, wanted
 from lib.experiments.parameters import RECORDED
 from lib.experiments.settings import SETTINGS
-from lib.files import CACHE, RESULTS
-from lib.records.store import Store
+from lib.records.store import Store, other_machines
 
 chapter = Chapter.open("limits", globals(), of="main-results")
 editions, claims = load_editions(), load_claims()
@@ -190,20 +189,23 @@ display(chapter.table(more, precision=0))
 # *SkylakeX*) and without (*Haswell*), so that the bases of some settings are not all of one kind:
 
 # %% tags=["hide-input"]
-kinds, replicas, bases, settings = {}, {}, {}, {}
+where = {}  # the first setting that a run is of, and its arm
 for name, of in recorded:
     for setting, arms in of.by_arm[name].items():
         for one, runs in arms.items():
             for run in runs:
-                counts = settings.setdefault(run, setting) == setting  # of settings that are the same one counts
-                record = store.load(run) if run.task.seed in CONFIRMATORY and counts else None
-                if record and one.name == "base":
-                    bases[setting, run.task.seed] = record
-                    kinds.setdefault(setting, {}).setdefault(record.kernels, set()).add(run.task.seed)
-                for base, _ in run.start.needs() if record else ():
-                    theirs = store.load(base)
-                    if theirs and theirs.kernels != record.kernels:
-                        replicas.setdefault((setting, theirs.kernels, record.kernels), {}).setdefault(one.name, {})[run] = None
+                where.setdefault(run, (setting, one.name))
+known = {run: record for run in where if run.task.seed in CONFIRMATORY and (record := store.load(run))}
+kinds, bases, replicas = {}, {}, {}
+for run, record in known.items():
+    setting, arm = where[run]
+    if arm == "base":
+        bases[setting, record.seed] = record
+        kinds.setdefault(setting, {}).setdefault(record.kernels, []).append(record.seed)
+    for base, _ in run.start.needs():
+        theirs = known.get(base) or store.load(base)
+        if theirs and theirs.kernels != record.kernels:
+            replicas.setdefault((setting, arm, theirs.kernels, record.kernels), []).append(record.seed)
 rows = [
     {"setting": SETTINGS[setting].label, "kernels": kernels, "bases": tables.seeds_text(seeds)}
     for setting, found in kinds.items() if len(found) > 1
@@ -217,22 +219,20 @@ chapter.table(pd.DataFrame(rows or [{"setting": "none"}]))
 
 # %% tags=["hide-input"]
 rows = [
-    {"setting": SETTINGS[setting].label, "arm": arm, "runs": len(runs), "seeds": tables.seeds_text(run.task.seed for run in runs), "base's kernels": theirs, "own kernels": own}
-    for (setting, theirs, own), arms in replicas.items()
-    for arm, runs in arms.items()
+    {"setting": SETTINGS[setting].label, "arm": arm, "runs": len(seeds), "seeds": tables.seeds_text(seeds), "base's kernels": theirs, "own kernels": own}
+    for (setting, arm, theirs, own), seeds in replicas.items()
 ]
 chapter.table(pd.DataFrame(rows or [{"setting": "none"}]))
 
 # %% [markdown]
-# On the MLP C11 and C14 rest on such tickets; C14 takes them by themselves, C11 beside how the recorded base of their seed ends. The bases of the MLP's other operations (C21) stood here too,
-# until they were recorded anew with the kernels of their tickets, when the verdicts were known. Their earlier records are kept, and what
-# was trained by both kinds of kernels agrees in its statistics:
+# On the MLP C11 and C14 rest on such tickets; C14 takes them by themselves, C11 beside how the recorded base of their seed ends. The bases
+# of the MLP's other operations (C21) stood here too, until they were recorded anew with the kernels of their tickets, when the verdicts
+# were known. Their earlier records are kept, and what was trained by both kinds of kernels agrees in its statistics:
 
 # %% tags=["hide-input"]
-elsewhere = Store(results=RESULTS / "other-machine", cache=CACHE / "other-machine")
-pairs = {}
+others, pairs = other_machines(), {}
 for (setting, seed), record in bases.items():
-    other = elsewhere.load(record.run)
+    other = others.load(record.run)
     if other and other.kernels != record.kernels:
         pairs.setdefault(setting, []).append((record, other))
 rows = []
@@ -259,7 +259,7 @@ for records, values in zip(tens, ends, strict=True):
     if records:
         row = {"bases": tables.seeds_text(record.seed for record in records), "kernels": records[0].kernels, "test accuracy at the end": tables.range_text(values)}
         row["at least 0.999"] = f"{sum(value >= 0.999 for value in values)} of {len(values)}"
-        own = [holds[record.seed] for record in records if record.seed in holds and store.load(record.run).kernels == record.kernels]
+        own = [holds[record.seed] for record in records if record.seed in holds and record is bases["transformer", record.seed]]
         rows.append(row | {"rate 0.9 does not fully generalize (C08)": f"{sum(own):.0f} of {len(own)}" if own else "not run"})
 chapter.table(pd.DataFrame(rows or [{"bases": "none"}]))
 

@@ -50,8 +50,7 @@ from lib.book import tables
 from lib.experiments import parameters
 from lib.experiments.arms import Arm
 from lib.experiments.chapters import CHAPTERS, EXPLORATORY, wanted
-from lib.files import CACHE, RESULTS
-from lib.records.store import Store
+from lib.records.store import Store, other_machines
 from lib.records.verify import FACTOR, MARGIN, TAU, compare_anew
 from lib.train.runs import EdgePopup
 
@@ -157,7 +156,7 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 # Elsewhere rounding drifts apart: then
 
 # %% tags=["hide-input"]
-elsewhere = Store(results=RESULTS / "other-machine", cache=CACHE / "other-machine")
+elsewhere = other_machines()
 known = wanted(given.model_copy(update={"seeds": list(EXPLORATORY)}), ["main-results"]).runs
 versions = [[*store.versions(run).values(), *elsewhere.versions(run).values()] for run in known if given.is_paper]
 pairs = [pair for found in versions for pair in combinations(found, 2) if len({one.provenance["machine"] for one in pair}) == 2]

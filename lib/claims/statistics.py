@@ -148,11 +148,11 @@ def finite(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-def number(x: float) -> str:
-    """A number in three digits, as people write it: "52.8", "1,040", "0.05"; of less than a hundredth in two."""
+def number(x: float, form: str = "") -> str:
+    """A number in three digits, as people write it: "52.8", "1,040", "−0.05"; of less than a hundredth in two; or by a form."""
     small = 0 < abs(x) < 0.01
-    text = f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2g}" if small else f"{x:.2f}"
-    return text.replace("-", "−")
+    usual = "{:,.0f}" if abs(x) >= 100 else "{:.1f}" if abs(x) >= 10 else "{:.2g}" if small else "{:.2f}"
+    return (form or usual).format(x).replace("-", "−")
 
 
 def of_cases(bounds: np.ndarray) -> np.ndarray:
@@ -192,16 +192,14 @@ def between(low: float | None, high: float | None, form: str = "", floor: float 
 
     None is no bound. form: of numbers, in place of three digits. floor: a low bound that says nothing (`least`).
     """
-
-    def write(x: float) -> str:
-        return form.format(x).replace("-", "−") if form else number(x)
-
     low, high = -np.inf if low is None else low, np.inf if high is None else high
     if low == high:
-        return write(low)
+        return number(low, form)
     if np.isinf(high):
-        return "not known" if low <= 0 else f"at least {write(low)}"
-    return f"at most {write(high)}" if low in (floor, -np.inf) else f"{write(low)} to {write(high)}"
+        return "not known" if low <= 0 else f"at least {number(low, form)}"
+    return (
+        f"at most {number(high, form)}" if low in (floor, -np.inf) else f"{number(low, form)} to {number(high, form)}"
+    )
 
 
 def median_text(

@@ -389,3 +389,8 @@ def _record(run: Run, path: Path) -> Record:
     metrics = {name: column.astype(np.float64) for name, column in columns}
     probes = {name.removeprefix(PROBES): x for name, x in arrays.items() if name.startswith(PROBES)}
     return Record(run, epochs, metrics, note, arrays.get(MASK), probes or None)
+
+
+def other_machines() -> Store:
+    """The records that other machines, or other kernels, made of runs that are recorded here too."""
+    return Store(results=RESULTS / "other-machine", cache=CACHE / "other-machine")
