@@ -184,6 +184,17 @@ def test_a_base_that_comes_out_otherwise_than_its_record_is_named(store, recwarn
         obtain(TICKETS[1:], store)
 
 
+@pytest.mark.parametrize(("made_by", "hint"), [("SkylakeX", True), ("Haswell", False)])
+def test_a_base_of_other_kernels_comes_with_what_would_repeat_it(store, monkeypatch, made_by, hint):
+    [trained] = train([BASES[0]], [BASES[0].start.make(BASES[0], store.weights)])
+    monkeypatch.setattr(plan.products, "describe", lambda: f"OpenBLAS 0.3.31 ({made_by})")
+    store.save([Kept(dataclasses.replace(trained, run=BASES[1]))], 1.0)
+    monkeypatch.setattr(plan.products, "describe", lambda: "OpenBLAS 0.3.31 (Haswell)")
+    with pytest.warns(UserWarning, match="differs from its record") as caught:
+        obtain(TICKETS[1:], store)
+    assert ("GROKKING_TICKETS_PRODUCTS=skylakex should give" in str(caught[0].message)) == hint
+
+
 def test_a_checkpoint_that_is_there_spares_the_base(store, calls):
     obtain(RUNS, store, progress=False)
     forget(store, *RUNS[:2])

@@ -1,6 +1,10 @@
-"""Products: each library against float64, the choice, and that no run depends on the stack around it under either."""
+"""Products: each library against float64, the choice, and that no run depends on the stack around it under any.
+
+That skylakex.c sums as OpenBLAS does on AVX-512 is shown twice: by its definition, and by a run that was recorded there.
+"""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -8,12 +12,19 @@ import torch
 from conftest import TINY_MODELS, assert_same, tiny_run, train_dense
 from threadpoolctl import threadpool_info
 
-from lib.train import products, pruning
+from lib.experiments.parameters import load
+from lib.experiments.settings import SETTINGS
+from lib.records.store import Store
+from lib.train import products, pruning, skylakex
 from lib.train.models import MLP, Lookup, product
+from lib.train.trainer import train
 
 HAS_OPENBLAS = any(info["internal_api"] == "openblas" for info in threadpool_info())
+HAS_SKYLAKEX = torch.backends.cpu.get_cpu_capability().startswith("AVX") and shutil.which("cc") is not None
+needs_skylakex = pytest.mark.skipif(not HAS_SKYLAKEX, reason="no processor with AVX2, or no C compiler")
 LIBRARIES = [
     "torch",
+    pytest.param("skylakex", marks=needs_skylakex),
     pytest.param("openblas", marks=pytest.mark.skipif(not HAS_OPENBLAS, reason="this NumPy does not bring OpenBLAS")),
 ]
 
@@ -91,7 +102,7 @@ def test_the_processor_decides_unless_the_variable_does(monkeypatch, amd, wanted
 
 def test_a_library_that_is_not_known_is_one_sentence(choose):
     choose("mkl")
-    with pytest.raises(ValueError, match="^GROKKING_TICKETS_PRODUCTS is 'mkl'; it must be torch or openblas$"):
+    with pytest.raises(ValueError, match="^GROKKING_TICKETS_PRODUCTS is 'mkl'; it must be torch, openblas or skylakex$"):
         products.library()
 
 
@@ -213,3 +224,64 @@ def test_what_is_trained_need_not_be_the_weights(double):
 
 def test_lookup_and_product_are_what_the_models_use():
     assert product is products.product and Lookup.__module__ == "lib.train.models"
+
+
+def fused(total, a, b):
+    """a * b + total in float32, rounded once: products of two are exact in long double, and sums nearly always are."""
+    return (np.longdouble(a) * np.longdouble(b) + np.longdouble(total)).astype(np.float32)
+
+
+@needs_skylakex
+@pytest.mark.parametrize(
+    ("k", "blocks"),
+    [(3, [3]), (448, [448]), (449, [224, 225]), (500, [256, 244]), (911, [448, 240, 223]), (1400, [448, 448, 256, 248])],
+)
+def test_skylakex_fuses_over_blocks_of_k_and_adds_the_blocks_in_turn(k, blocks):
+    rng = np.random.default_rng(k)
+    a, b = (rng.standard_normal(shape, np.float32) for shape in ((2, 8, k), (2, k, 19)))
+    expected, start = np.zeros((2, 8, 19), np.float32), 0
+    for size in blocks:
+        block = np.zeros_like(expected)
+        for t in range(start, start + size):
+            block = fused(block, a[:, :, t, None], b[:, t, None, :])
+        expected, start = expected + block, start + size
+    assert start == k
+    out = np.empty_like(expected)
+    skylakex.product(a, b, out)
+    assert np.array_equal(out, expected)
+    skylakex.product(a.swapaxes(1, 2).copy().swapaxes(1, 2), b.swapaxes(1, 2).copy().swapaxes(1, 2), out)
+    assert np.array_equal(out, expected)
+
+
+@needs_skylakex
+@pytest.mark.parametrize("setting", ["mlp", "transformer"])
+def test_skylakex_repeats_the_bits_of_a_record_made_on_avx_512(choose, setting):
+    choose("skylakex")
+    run = SETTINGS[setting].base(5, load("paper"))
+    record = Store().load(run)
+    assert record.kernels == "SkylakeX"
+    (anew,) = train([run], [run.start.make(run, None)], until=60)
+    for name, values in anew.metrics.items():
+        assert np.array_equal(values.astype(np.float32), record.metrics[name][: len(values)]), name
+
+
+def test_what_skylakex_lacks_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(ValueError, match=r"^skylakex.c cannot be compiled by 'no-such-compiler': .*No such file"):
+        skylakex.kernels.__wrapped__(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    with pytest.raises(ValueError, match="need a processor with AVX2; this one has DEFAULT$"):
+        skylakex.kernels.__wrapped__(tmp_path)
+
+
+def test_skylakex_names_rows_that_are_not_contiguous():
+    a = np.ones((1, 2, 2), np.float32)
+    with pytest.raises(ValueError, match="^the rows of out have a stride of 8 bytes; they must be contiguous$"):
+        skylakex.product(a, a, a.swapaxes(1, 2))
+
+
+@needs_skylakex
+def test_what_repeats_the_kernels_says_so(choose):
+    choose("skylakex")
+    assert products.describe() == "OpenBLAS 0.3.31 (SkylakeX) repeated by skylakex.c"

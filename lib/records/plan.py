@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from lib.analysis.probes import snapshot_epochs, summarize
 from lib.records.store import Kept, Record, Store
+from lib.train import products
 from lib.train.runs import Origin, Run
 from lib.train.trainer import Diverged, Report, Trained, train
 
@@ -235,10 +236,13 @@ def keep(kept: Sequence[tuple[Job, Kept]], seconds: float, store: Store, device:
     """Saves what the jobs of a stack were for: checkpoints, and then records."""
     for job, one in kept:
         store.save_checkpoints(one.trained, job.snapshots)
-        if not job.record and differs(one.trained, store.load(job.run)):
+        record = None if job.record else store.load(job.run)
+        if record is not None and differs(one.trained, record):
+            skylakex = record.kernels == "SkylakeX" and "(SkylakeX)" not in products.describe()
             warnings.warn(
                 f"{job.run}: trained again for its weights, this differs from its record (another machine, or library of matrix "
-                "products); what starts from it starts from a replica that rounding tells apart",
+                "products); what starts from it starts from a replica that rounding tells apart"
+                + f"; {products.VARIABLE}=skylakex should give the record's bits" * skylakex,
                 stacklevel=2,
             )
     records = [one for job, one in kept if job.record]
@@ -246,10 +250,8 @@ def keep(kept: Sequence[tuple[Job, Kept]], seconds: float, store: Store, device:
         store.save(records, seconds, device)
 
 
-def differs(trained: Trained, record: Record | None) -> bool:
+def differs(trained: Trained, record: Record) -> bool:
     """Whether a run, trained again up to some epoch, leaves the path of its record before that."""
-    if record is None:
-        return False
     epochs = trained.run.evaluated_epochs[: len(trained.metrics["train_loss"])]
     ours, theirs = np.isin(epochs, record.epochs), np.isin(record.epochs, epochs)
     return any(

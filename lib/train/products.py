@@ -1,7 +1,8 @@
 """Matrix products of the models, by the library that is fastest on this processor.
 
 On processors by AMD the MKL inside PyTorch takes a slow path, and OpenBLAS, which NumPy brings, is up to twice as fast; on
-others PyTorch's own products are taken. The environment variable GROKKING_TICKETS_PRODUCTS (torch or openblas) overrules.
+others PyTorch's own products are taken. The environment variable GROKKING_TICKETS_PRODUCTS (torch, openblas, or skylakex, see
+skylakex.py) overrules.
 The choice is by rule and not by a measurement, which noise could tip: two libraries round differently, and the same run is
 to give the same bits on one machine every time. Either way each run of a stack is a product of its own, so that its bits
 depend neither on the stack around it nor on the number of threads. On a GPU, and where autograd records, PyTorch multiplies.
@@ -22,8 +23,11 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from lib.train import skylakex
+
 VARIABLE = "GROKKING_TICKETS_PRODUCTS"
-LIBRARIES = ("torch", "openblas")
+LIBRARIES = ("torch", "openblas", "skylakex")
+REPEATED = " repeated by skylakex.c"  # ends the provenance of products that OpenBLAS did not make itself
 
 
 @cache
@@ -33,10 +37,12 @@ def _controller() -> ThreadpoolController:
 
 @cache
 def library() -> str:
-    """ "torch" or "openblas". Raises ValueError where the environment variable names something else."""
+    """One of LIBRARIES. Raises ValueError where the environment variable names something else, or what this machine lacks."""
     asked = os.environ.get(VARIABLE, "")
     if asked and asked not in LIBRARIES:
-        raise ValueError(f"{VARIABLE} is {asked!r}; it must be {' or '.join(LIBRARIES)}")
+        raise ValueError(f"{VARIABLE} is {asked!r}; it must be {', '.join(LIBRARIES[:-1])} or {LIBRARIES[-1]}")
+    if asked == "skylakex":
+        skylakex.kernels()
     openblas = _controller().select(internal_api="openblas").info()
     if asked == "openblas" and not openblas:
         raise ValueError(
@@ -57,6 +63,8 @@ def describe() -> str:
     """The library in words, for provenance: version, kernels, and what was set from outside."""
     if library() == "torch":
         return f"torch {torch.__version__}"
+    if library() == "skylakex":
+        return f"OpenBLAS 0.3.31 (SkylakeX){REPEATED}"
     found = _controller().select(internal_api="openblas").info()
     info = next(
         (one for one in found if "numpy" in one["filepath"]), found[0]
@@ -76,7 +84,9 @@ def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.matmul(a, b) if out is None else torch.bmm(a, b, out=out)
     if out is None:
         out = a.new_empty(a.shape[0], a.shape[1], b.shape[2])
-    if library() == "openblas":
+    if library() == "skylakex":
+        skylakex.product(a.numpy(), b.numpy(), out.numpy())
+    elif library() == "openblas":
         np.matmul(a.numpy(), b.numpy(), out=out.numpy())
     else:
         for one, other, into in zip(a.unbind(), b.unbind(), out.unbind(), strict=True):
