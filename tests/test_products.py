@@ -102,7 +102,9 @@ def test_the_processor_decides_unless_the_variable_does(monkeypatch, amd, wanted
 
 def test_a_library_that_is_not_known_is_one_sentence(choose):
     choose("mkl")
-    with pytest.raises(ValueError, match="^GROKKING_TICKETS_PRODUCTS is 'mkl'; it must be torch, openblas or skylakex$"):
+    with pytest.raises(
+        ValueError, match="^GROKKING_TICKETS_PRODUCTS is 'mkl'; it must be torch, openblas or skylakex$"
+    ):
         products.library()
 
 
@@ -234,7 +236,14 @@ def fused(total, a, b):
 @needs_skylakex
 @pytest.mark.parametrize(
     ("k", "blocks"),
-    [(3, [3]), (448, [448]), (449, [224, 225]), (500, [256, 244]), (911, [448, 240, 223]), (1400, [448, 448, 256, 248])],
+    [
+        (3, [3]),
+        (448, [448]),
+        (449, [224, 225]),
+        (500, [256, 244]),
+        (911, [448, 240, 223]),
+        (1400, [448, 448, 256, 248]),
+    ],
 )
 def test_skylakex_fuses_over_blocks_of_k_and_adds_the_blocks_in_turn(k, blocks):
     rng = np.random.default_rng(k)

@@ -242,7 +242,8 @@ def keep(kept: Sequence[tuple[Job, Kept]], seconds: float, store: Store, device:
             warnings.warn(
                 f"{job.run}: trained again for its weights, this differs from its record (another machine, or library of matrix "
                 "products); what starts from it starts from a replica that rounding tells apart"
-                + f"; {products.VARIABLE}=skylakex should give the record's bits" * skylakex,
+                + f"; {products.VARIABLE}=skylakex should give the record's bits"
+                * skylakex,
                 stacklevel=2,
             )
     records = [one for job, one in kept if job.record]
