@@ -153,6 +153,8 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 #
 # trains a random sample of the committed records anew, in a folder that is deleted afterwards, with a line for each and exit
 # status 1 if one differs. With the processor and the versions that made a record, every metric must be the same to the bit.
+# Most records were made on AMD processors with AVX-512. On one without, `GROKKING_TICKETS_PRODUCTS=skylakex` before a command makes
+# the products by a small C file (`lib/train/skylakex.c`, which needs the compiler `cc`), in the same order of sums and so with the same bits.
 # Elsewhere rounding drifts apart: then
 
 # %% tags=["hide-input"]

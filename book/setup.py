@@ -188,7 +188,8 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 # sums are taken in no fixed order, and two trainings of one run differ on the same machine too. There only the statistics over
 # seeds are promised. {doc}`deviations` compares machines. Each chapter names those that its records were made on, and the
 # *numerics*, a number that is raised when the trainer's arithmetic changes. Records of an earlier number are shown until they are
-# made anew, and no comparison mixes two numbers where all of its runs have one in common. Two chapters may therefore show two trainings of
+# made anew, and no comparison mixes two numbers where all of its runs have one in common. The kernels that multiplied matrices are
+# of two kinds, and one of them can be repeated where the processor would not choose it: {ref}`two-kinds-of-kernels`. Two chapters may therefore show two trainings of
 # one seed, where one of them needs runs that were recorded under an earlier number alone.
 #
 # </details>
