@@ -263,13 +263,14 @@ def test_skylakex_fuses_over_blocks_of_k_and_adds_the_blocks_in_turn(k, blocks):
 
 
 @needs_skylakex
-@pytest.mark.parametrize("setting", ["mlp", "transformer"])
+@pytest.mark.skipif(not HAS_OPENBLAS, reason="this NumPy does not bring OpenBLAS")
+@pytest.mark.parametrize("setting", ["mlp", "transformer", "transformer-4-heads", "nanda-transformer"])
 def test_skylakex_repeats_the_bits_of_a_record_made_on_avx_512(choose, setting):
     choose("skylakex")
     run = SETTINGS[setting].base(5, load("paper"))
     record = Store().load(run)
     assert record.kernels == "SkylakeX"
-    (anew,) = train([run], [run.start.make(run, None)], until=60)
+    (anew,) = train([run], [run.start.make(run, None)], until=20)
     for name, values in anew.metrics.items():
         assert np.array_equal(values.astype(np.float32), record.metrics[name][: len(values)]), name
 

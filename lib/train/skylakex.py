@@ -49,8 +49,14 @@ def kernels(cache: Path = CACHE) -> ctypes.CDLL:
 
 
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out [R, m, n] = a [R, m, k] @ b [R, k, n], all of float32; the rows of `out` are contiguous."""
+    """out [R, m, n] = a [R, m, k] @ b [R, k, n], all of float32; the rows of `out` are contiguous.
+
+    A single row or column is left to NumPy: what OpenBLAS multiplies vectors by sums alike with AVX-512 and without.
+    """
     (runs, m, k), n = a.shape, b.shape[2]
+    if 1 in (m, n):
+        np.matmul(a, b, out=out)
+        return
     if out.strides[2] != out.itemsize:
         raise ValueError(f"the rows of out have a stride of {out.strides[2]} bytes; they must be contiguous")
 
