@@ -239,9 +239,9 @@ rows = [
 chapter.table(pd.DataFrame(rows or [{"setting": "none"}]))
 
 # %% [markdown]
-# The MLP's tickets without weight decay (C11, C14) and those of its other operations (C21) stood here. They were mended when the verdicts
-# were known: the former recorded anew from the recorded bases, trained again to the same bits, and the latter's bases with the kernels of
-# their tickets. Bases that were trained by both kinds of kernels agree in their statistics:
+# All of the MLP's tickets without weight decay (C11, C14) stood here, and those of its other operations (C21). When the verdicts were known,
+# the former were recorded anew but for any that the table still names, from the recorded bases, which came out with the same bits; so were
+# the latter's bases, with the kernels of their tickets. Bases that were trained by both kinds of kernels agree in their statistics:
 
 # %% tags=["hide-input"]
 others, pairs = other_machines(), {}
