@@ -61,10 +61,10 @@ given = chapter.parameters.model_copy(update={"seeds": RECORDED})
 # that of C33 was settled last, before any of its runs (*criteria-3*). The table says which claims had their first criterion before their runs.
 # The verdicts are those of new seeds, 5 and up, wherever ten of them are recorded, or five for the follow-up's claims; where they are not
 # yet, the page says *exploratory*. New seeds are recorded in ascending order and all of them count, so that a verdict on ten may come
-# before one on twenty, or the follow-up's on five before that on seven. One setting departs from the order: the transformer without weight decay began with the second ten seeds,
-# on a processor that did not give the bases of the first the bits that their records have, and a ticket is to be cut from the base that
-# is recorded ([below](#two-kinds-of-kernels) stand those that are not). This was decided before a run without weight decay of either ten
-# was looked at.
+# before one on twenty, or the follow-up's on five before that on seven. One setting departs from the order: the transformer without weight
+# decay began with the second ten seeds, on a processor that did not give the bases of the first the bits that their records have, and a
+# ticket is to be cut from the base that is recorded ([below](#two-kinds-of-kernels) stand those that are not). This was decided before a run
+# without weight decay of either ten was looked at.
 
 # %% tags=["hide-input"]
 late = {}

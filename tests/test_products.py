@@ -285,6 +285,17 @@ def test_what_skylakex_lacks_is_one_sentence(monkeypatch, tmp_path):
         skylakex.kernels.__wrapped__(tmp_path)
 
 
+@needs_skylakex
+def test_skylakex_leaves_float64_to_numpy_and_an_empty_sum_is_zero():
+    a = np.random.default_rng(0).standard_normal((2, 5, 5))
+    out = np.empty_like(a)
+    skylakex.product(a, a, out)
+    assert np.array_equal(out, a @ a)
+    empty, out = np.empty((2, 5, 0), np.float32), np.ones((2, 5, 5), np.float32)
+    skylakex.product(empty, empty.swapaxes(1, 2), out)
+    assert not out.any()
+
+
 def test_skylakex_names_rows_that_are_not_contiguous():
     a = np.ones((1, 2, 2), np.float32)
     with pytest.raises(ValueError, match="^the rows of out have a stride of 8 bytes; they must be contiguous$"):

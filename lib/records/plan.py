@@ -238,12 +238,11 @@ def keep(kept: Sequence[tuple[Job, Kept]], seconds: float, store: Store, device:
         store.save_checkpoints(one.trained, job.snapshots)
         record = None if job.record else store.load(job.run)
         if record is not None and differs(one.trained, record):
-            skylakex = record.kernels == "SkylakeX" and "(SkylakeX)" not in products.describe()
+            repeatable = record.kernels == "SkylakeX" and "(SkylakeX)" not in products.describe()
+            hint = f"; {products.VARIABLE}=skylakex should give the record's bits" if repeatable else ""
             warnings.warn(
                 f"{job.run}: trained again for its weights, this differs from its record (another machine, or library of matrix "
-                "products); what starts from it starts from a replica that rounding tells apart"
-                + f"; {products.VARIABLE}=skylakex should give the record's bits"
-                * skylakex,
+                f"products); what starts from it starts from a replica that rounding tells apart{hint}",
                 stacklevel=2,
             )
     records = [one for job, one in kept if job.record]

@@ -61,7 +61,8 @@ void product(long R, long m, long n, long k, const float *a, long a_run, long a_
              long b_run, long b_row, long b_column, float *c, long c_run, long c_row, float *packed)
 {
     for (long r = 0; r < R; r++, a += a_run, b += b_run, c += c_run) {
-        for (long start = 0, size; start < k; start += size) {
+        long start = 0, size;
+        do {
             size = block(k - start);
             for (long j = 0; j < n; j += COLUMNS)
                 pack(size, COLUMNS, n - j, b + start * b_row + j * b_column, b_column, b_row, packed + j * size);
@@ -72,6 +73,6 @@ void product(long R, long m, long n, long k, const float *a, long a_run, long a_
                     tile(size, rows, packed + j * size, c + i * c_row + j, c_row, m - i < ROWS ? m - i : ROWS,
                          n - j < COLUMNS ? n - j : COLUMNS, start > 0);
             }
-        }
+        } while ((start += size) < k);
     }
 }

@@ -49,12 +49,13 @@ def kernels(cache: Path = CACHE) -> ctypes.CDLL:
 
 
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out [R, m, n] = a [R, m, k] @ b [R, k, n], all of float32; the rows of `out` are contiguous.
+    """out [R, m, n] = a [R, m, k] @ b [R, k, n], of one type; the rows of `out` are contiguous.
 
-    A single row or column is left to NumPy: what OpenBLAS multiplies vectors by sums alike with AVX-512 and without.
+    Single rows and columns are left to NumPy: what OpenBLAS multiplies vectors by sums alike with AVX-512 and without. So is
+    float64, which no record is made with.
     """
     (runs, m, k), n = a.shape, b.shape[2]
-    if 1 in (m, n):
+    if 1 in (m, n) or a.dtype != np.float32:
         np.matmul(a, b, out=out)
         return
     if out.strides[2] != out.itemsize:
