@@ -263,7 +263,7 @@ def test_skylakex_fuses_over_blocks_of_k_and_adds_the_blocks_in_turn(k, blocks):
 
 
 @needs_skylakex
-@pytest.mark.skipif(not HAS_OPENBLAS, reason="this NumPy does not bring OpenBLAS")
+@pytest.mark.skipif(not (HAS_OPENBLAS and products.by_amd()), reason="the records are of AMD processors with OpenBLAS")
 @pytest.mark.parametrize("setting", ["mlp", "transformer", "transformer-4-heads", "nanda-transformer"])
 def test_skylakex_repeats_the_bits_of_a_record_made_on_avx_512(choose, setting):
     choose("skylakex")
@@ -276,6 +276,7 @@ def test_skylakex_repeats_the_bits_of_a_record_made_on_avx_512(choose, setting):
 
 
 def test_what_skylakex_lacks_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(ValueError, match=r"^skylakex.c cannot be compiled by 'no-such-compiler': .*No such file"):
         skylakex.kernels.__wrapped__(tmp_path)
