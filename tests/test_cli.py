@@ -424,7 +424,7 @@ def test_status_counts_what_the_book_is_to_have(store, capsys, monkeypatch):
 
 def test_power_prints_every_rule_and_how_often_it_errs(capsys, monkeypatch):
     monkeypatch.setattr("lib.claims.power.SIZES", (5,))
-    monkeypatch.setattr("lib.claims.power.TWICE", (5, 10))
+    monkeypatch.setattr("lib.claims.power.AGAIN", ((5, 10),))
     status, out, _ = run(capsys, "power")
     assert status == 0 and out.splitlines()[-1].startswith("wrongly replicated at most ")
     assert "replicated if the interval of the median lies above 2, refuted if it lies below 1.2" in out

@@ -14,7 +14,7 @@ from lib.claims.claims import Claim, Question
 from lib.claims.statistics import Outcome, Rule, ShareRule, decide, rank, share_interval, worst
 
 SIZES = (20, 10, 5)  # seeds: of most arms, of grids, exploratory
-TWICE = (10, 20)  # seeds at a first look, which counts if it decides, and at a second
+AGAIN = ((10, 20), (5, 7, 10))  # seeds at a first look, which counts if it decides, and at later ones; the second, of the follow-up
 SPREAD = 0.5  # of the logarithm of a ratio over seeds, about that of t_gen among the exploratory ones
 OPEN = 0.2  # share of seeds that the budget leaves undecided, in the scenarios with censoring
 
@@ -118,7 +118,7 @@ def table(entries: Sequence[Claim | Question], simulations: int = 2000) -> pd.Da
     rows = []
     for rule, ids in claims.items():
         for name, truth, wrong in scenarios(rule):
-            for looks in (*((n,) for n in SIZES), TWICE):
+            for looks in (*((n,) for n in SIZES), *AGAIN):
                 found = rates(rule, truth, *looks, simulations=simulations)
                 open_ones = rates(rule, truth, *looks, censored=OPEN, simulations=simulations)
                 rows.append(
