@@ -4,6 +4,7 @@ There an element of a product is a chain of fused multiply-adds over k, in block
 then added to each other in turn. Which vectors do the work does not matter to the bits; the order does. */
 
 #include <immintrin.h>
+#include <string.h>
 
 enum { ROWS = 6, COLUMNS = 16, BLOCK = 448, UNIT = 16 };
 
@@ -22,8 +23,7 @@ static void pack(long k, long width, long used, const float *from, long across, 
         used = width;
     if (across == 1 && used == width)
         for (long t = 0; t < k; t++)
-            for (long l = 0; l < width; l++)
-                to[t * width + l] = from[t * along + l];
+            memcpy(to + t * width, from + t * along, width * sizeof *to);
     else
         for (long l = 0; l < width; l++)
             for (long t = 0; t < k; t++)
@@ -38,17 +38,21 @@ static void store(float *to, __m256 sum, int add)
 
 /* A tile of ROWS x COLUMNS over one block of k, of which `rows` x `columns` are stored, or added to what is there.
    Without the pragmas the compiler keeps the sums in memory, which costs half of the speed. */
-static void tile(long k, const float *a, const float *b, float *c, long row, long rows, long columns, int add)
+static void tile(long k, const float *a, long a_row, long a_column, const float *b, float *c, long row, long rows,
+                 long columns, int add)
 {
+    const float *from[ROWS];
     __m256 sum[ROWS][2];
     #pragma GCC unroll 6
-    for (int i = 0; i < ROWS; i++)
+    for (int i = 0; i < ROWS; i++) {
+        from[i] = a + (i < rows ? i : 0) * a_row;
         sum[i][0] = sum[i][1] = _mm256_setzero_ps();
+    }
     for (long t = 0; t < k; t++) {
         __m256 left = _mm256_load_ps(b + t * COLUMNS), right = _mm256_load_ps(b + t * COLUMNS + 8);
         #pragma GCC unroll 6
         for (int i = 0; i < ROWS; i++) {
-            __m256 one = _mm256_broadcast_ss(a + t * ROWS + i);
+            __m256 one = _mm256_broadcast_ss(from[i] + t * a_column);
             sum[i][0] = _mm256_fmadd_ps(one, left, sum[i][0]);
             sum[i][1] = _mm256_fmadd_ps(one, right, sum[i][1]);
         }
@@ -78,12 +82,17 @@ void product(long R, long m, long n, long k, const float *a, long a_run, long a_
             size = block(k - start);
             for (long j = 0; j < n; j += COLUMNS)
                 pack(size, COLUMNS, n - j, b + start * b_row + j * b_column, b_column, b_row, packed + j * size);
-            float *rows = packed + (n + COLUMNS - 1) / COLUMNS * COLUMNS * size;
             for (long i = 0; i < m; i += ROWS) {
-                pack(size, ROWS, m - i, a + i * a_row + start * a_column, a_row, a_column, rows);
+                const float *rows = a + i * a_row + start * a_column;
+                long across = a_row, along = a_column;
+                if (along != 1) { /* what a tile reads in turn lies far apart */
+                    float *to = packed + (n + COLUMNS - 1) / COLUMNS * COLUMNS * size;
+                    pack(size, ROWS, m - i, rows, a_row, a_column, to);
+                    rows = to, across = 1, along = ROWS;
+                }
                 for (long j = 0; j < n; j += COLUMNS)
-                    tile(size, rows, packed + j * size, c + i * c_row + j, c_row, m - i < ROWS ? m - i : ROWS,
-                         n - j < COLUMNS ? n - j : COLUMNS, start > 0);
+                    tile(size, rows, across, along, packed + j * size, c + i * c_row + j, c_row,
+                         m - i < ROWS ? m - i : ROWS, n - j < COLUMNS ? n - j : COLUMNS, start > 0);
             }
         } while ((start += size) < k);
     }
