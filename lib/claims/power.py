@@ -14,7 +14,8 @@ from lib.claims.claims import Claim, Question
 from lib.claims.statistics import Outcome, Rule, ShareRule, decide, rank, share_interval, worst
 
 SIZES = (20, 10, 5)  # seeds: of most arms, of grids, exploratory
-AGAIN = ((10, 20), (5, 7, 10))  # seeds at a first look, which counts if it decides, and at later ones; the second, of the follow-up
+# Seeds at a first look, which counts if it decides, and at later ones; the second is the follow-up's.
+AGAIN = ((10, 20), (5, 7, 10))
 SPREAD = 0.5  # of the logarithm of a ratio over seeds, about that of t_gen among the exploratory ones
 OPEN = 0.2  # share of seeds that the budget leaves undecided, in the scenarios with censoring
 
