@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import tiny_image_run, tiny_run, train_dense
 
+from benchmarks import kernels
 from benchmarks.baseline import EagerAnswerTransformer
 from benchmarks.run import megaflops
 from lib.train.models import MLP, AnswerTransformer, Transformer
@@ -66,3 +67,12 @@ def test_operations_are_those_of_the_equations():
     paper = dataclasses.replace(paper, task=dataclasses.replace(paper.task, train_fraction=0.4))
     assert megaflops(paper) == pytest.approx(36.9, abs=0.1)
     assert megaflops(dataclasses.replace(paper, model=Transformer())) == pytest.approx(103.3, abs=0.1)
+
+
+def test_kernels_are_timed_by_every_library_that_is_there(monkeypatch, capsys):
+    for name, value in {"EAGER": ["mlp"], "STEPS": 1, "ROUNDS": 1}.items():
+        monkeypatch.setattr(kernels, name, value)
+    monkeypatch.setattr(kernels, "available", lambda library: library != "skylakex")
+    kernels.main()
+    head, row = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert head == ["torch", "openblas"] and row[0] == "mlp" and all(float(number) > 0 for number in row[1:])
