@@ -117,7 +117,7 @@ chapter.table(pd.DataFrame([{"seeds": n, "coverage (%)": 100 * coverage(n)} for 
 # it can be, and on the claimed side of it. Ratios of times spread over seeds about as much as those of the exploratory seeds do. In the last
 # column a fifth of the seeds are left open by the budget. Which settings went on from ten seeds to twenty was decided with the verdicts on
 # ten in sight; the rows “10, then 20” say what that can cost, with a rule that stops at ten seeds wherever these decide, and the rows
-# “5, then 7, then 10” the same of the follow-up's claims, judged each time that seeds arrived.
+# “5, then 7, then 10” the same of the follow-up's claims, which were judged on five seeds and on seven and are to have ten.
 # No rule says “replicated” wrongly more than 5% of the time, at one look or at several. A claim of several
 # parts is wrongly replicated at most as often as its most lenient part. It is wrongly refuted at most as often as all its parts together,
 # which for the claims with five and six parts is more than for one.
