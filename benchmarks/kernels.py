@@ -10,7 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from benchmarks.run import EAGER, bases, starts_of
+from benchmarks.run import EAGER, bases, operations, starts_of
 from lib.records.store import machine
 from lib.train import models, products
 from lib.train.trainer import Stack
@@ -22,14 +22,14 @@ def gflops(name: str, library: str) -> float:
     """The best of some rounds of a few steps, of as many runs as a thread of the trainer takes at once."""
     runs = bases(name)
     runs = runs[: runs[0].model.runs_at_once]
-    plain, operations, spent = products.product, 0, 0.0
+    plain, done, spent = products.product, 0, 0.0
 
     def timed(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-        nonlocal operations, spent
+        nonlocal done, spent
         begun = time.perf_counter()
         result = plain(a, b, out)
         spent += time.perf_counter() - begun
-        operations += 2 * a.shape[0] * a.shape[1] * a.shape[2] * b.shape[2]
+        done += operations(a, b)
         return result
 
     found = []
@@ -42,10 +42,10 @@ def gflops(name: str, library: str) -> float:
         stack = Stack(runs, starts_of(runs))
         stack.step()
         for _ in range(ROUNDS):
-            operations, spent = 0, 0.0
+            done, spent = 0, 0.0
             for _ in range(STEPS):
                 stack.step()
-            found.append(operations / spent / 1e9)
+            found.append(done / spent / 1e9)
     return max(found)
 
 
@@ -62,12 +62,15 @@ def available(library: str) -> bool:
 
 def main() -> None:
     """Measures and prints a table."""
-    torch.set_num_threads(1)
     libraries = [library for library in products.LIBRARIES if available(library)]
-    print(f"{machine()}, one thread: GFLOP/s\n{'':18}" + "".join(f"{library:>10}" for library in libraries))
+    print(
+        f"{machine()}, {torch.get_num_threads()} thread(s): GFLOP/s\n{'':18}"
+        + "".join(f"{library:>10}" for library in libraries)
+    )
     for name in EAGER:
         print(f"{name:18}" + "".join(f"{gflops(name, library):10.1f}" for library in libraries))
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main()

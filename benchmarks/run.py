@@ -120,6 +120,11 @@ def stacked(runs: list[Run]) -> tuple[list[float], list[float]]:
     return tuple([s / threads for found in times[name].values() for s in found[1:]] for name in ("step", "evaluate"))
 
 
+def operations(a: torch.Tensor, b: torch.Tensor) -> int:
+    """Multiplications and additions in a [R, m, k] @ b [R, k, n]."""
+    return 2 * a.shape[0] * a.shape[1] * a.shape[2] * b.shape[2]
+
+
 def megaflops(run: Run) -> float:
     """Operations of one step of one run, from the shapes of the products that it calls."""
     total = 0
@@ -127,8 +132,7 @@ def megaflops(run: Run) -> float:
     def counting(plain: Callable) -> Callable:
         def call(*arguments: torch.Tensor, **options: object) -> torch.Tensor:
             nonlocal total
-            a, b = arguments[-2:]
-            total += 2 * a.shape[0] * a.shape[1] * a.shape[2] * b.shape[2]
+            total += operations(*arguments[-2:])
             return plain(*arguments, **options)
 
         return call
