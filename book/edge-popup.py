@@ -50,9 +50,9 @@ chapter.in_short()
 #
 # ## Method
 #
-# Take the weights $\theta$ of the base at epoch 1,000, when it has learned all its training pairs and hardly any other, and hold them.
+# Take the weights $\theta$ of the base at epoch 1,000 (at the paper's scale), when it has learned all its training pairs and hardly any other, and hold them.
 # Give each weight a score $s_i$. The network that is run is $\theta \odot m(s)$, where $m$ keeps in every matrix the
-# weights with the largest $|s_i|$, 40% of them, and leaves out the others. Scores are trained on the same pairs by AdamW. As $m$ has no useful
+# weights with the largest $|s_i|$, as many as the ticket has (at the paper's scale 40%), and leaves out the others. Scores are trained on the same pairs by AdamW. As $m$ has no useful
 # gradient, that of the mask passes straight through to the score:
 #
 # $$
@@ -155,7 +155,7 @@ chapter.sensitivity()
 #
 # * The text at hand has no section on edge-popup, only the abstract's sentence; method and numbers here are those of the scripts in the authors'
 #   repository. Which of the three ways of training the scores their figure shows is not known, so each has its verdict.
-# * There the memorizing network is trained on half of the pairs, here on 40%, as everywhere in this book; epoch 1,000 is theirs, and what
+# * There the memorizing network is trained on half of the pairs, here on the share that this book has throughout, 40% at the paper's scale; epoch 1,000 is theirs, and what
 #   the bases here know by then is in the table folded above.
 # * The scripts' rate of 0.4 is the share that is kept. Here 0.6 is left out, the rate of the tickets; in each matrix, as there, where
 #   tickets are cut over all weights together.

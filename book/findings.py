@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import fourier
-from lib.analysis.structure import jaccard_distances
+from lib.analysis.structure import expected_jaccard, jaccard_distances
 from lib.analysis.times import final, series
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
@@ -118,6 +118,7 @@ representations.finding(f"Median share of neurons tuned before training {finding
 # %% tags=["hide-input"]
 representations.table(pd.DataFrame(rows))
 
+
 # %% [markdown]
 # ## For SNIP and SynFlow it is the trained weights, not the score
 #
@@ -126,21 +127,28 @@ representations.table(pd.DataFrame(rows))
 # the training. GraSP does the reverse: of trained weights it drops nearly all that the ticket keeps, and its masks of initial weights are as little
 # like the ticket's as the others'.
 
-# %% mystnb={"figure": {"caption": "Jaccard similarity with the ticket's mask, 1 if they are the same, one mark a seed. The dashed line is what independent masks of this size share.", "name": "fig-findings-scores"}, "image": {"alt": "A panel for each setting with the Jaccard similarity to the ticket's mask for masks from scores at initialisation and from scores of the trained network."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Jaccard similarity with the ticket's mask, 1 if they are the same, one mark a seed. A grey bar is the median that independent masks would have which keep the same share of each matrix.", "name": "fig-findings-scores"}, "image": {"alt": "A panel for each setting with the Jaccard similarity to the ticket's mask for masks from scores at initialisation and from scores of the trained network."}} tags=["hide-input"]
+def of_independent(*records):
+    """Jaccard similarity by chance of two masks, from the shares of each matrix that they keep."""
+    parts = [record.run.split(record.mask).values() for record in records]
+    shares = [[part.mean() for part in of_one] for of_one in parts]
+    return 1 - expected_jaccard(*shares, [part.size for part in parts[0]])
+
+
 overlap = []
 for comparison in scores:
     for one in [*BEFORE_TRAINING, *AFTER_TRAINING]:
         for record, ticket in zip(comparison[one], comparison["ticket"], strict=True):
-            overlap.append({"setting": comparison.label, "arm": one, "seed": record.seed, "similarity": 1 - jaccard_distances([record.mask, ticket.mask])[0, 1]})
+            similarity = 1 - jaccard_distances([record.mask, ticket.mask])[0, 1]
+            overlap.append({"setting": comparison.label, "arm": one, "seed": record.seed, "similarity": similarity, "by chance": of_independent(record, ticket)})
 overlap = pd.DataFrame(overlap)
 figure, axes = figures.panels(1, len(scores.comparisons), height=4.2, sharey=True)
 for ax, (name, found) in zip(axes[0], overlap.groupby("setting", sort=False), strict=True):
     arms = list(dict.fromkeys(found["arm"]))
     for i, one in enumerate(arms):
-        values = found.loc[found["arm"] == one, "similarity"]
+        values, chance = found.loc[found["arm"] == one, ["similarity", "by chance"]].to_numpy().T
+        ax.vlines(np.median(chance), i - 0.35, i + 0.35, color="0.6", linewidth=3)
         ax.scatter(values, np.full(len(values), i), color=Arm(one).colour, s=22)
-    kept = 1 - scores.parameters.pruning_rate
-    ax.axvline(kept / (2 - kept), **figures.DASHED)
     ax.set_yticks(range(len(arms)), [Arm(one).label for one in arms])
     ax.set_xlim(0, 1.02)
     figures.label(ax, name, "", x="Jaccard similarity to the ticket's mask")
@@ -154,7 +162,10 @@ scores.finding(f"Highest median similarity to the ticket's mask {findings.over_s
 # <summary>The same in numbers</summary>
 
 # %% tags=["hide-input"]
-rows = [{"setting": setting, "arm": Arm(one).label, "similarity, median (95% interval)": median_text(found["similarity"])} for (setting, one), found in overlap.groupby(["setting", "arm"], sort=False)]
+rows = []
+for (setting, one), found in overlap.groupby(["setting", "arm"], sort=False):
+    row = {"setting": setting, "arm": Arm(one).label, "similarity, median (95% interval)": median_text(found["similarity"])}
+    rows.append(row | {"of independent masks, median": findings.median(found["by chance"])})
 scores.table(pd.DataFrame(rows))
 
 # %% [markdown]

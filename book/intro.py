@@ -67,7 +67,7 @@ def said(*keys):
 
 opposite = {"Yes.": "No.", "No.": "Yes."}
 gain = said(("C01", "mlp"), ("C02", "transformer"))
-norm, norm_of_images = said(("C09", "mlp"), ("C10", "transformer")), said(("C09", "mnist-mlp"))
+norm, norm_of_images = ([opposite.get(one[0], one[0]), *one[1:]] for one in (said(("C09", "mlp"), ("C10", "transformer")), said(("C09", "mnist-mlp"))))
 _, on_images, over_uniform = said(("C03", "mnist-mlp"), ("C02", "transformer/uniform"))
 new_weights = {one.label: one.t_gen("new-weights") for one in chapter}
 others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" for label, ts in new_weights.items())
@@ -86,8 +86,8 @@ HTML(
     f"""<div class="in-short answer"><p><strong>Does a ticket, the sparse network left when a network that has generalized is pruned,
     generalize without the long wait?</strong></p><div class="beside"><ul>
     <li><strong>{gain[0]}</strong> How much sooner than the dense network that it was cut from: MLP {gain[1]}; transformer {gain[2]}.</li>
-    <li>Is it because the ticket begins with small weights? <strong>{opposite.get(norm[0], norm[0])}</strong> How much sooner than a dense
-    network that begins with its norm: MLP {norm[1]}; transformer {norm[2]}. On MNIST
+    <li>Is it because the ticket begins with small weights? On sums: <strong>{norm[0]}</strong> How much sooner than a dense
+    network that begins with its norm: MLP {norm[1]}; transformer {norm[2]}. On MNIST: <strong>{norm_of_images[0]}</strong> There
     it is {norm_of_images[1]}.</li></ul>
     <div><p>Surprises:</p><ul>
     <li>On MNIST the ticket's gain over its base is {on_images}.</li>
@@ -155,7 +155,7 @@ waiting = f" Runs of {waiting} are still to come." if waiting else ""
 HTML(
     scorecard(claims, (judgement for judgement, _ in judged), chapter.parameters.label, levels, stable)
     + f"<p>{sum(by_claim.values())} claims and {len(claims) - sum(by_claim.values())} questions. A claim that is judged on several settings has a "
-    f"verdict on each, {len(found)} in all; {exploratory or 'none'} of them rest on exploratory seeds, which were known when the criteria were "
+    f"verdict on each, {len(found)} in all; {exploratory or 'none'} of those on runs rest on exploratory seeds, which were known when the criteria were "
     f"settled.{waiting} As data, at the paper's scale: <a href='../data/verdicts.json'>verdicts.json</a>; claims and criteria: <a "
     "href='../data/claims.yml'>claims.yml</a>.</p>"
 )

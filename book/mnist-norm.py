@@ -351,8 +351,8 @@ for ax, comparison in zip(axes[:, 0], settings.values(), strict=True):
     ax.set_xlim(-0.03, 1.03)
     figures.label(ax, comparison.label, "", x="test accuracy at epoch 0" if ax is axes[-1, 0] else "")
 chapter.sign(figure, settings.values())
-untrained = {c.label: findings.median([series(record)[0] for record in c["ticket"]]) for c in settings.values()}
-by_chance = {c.label: f"by chance {1 / c['base'][0].run.task.classes:.2f}" for c in settings.values()}
+untrained = {c.label: findings.median([series(record)[0] for record in c["ticket"]], ".3f") for c in settings.values()}
+by_chance = {c.label: f"by chance {1 / c['base'][0].run.task.classes:.3f}" for c in settings.values()}
 said = lambda c: f"{untrained[c.label]}, {by_chance[c.label]}"
 chapter.finding(findings.by_setting("Median test accuracy of the untrained ticket", settings.values(), said))
 

@@ -46,7 +46,7 @@ main = next(iter(chapter))
 chapter.in_short()
 
 # %% [markdown]
-# **Claim C03.** Grokking is not confined to arithmetic: {cite:t}`liu2022` make an image classifier grok by starting it from large
+# **Claim C03, and C09 and C15 on this network.** Grokking is not confined to arithmetic: {cite:t}`liu2022` make an image classifier grok by starting it from large
 # weights and training it on few images with squared error. {cite:t}`minegishi2023` report (section 4.1 and App. A.1) that this network
 # too has a ticket, and that the ticket generalizes much sooner. C03 is judged by the rule of C01, which asks for a gain of at least 2 times
 # and counts less than 1.2 against the claim: a gain of a few percent has the paper's direction and not its size. The rule is ours; the text

@@ -110,8 +110,8 @@ def statistics():
         for one in editions
     )
     return Markdown(
-        f"The criteria were settled before the runs of confirmatory seeds: {when}. {known or 'None'} of {len(every)} verdicts still rest on "
-        f"those of seeds that were known. {tables.seeds_text(EXPLORATORY).capitalize()} are exploratory and "
+        f"The criteria were settled before the runs of confirmatory seeds: {when}. {known or 'None'} of {len(every)} verdicts on runs "
+        f"rest{'s' if known == 1 else ''} on seeds that were known by then. {tables.seeds_text(EXPLORATORY).capitalize()} are exploratory and "
         f"{tables.seeds_text(CONFIRMATORY)} confirmatory; trials of the dense network on the digits, with seeds of their own, came earlier and were "
         f"not recorded. A claim is judged on confirmatory seeds where at least {LEAST} of its setting are recorded, {LEAST_OF_LONG} of the follow-up's, "
         f"and on exploratory ones elsewhere, which the table says."

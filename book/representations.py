@@ -78,7 +78,7 @@ chapter.in_short()
 #
 # The MLP sees the pair $(a, b)$ only through $W_{in} W_E (e_a + e_b)$, so that what a hidden neuron reads is one row of
 # $W_{in} W_E$, a weight for each token. What it writes is a row of $W_{out}^\top W_U$, a weight for each answer. Both tables
-# are 48 × 67. With $f$ a row of $p$ weights,
+# are 48 × $p$. With $f$ a row of $p$ weights,
 #
 # $$
 # \begin{aligned}
@@ -89,7 +89,7 @@ chapter.in_short()
 # $$
 #
 # The constant $F(0)$ is left out. *Frequency entropy* is the mean of $H$ over neurons that are not zero, in nats: 0 for pure waves and
-# $\log 33$ where all 33 frequencies are equally strong. The *top frequency* of a neuron has the largest $|F|^2$, and its *share* is that $|F|^2$ over the
+# $\log\frac{p-1}{2}$ where all $\frac{p-1}{2}$ frequencies are equally strong. The *top frequency* of a neuron has the largest $|F|^2$, and its *share* is that $|F|^2$ over the
 # sum of all. A neuron is *live* if its row has at least 0.05 of the largest norm in the table. For the Transformer the same products
 # are taken of its 128 hidden neurons: what the MLP block reads of the embedding directly, past the attention.
 #
@@ -352,7 +352,7 @@ neurons = pd.concat(rows)
 # <summary>Frequencies of base and ticket, seed by seed, and neuron by neuron</summary>
 #
 # A network has *settled on* a frequency if it is the top frequency of at least two live neurons on the input side at the end; in
-# brackets, of how many. If the ticket's frequencies were drawn at random, $|B| |T| / 33$ of them would be among the base's. Neuron by neuron: of those
+# brackets, of how many. If the ticket's frequencies were drawn at random, $|B| |T| \big/ \frac{p-1}{2}$ of them would be among the base's. Neuron by neuron: of those
 # that are live in both networks, how many have the same top frequency, and how many would if the ticket's neurons traded places at random.
 
 # %% tags=["hide-input"]
@@ -409,17 +409,17 @@ chapter.table(pd.DataFrame(rows))
 # <details class="fold">
 # <summary>Why a token's own row is left out</summary>
 #
-# Each token $a$ has a row $e_a$ of $W_E^\top$. Its coordinates for a frequency $k$ are its products with two directions,
+# Each token $a$ has a row $x_a$ of $W_E^\top$. Its coordinates for a frequency $k$ are its products with two directions,
 #
 # $$
-# u_a = \sum_{b \ne a} \cos(2\pi k b / p)\, e_b, \qquad v_a = \sum_{b \ne a} \sin(2\pi k b / p)\, e_b,
+# u_a = \sum_{b \ne a} \cos(2\pi k b / p)\, x_b, \qquad v_a = \sum_{b \ne a} \sin(2\pi k b / p)\, x_b,
 # $$
 #
 # scaled by the length of the full sums. The token's own row is left out of them: in 500 dimensions random rows are nearly
 # orthogonal, so that
 #
 # $$
-# e_a^\top \sum_b \cos(2\pi k b/p)\, e_b \approx |e_a|^2 \cos(2\pi k a / p),
+# x_a^\top \sum_b \cos(2\pi k b/p)\, x_b \approx |x_a|^2 \cos(2\pi k a / p),
 # $$
 #
 # and any noise would lie on a circle.

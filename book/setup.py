@@ -165,6 +165,7 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 # * A run that never gets there is *censored*: all that is known is that $t_{gen}$ lies beyond the budget. It enters as this
 #   bound and never as a number.
 # * The *speed-up* is $t_{gen}$ of the base over $t_{gen}$ of the other network from the same seed.
+# * The median of an even number of epochs is the lower of the two in the middle, as one of these may be a bound ("later than the budget").
 # * The interval of a median lies between two order statistics, the sign test inverted, and covers the median of any distribution
 #   at least 95% of the time; with five seeds it is the range and covers it 94% of the time. The interval of a share is Wilson's.
 #   A seed that the budget leaves open counts at its worst for one end and at its best for the other.
@@ -188,9 +189,9 @@ HTML(tables.table(pd.DataFrame({"unless a chapter says otherwise": masks.keys(),
 # sums are taken in no fixed order, and two trainings of one run differ on the same machine too. There only the statistics over
 # seeds are promised. {doc}`deviations` compares machines. Each chapter names those that its records were made on, and the
 # *numerics*, a number that is raised when the trainer's arithmetic changes. Records of an earlier number are shown until they are
-# made anew, and no comparison mixes two numbers where all of its runs have one in common. The kernels that multiplied matrices are
-# of two kinds, and one of them can be repeated where the processor would not choose it: {ref}`two-kinds-of-kernels`. Two chapters may therefore show two trainings of
-# one seed, where one of them needs runs that were recorded under an earlier number alone.
+# made anew, and no comparison mixes two numbers where all of its runs have one in common. Two chapters may therefore show two trainings of
+# one seed, where one of them needs runs that were recorded under an earlier number alone. The kernels that multiplied matrices are
+# of two kinds, and one of them can be repeated where the processor would not choose it: {ref}`two-kinds-of-kernels`.
 #
 # </details>
 #

@@ -25,7 +25,7 @@
 #
 # A *replica* of a run has the same task, split and settings. Each of its initial weights is moved by one unit in the last place of a
 # 32-bit number, up or down by the toss of a coin: the smallest change there is. Base, ticket and controls of a
-# replica follow from it as those of the run itself do from the run. So there are three trainings of each seed that no reader of the
+# replica follow from it as those of the run itself do from the run. So there are several trainings of each seed that no reader of the
 # paper could tell apart.
 #
 # The variance of $\log t_{gen}$ has two parts, one within seeds, which is that of rounding, and one between seeds. Their

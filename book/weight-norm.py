@@ -123,7 +123,7 @@ chapter.table(pd.DataFrame(shares).pivot(index="setting", columns="matrix", valu
 #
 # ## Verdict
 #
-# "All" marks the verdict with the norm of all weights together; the other one takes the norm as the authors' code does.
+# “Norm of all weights” marks verdicts with the norm of all weights together; the others take it as the authors' code does.
 
 # %% tags=["remove-input"]
 chapter.verdicts()

@@ -757,6 +757,11 @@ def test_between(low, high, words):
     assert s.between(low, high) == words
 
 
+def test_a_number_reads_the_same_from_verdicts_json_and_from_what_it_is_rounded_from():
+    exact = 0.8749999
+    assert s.number(exact) == s.number(s.rounded(exact)) == s.number(0.875)
+
+
 def test_medians_in_words():
     values = [0.0, 0.0, 1.0, 2.0, 5.0, 7.0, 8.0, 8.5, 9.0, 100.0]  # of ten seeds the second and the ninth
     assert s.median_text(values) == "6.00 (0.00 to 9.00)"

@@ -13,7 +13,7 @@ from made_up import BY_ID, comparison
 from lib.book import figures, tables
 from lib.book.scorecard import scorecard
 from lib.claims.criteria import edition_of
-from lib.claims.judging import Verdict, evidence_text, exploratory_text, judgements
+from lib.claims.judging import Verdict, effect_text, evidence_text, exploratory_text, judgements
 from lib.claims.statistics import IntervalRule, elsewhere
 from lib.experiments.parameters import load
 
@@ -48,17 +48,47 @@ def test_a_seed_that_a_setting_lacks_is_no_seed_that_never_generalizes():
 
 
 def test_a_verdict_says_how_many_of_its_seeds_are_a_case():
-    def judged(cases, seeds, profile="paper", undecided=0):
-        deciding = SimpleNamespace(open_seeds=undecided)
+    def judged(cases, seeds, profile="paper", undecided=0, several=0):
+        deciding, other = SimpleNamespace(open_seeds=undecided), SimpleNamespace()
         verdict = Verdict(id="C01", system="mlp", verdict="inconclusive", seeds=list(range(seeds)), profile=profile)
-        return SimpleNamespace(cases=cases, verdict=verdict, deciding=deciding)
+        return SimpleNamespace(cases=cases, verdict=verdict, deciding=deciding, parts=(other, deciding)[1 - several :])
 
     assert evidence_text(judged(10, 10)) == "10 seeds"
     assert evidence_text(judged(1, 1)) == "1 seed, too few for a verdict"
     assert evidence_text(judged(4, 10)) == "4 of 10 seeds (the others are no case), too few for a verdict"
     assert evidence_text(judged(10, 10, undecided=2)) == "10 seeds, 2 left open by the budget"
+    assert evidence_text(judged(10, 10, several=1)) == "10 seeds; part 2 of 2"
     assert evidence_text(judged(6, 10)) == "6 of 10 seeds (the others are no case)"
     assert evidence_text(judged(0, 5, "paper, exploratory")) == "0 of 5 exploratory seeds (none is a case)"
+
+
+@pytest.mark.parametrize(
+    ("claim", "outcome", "interval", "said"),
+    [
+        ("C03", "refuted", (1.05, 1.1), "lies above 1: there is a difference, of less than the 1.2 that counts"),
+        ("C03", "refuted", (0.9, 0.95), ""),  # the other way
+        ("C03", "refuted", (0.95, 1.1), ""),
+        ("C03", "replicated", (3.0, 4.0), ""),
+        ("C03", "inconclusive", (1.1, 1.5), ""),
+        ("C15", "replicated", (1.1, 1.15), "lies above 1"),
+        ("C15", "replicated", (0.2, 0.3), ""),  # slower, as claimed
+        ("C32", "replicated", (1.04, 1.24), "lies above 1: there is a difference, of less than the 1.5 that counts"),
+        ("C32", "replicated", (0.7, 0.9), "lies below 1: there is a difference, of less than the 0.67 that counts"),
+        ("C32", "replicated", (0.9, 1.1), ""),
+        ("C32", "refuted", (1.6, 2.0), ""),
+    ],
+)
+def test_a_difference_too_small_to_count_is_told(claim, outcome, interval, said):
+    part = SimpleNamespace(interval=interval, part=BY_ID[claim].parts[0], unit="times")
+    text = effect_text(SimpleNamespace(deciding=part, verdict=SimpleNamespace(verdict=outcome)))
+    assert said in text and bool(said) == bool(text)
+    if outcome != "inconclusive":
+        assert BY_ID[claim].parts[0].rule.outcome(*interval) == outcome
+
+
+def test_a_box_says_what_its_criterion_leaves_out():
+    assert BY_ID["C46"].mind and BY_ID["C46"].mind in html.unescape(tables.box(BY_ID["C46"], []))
+    assert "Mind:" not in tables.box(BY_ID["C01"], [])
 
 
 @pytest.mark.parametrize(
@@ -71,18 +101,25 @@ def test_a_verdict_says_how_many_of_its_seeds_are_a_case():
 )
 def test_a_verdict_says_when_its_rule_and_its_runs_were_made(recorded, said):
     edition = edition_of(BY_ID["C01"])
-    text = tables.settled(BY_ID["C01"], "mlp", recorded)
+    text = tables.settled(BY_ID["C01"], "mlp", {"base": recorded})
     assert said in text and edition.tag in text and edition.commit[:8] in text and edition.known in text
     assert "first form was written before its runs" in text
     for claim, system in (("C04", "mlp"), ("C09", "mnist-mlp"), ("C21", "transformer/a-b")):
-        assert "written when runs of seeds 0 to 4 existed" in tables.settled(BY_ID[claim], system, recorded)
-    assert "written before its runs" in tables.settled(BY_ID["C09"], "mlp", recorded)
+        assert "written when runs of seeds 0 to 4 existed" in tables.settled(BY_ID[claim], system, {"base": recorded})
+    assert "written before its runs" in tables.settled(BY_ID["C09"], "mlp", {"base": recorded})
+
+
+def test_of_runs_partly_before_a_rule_the_arms_that_came_after_it_are_named():
+    text = tables.settled(
+        BY_ID["C33"], "mlp", {"base": ["2020-01-01T00:00:00Z"], "edge-popup": ["2099-01-01T00:00:00Z"]}
+    )
+    assert "partly before that (2020-01-01 to 2099-01-01); all after it: edge-popup." in text
 
 
 def test_a_rule_that_is_not_the_settled_one_is_said_to_be_in_no_edition():
     changed = BY_ID["C01"].model_copy(update={"criterion": "Replicated if it looks good."})
     for claim in (changed, BY_ID["C34"]):
-        assert "in no edition" in tables.settled(claim, "mlp", ["2099-01-01T00:00:00Z"])
+        assert "in no edition" in tables.settled(claim, "mlp", {"base": ["2099-01-01T00:00:00Z"]})
 
 
 def test_dependence_on_the_level_in_words():

@@ -84,6 +84,19 @@ def test_gains_of_many_settings_are_the_least_and_the_most():
     assert findings.gains([MLP, late]).endswith("over base, MLP: 2.00 times (3 of 3 seeds sooner)")
 
 
+def test_the_least_and_the_most_gain_are_those_of_settings_with_enough_seeds_for_a_verdict():
+    five = [jumping(name, {"base": [300] * 5, "ticket": [t] * 5}) for name, t in (("mlp-deep", 200), ("mlp/a*b", 100))]
+    text = "in 2 settings with 5 seeds or more to compare, from 1.50 times (Deeper MLP) to 3.00 times (MLP, ab)"
+    extreme = jumping("mlp", {"base": [100], "ticket": [300]})
+    assert findings.gains([extreme, *five]).endswith(text)
+
+
+def test_pairs_of_settings_with_one_budget_have_it_in_words():
+    one = jumping("mlp", {"base": [300], "ticket": [100]})
+    two = jumping("mlp-deep", {"base": [300], "ticket": [100]})
+    assert findings.sooner([one, two], "base", "ticket").endswith("on 2 of 2 pairs, 2 settings of 300 epochs together")
+
+
 def test_an_arm_with_a_comma_in_its_name_is_quoted():
     pair = jumping("mlp", {"base": [300], "ticket": [100], "l2-matrices": [200]})
     assert findings.gains([pair], "l2-matrices").startswith(
@@ -93,7 +106,7 @@ def test_an_arm_with_a_comma_in_its_name_is_quoted():
 
 def test_sooner_counts_a_run_that_never_generalizes_as_later_and_two_as_neither():
     assert findings.sooner([MLP, OTHER], "base", "ticket") == (
-        "Ticket generalizes before base on 5 of 6 pairs, 2 settings together"
+        "Ticket generalizes before base on 5 of 6 pairs, 2 settings of 300 epochs together"
     )
     assert findings.sooner([MLP], "base", "random") == "Random generalizes before base on 0 of 3 seeds"
     assert findings.sooner([MLP, ONE], "base", "random").endswith(

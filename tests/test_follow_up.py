@@ -13,7 +13,7 @@ from lib.book import figures, tables
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import edition_of
 from lib.claims.judging import judge
-from lib.claims.measures import FEWEST, MEASURES, coefficients_of, crossing
+from lib.claims.measures import FEWEST, MEASURES, coefficient_lag, coefficients_of, crossing
 from lib.experiments.arms import ARMS, Arm
 from lib.experiments.chapters import CHAPTERS, MISSING, PHASES, until_known, wanted
 from lib.experiments.comparison import Comparison
@@ -324,6 +324,15 @@ def test_each_variant_reads_the_chains_of_its_own_settings(claim):
         NANDA: "replicated",
         f"{NANDA}/settled": "refuted",
     }
+
+
+def test_the_test_loss_falls_earlier_than_its_logarithm_where_most_of_it_goes_first():
+    one = record(0, coefficient=(12_000,))
+    one.metrics["test_loss"] = np.select([EPOCHS < 6_000, EPOCHS < 20_000], [20.0, 1.0], 1e-8)
+    [seed] = Comparison(NANDA, {Arm("base"): [one]}).one_by_one()
+    of_logarithm, of_itself = (coefficient_lag(seed, logarithm=logarithm) for logarithm in (True, False))
+    assert (of_logarithm.low, of_itself.low) == (1, 0)
+    assert of_itself.numbers["test loss falls at"] < 12_000 < of_logarithm.numbers["test loss falls at"]
 
 
 def test_too_few_estimates_leave_a_seed_undecided():

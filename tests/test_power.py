@@ -130,3 +130,5 @@ def test_no_rule_is_wrong_more_than_one_time_in_twenty():
     judged = {entry.id for entry in BY_ID.values() if getattr(entry, "parts", [])}
     assert {one for ids in found["claims"] for one in ids.split(", ")} == judged
     assert (found.groupby("rule")["replicated is wrong"].sum() > 0).all()  # each is put to a null
+    assert not (~found["replicated is wrong"] & ~found["refuted is wrong"]).any()  # not both are right
+    assert found.groupby("rule")["refuted is wrong"].any().all()

@@ -201,10 +201,11 @@ class Chapter:
     def _settled(self, judgement: Judgement) -> str:
         if not self.parameters.is_paper:
             return ""
-        records = [record for arm in self[judgement.judged.setting].arms.values() for record in arm]
-        return tables.settled(
-            judgement.claim, judgement.judged.system, [record.provenance["recorded"] for record in records]
-        )
+        recorded = {
+            one.label: [record.provenance["recorded"] for record in records]
+            for one, records in self[judgement.judged.setting].arms.items()
+        }
+        return tables.settled(judgement.claim, judgement.judged.system, recorded)
 
     @property
     def _by_claim(self) -> dict[str, list[Judgement]]:

@@ -11,7 +11,7 @@ from lib.book.tables import seeds_text
 from lib.claims.claims import Claim
 from lib.claims.judging import evidence_text, judge_elsewhere, result_text
 from lib.claims.measures import kept_shares, speed_up
-from lib.claims.statistics import between
+from lib.claims.statistics import MIN_SEEDS, between
 from lib.experiments.arms import SCORING, arm
 from lib.experiments.chapters import wanted
 from lib.experiments.comparison import Comparison
@@ -118,7 +118,8 @@ def speed_ups(comparison: Comparison, slower: object, faster: object) -> np.ndar
 def gains(comparisons: Comparisons, slower: object = "base", faster: object = "ticket") -> str:
     """The median speed-up of an arm over another as claims take it: setting by setting, of more than two the least and the most.
 
-    Seeds whose ticket was cut before its base had generalized are no cases; a setting without a case, or an arm, is left out.
+    Seeds whose ticket was cut before its base had generalized are no cases; a setting without a case, or an arm, is left out. So
+    is one of the least and the most with too few cases for a verdict.
     """
     shown = [c for c in comparisons if {arm(slower), arm(faster)} <= c.arms.keys()]
     bounds = {c.label: found for c in shown if (found := speed_ups(c, slower, faster)).size}
@@ -133,8 +134,11 @@ def gains(comparisons: Comparisons, slower: object = "base", faster: object = "t
         if len(shown) == 1:
             return f"{lead}: {each[shown[0].label]}"
         return f"{lead}, " + "; ".join(f"{label}: {text}" for label, text in each.items())
-    order = sorted(medians, key=lambda label: tuple(medians[label]))
-    return f"{lead} in {len(texts)} settings, from {texts[order[0]]} ({order[0]}) to {texts[order[-1]]} ({order[-1]})"
+    enough = [label for label, found in bounds.items() if found.shape[1] >= MIN_SEEDS]
+    enough = enough if len(enough) > 1 else list(bounds)
+    which = "" if len(enough) == len(bounds) else f" with {MIN_SEEDS} seeds or more to compare"
+    order = sorted(enough, key=lambda label: tuple(medians[label]))
+    return f"{lead} in {len(enough)} settings{which}, from {texts[order[0]]} ({order[0]}) to {texts[order[-1]]} ({order[-1]})"
 
 
 def sooner(comparisons: Comparisons, slower: object, faster: object) -> str:
@@ -142,7 +146,9 @@ def sooner(comparisons: Comparisons, slower: object, faster: object) -> str:
     shown = [c for c in comparisons if {arm(slower), arm(faster)} <= c.arms.keys()]
     pairs = [pair for c in shown for pair in zip(c.t_gen(slower), c.t_gen(faster), strict=True)]
     won = sum(later(*pair) is True for pair in pairs)
-    where = f", {len(shown)} settings together" if len(shown) > 1 else ""
+    budgets = {c.budget for c in shown}
+    of = f" of {max(budgets):,} epochs" if len(budgets) == 1 else ""
+    where = f", {len(shown)} settings{of} together" if len(shown) > 1 else ""
     what = "seeds" if len(shown) == 1 else "pairs"
     text = f"{_quoted(faster)} generalizes before {_quoted(slower)} on {won} of {len(pairs)} {what}{where}"
     return text[0].upper() + text[1:]

@@ -11,6 +11,7 @@ from lib.claims.judging import (
     Judgement,
     Verdict,
     complete,
+    effect_text,
     evidence_text,
     exploratory_text,
     outcome_of_claim,
@@ -93,7 +94,7 @@ def _row(
     head = f"{_title(entry) if first else ''}<small>{link if judgement else label}</small>"
     if first and len(entry.judged) > 1:
         judged_as = f"{badge(outcome)} in all<br><small>{label}: {judged_as}</small>"
-    notes = [evidence_text(judgement), exploratory_text(judgement)] if judgement else []
+    notes = [evidence_text(judgement), effect_text(judgement), exploratory_text(judgement)] if judgement else []
     notes += [f"Paper: {entry.paper}"] if entry.paper and first else []
     cells = (
         judged_as + (forest(judgement) if judgement else ""),

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ import pandas as pd
 from lib.analysis import progress, times
 from lib.claims.claims import Claim
 from lib.claims.criteria import edition_of
-from lib.claims.judging import Judgement, evidence_text, exploratory_text, is_exploratory, result_text
+from lib.claims.judging import Judgement, effect_text, evidence_text, exploratory_text, is_exploratory, result_text
 from lib.claims.measures import ArmName, crossing, falls_of_squares, label, probes_of
 from lib.claims.statistics import MIN_SEEDS, between, elsewhere, least
 from lib.experiments.arms import Arm
@@ -254,18 +255,21 @@ def folded(summary: str, content: str, key: str = "") -> str:
     return f'<details class="fold"{name}><summary>{summary}</summary>{content}</details>'
 
 
-def settled(claim: Claim, system: str, recorded: Sequence[str]) -> str:
-    """When a claim's rule was written for a system, and when the runs were made that it is judged on: their times in ISO 8601, UTC."""
+def settled(claim: Claim, system: str, recorded: Mapping[str, Sequence[str]]) -> str:
+    """When a claim's rule was written for a system, and when the runs were made that it is judged on: their times in ISO 8601, UTC,
+    by arm."""
     edition = edition_of(claim)
     if edition is None:
         return "This criterion is in no edition yet: it may change before its runs."
-    first, last = min(recorded)[:10], max(recorded)[:10]
+    when, times = f"{edition.settled:%Y-%m-%dT%H:%M:%SZ}", sorted(itertools.chain(*recorded.values()))
+    first, last = times[0][:10], times[-1][:10]
     made = first if first == last else f"{first} to {last}"
-    when = f"{edition.settled:%Y-%m-%dT%H:%M:%SZ}"
-    order = "after" if min(recorded) > when else "before" if max(recorded) < when else "partly before"
+    order = "after" if times[0] > when else "before" if times[-1] < when else "partly before"
+    after = [name for name, found in recorded.items() if min(found) > when] if order == "partly before" else []
+    late = f"; all after it: {', '.join(after)}" if after else ""
     return (
         f"The criterion was settled on {edition.settled:%Y-%m-%d} ({edition.tag}, commit {edition.commit[:8]}) with "
-        f"{edition.known} known; its first form was written {edition.claims[claim.id].written(system)}. The runs shown were made {order} that ({made})."
+        f"{edition.known} known; its first form was written {edition.claims[claim.id].written(system)}. The runs shown were made {order} that ({made}){late}."
     )
 
 
@@ -319,15 +323,19 @@ NO_NUMBER = "the text at hand gives no number"  # abstract, appendices and summa
 
 
 def box(claim: Claim, verdicts: Iterable[str], notes: Iterable[str] = ()) -> str:
-    """A claim with its verdicts (`verdict`) beside the paper's number, and its criterion; folded, the claim in full and the notes."""
-    text = "".join(f"<p>{html.escape(note)}</p>" for note in [claim.claim, *notes] if note)
+    """A claim with its verdicts (`verdict`) beside the paper's number, its criterion and what that leaves out; folded, the claim in
+    full, what is measured and the notes."""
+    text = "".join(
+        f"<p>{html.escape(note)}</p>" for note in [claim.claim, f"Measured: {claim.measure}", *notes] if note
+    )
+    mind = f" <em>Mind:</em> {html.escape(claim.mind)}" if claim.mind else ""
     key = anchor(claim.id)
     return (
         f'<div class="verdict" id="{key}"><p><a class="anchor" href="#{key}">{claim.id}</a> '
         f"<strong>{html.escape(claim.title)}</strong> ({html.escape(claim.source)})</p>"
         f"<p><em>Paper:</em> {html.escape(claim.paper or NO_NUMBER)}. <em>Here</em> (parts and seeds unfold):"
         f"</p>{''.join(verdicts)}"
-        f"<p><em>Criterion:</em> {html.escape(claim.criterion)}</p>"
+        f"<p><em>Criterion:</em> {html.escape(claim.criterion)}{mind}</p>"
         f"{folded('The claim in full, and when its criterion was settled', text)}</div>"
     )
 
@@ -337,7 +345,9 @@ def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
     found, key = judgement.verdict, anchor(judgement.claim.id, judgement.judged.system)
     text = f"{html.escape(judgement.judged.label)}: {badge(found.verdict)} "
     text += f"{html.escape(result_text(found))} <small>on {evidence_text(judgement)}</small>"
-    text += f" <small>· {html.escape(beside)}</small>" if (beside := exploratory_text(judgement)) else ""
+    text += "".join(
+        f" <small>· {html.escape(one)}</small>" for one in (effect_text(judgement), exploratory_text(judgement)) if one
+    )
     of_best = judgement.judged.changed.get("of_best") if isinstance(judgement.judged.changed, Mapping) else None
     generalized = f"{of_best} of the best of its seed's base" if of_best else f"{judgement.tau:.2f}"
     few = f" No verdict either way is given on fewer than {MIN_SEEDS} seeds." if judgement.cases < MIN_SEEDS else ""
@@ -353,7 +363,7 @@ def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
 
 def provenance(comparisons: Comparisons, parameters: Parameters) -> str:
     """Which records a chapter shows, in which versions and on which machine they were made, as HTML."""
-    rows, notes = [], []
+    rows, notes, comparisons = [], [], list(comparisons)
     for comparison in comparisons:
         for one, records in comparison.arms.items():
             notes += [record.provenance for record in records]
@@ -372,7 +382,7 @@ def provenance(comparisons: Comparisons, parameters: Parameters) -> str:
     made = {
         "profile": parameters.label,
         "seeds": seeds_of(comparisons, parameters),
-        "epochs": f"{parameters.epochs:,}",
+        "epochs": " or ".join(f"{budget:,}" for budget in sorted({c.budget for c in comparisons})),
         "masks": f"epoch {parameters.ticket_epoch:,}, pruning rate {parameters.pruning_rate:g}, unless told otherwise",
         "recorded": distinct("recorded", 10),
         "machine": distinct("machine"),

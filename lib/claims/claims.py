@@ -97,7 +97,7 @@ class Judged(Strict):
 class Claim(Entry):
     """A claim and the criterion it is judged by: replicated if all parts are, refuted if one is.
 
-    paper: the number that the paper itself gives, and where; it decides nothing.
+    paper: the number that the paper itself gives, and where; mind: what the criterion does not test. They decide nothing.
     """
 
     id: str = Field(pattern=r"^C\d\d$")
@@ -106,6 +106,7 @@ class Claim(Entry):
     measure: Text
     criterion: Text
     paper: Text | None = None
+    mind: Text | None = None
     parts: list[Part] = []
 
     @field_validator("paper")

@@ -26,6 +26,7 @@ from lib.claims.statistics import (
     least,
     number,
     of_cases,
+    rounded,
     worst,
 )
 from lib.experiments.arms import arm
@@ -36,7 +37,6 @@ from lib.files import ROOT, write_text
 from lib.records.store import Store
 
 VERDICTS = ROOT / "results" / "verdicts.json"
-DIGITS = 6  # significant ones in verdicts.json: processors differ in the last
 
 
 class Verdict(BaseModel):
@@ -63,7 +63,7 @@ class Verdict(BaseModel):
     def _rounded(cls, value: Any) -> Any:
         if not isinstance(value, float):
             return value
-        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+        return rounded(value) if np.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -349,8 +349,8 @@ def outcome_of_claim(verdicts: Iterable[Verdict]) -> str:
 
 
 def evidence_text(judgement: Judgement) -> str:
-    """How many seeds a verdict rests on, and whether they were known when the rules were settled: "6 of 10 seeds (the others are
-    no case)"."""
+    """How many seeds a verdict rests on, whether they were known when the rules were settled, and which of several parts the
+    numbers are of: "6 of 10 seeds (the others are no case); part 1 of 2"."""
     seeds, cases = len(judgement.verdict.seeds), judgement.cases
     kind = "exploratory " if judgement.verdict.is_exploratory else ""
     few = f"{cases} of " if cases < seeds else ""
@@ -358,7 +358,28 @@ def evidence_text(judgement: Judgement) -> str:
     left_out += ", too few for a verdict" if 0 < cases < MIN_SEEDS else ""
     undecided = judgement.deciding.open_seeds
     open_ones = f", {undecided} left open by the budget" if undecided else ""
-    return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}{open_ones}"
+    place = next(i for i, part in enumerate(judgement.parts, 1) if part is judgement.deciding)
+    of_several = f"; part {place} of {len(judgement.parts)}" if len(judgement.parts) > 1 else ""
+    return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}{open_ones}{of_several}"
+
+
+def effect_text(judgement: Judgement) -> str:
+    """That a ratio of times is other than 1, where the outcome is one of too small a difference; "" elsewhere."""
+    low, high = judgement.deciding.interval
+    rule, outcome = judgement.deciding.part.rule, judgement.verdict.verdict
+    if judgement.deciding.unit != "times" or isinstance(rule, ShareRule) or low is None or high is None:
+        return ""
+    if outcome == "replicated" and rule.replicated_below is not None:
+        least, most = rule.replicated_above, rule.replicated_below
+    elif outcome == "refuted" and rule.refuted_below is not None:
+        least, most = None, rule.refuted_below
+    else:
+        return ""
+    if low > 1 and high < most:
+        return f"All of the interval lies above 1: there is a difference, of less than the {most:g} that counts."
+    if high < 1 and least is not None:
+        return f"All of the interval lies below 1: there is a difference, of less than the {least:g} that counts."
+    return ""
 
 
 def exploratory_text(judgement: Judgement) -> str:

@@ -527,17 +527,19 @@ def coefficients_of(record: Record, sampling: str = "follow-up") -> Coefficients
     return Coefficients(probes["llc_epochs"], llc.coefficients(traces, settings), status)
 
 
-def coefficient_lag(seed: OneSeed, arm: ArmName = "base", sampling: str = "follow-up") -> Found:
-    """Whether the coefficient falls fastest before the log test loss does, from the end of memorization on (C46).
+def coefficient_lag(seed: OneSeed, arm: ArmName = "base", sampling: str = "follow-up", logarithm: bool = True) -> Found:
+    """Whether the coefficient falls fastest before the logarithm of the test loss does, from the end of memorization on (C46).
 
-    Both falls are looked for between the same checkpoints. Undecided with fewer than FEWEST of them.
+    Both falls are looked for between the same checkpoints. Undecided with fewer than FEWEST of them. logarithm: False for the
+    test loss itself, which the chapter shows beside.
     """
     record, found = seed[arm], coefficients_of(seed[arm], sampling)
     chosen = found.usable & (found.epochs >= progress.phase_ends(seed["base"]).memorization)
     if chosen.sum() < FEWEST:
         return grokked_case(seed, statement(None, **{"usable checkpoints": int(chosen.sum())}))
     epochs = found.epochs[chosen]
-    losses = np.interp(epochs, record.epochs, progress.log_test_loss(record))
+    loss = progress.log_test_loss(record) if logarithm else series(record, "test_loss")
+    losses = np.interp(epochs, record.epochs, loss)
     of_both = [progress.steepest_fall(epochs, y) for y in (found.chains[chosen].mean(1), losses)]
     numbers = {"coefficient falls at": of_both[0], "test loss falls at": of_both[1], "lag": of_both[0] - of_both[1]}
     numbers |= {"checkpoints": int(chosen.sum()), "of these valid": int(found.valid[chosen].sum())}
@@ -622,7 +624,7 @@ MEASURES: dict[str, Measure] = {
     "one_fall": Measure(one_fall, "one fall of the squared weights in the later tickets, two in the base"),
     "excluded_order": Measure(excluded_order, "that later phases give a lower excluded loss at the end"),
     "least_squares": Measure(least_squares, "that the cleanup ticket ends with the least squared weights"),
-    "coefficient_lag": Measure(coefficient_lag, "that the coefficient falls before the test loss"),
+    "coefficient_lag": Measure(coefficient_lag, "that the coefficient falls before the logarithm of the test loss"),
     "no_second_fall": Measure(no_second_fall, "at most one fall of the coefficient, {arm}"),
-    "graph_difference": Measure(graph_difference, "difference in {of} of grokked masks from {other} masks", "%"),
+    "graph_difference": Measure(graph_difference, "{of}, grokked masks against {other} (difference)", "%"),
 }

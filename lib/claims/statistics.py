@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.stats import binom, binomtest
 
+DIGITS = 6  # significant ones in verdicts.json: processors differ in the last
 MIN_SEEDS = 5  # with fewer, no verdict: "replicated" would be wrong in more than 5% of cases
 LEVEL = 0.95  # of intervals
 
@@ -148,8 +149,14 @@ def finite(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
+def rounded(x: float) -> float:
+    """A number as verdicts.json has it, so that it reads the same wherever it is rounded once more."""
+    return float(f"{x:.{DIGITS}g}")
+
+
 def number(x: float, form: str = "") -> str:
     """A number in three digits, as people write it: "52.8", "1,040", "−0.05"; of less than a hundredth in two; or by a form."""
+    x = rounded(x)
     small = 0 < abs(x) < 0.01
     usual = "{:,.0f}" if abs(x) >= 100 else "{:.1f}" if abs(x) >= 10 else "{:.2g}" if small else "{:.2f}"
     return (form or usual).format(x).replace("-", "−")
