@@ -39,7 +39,7 @@ from lib.book.chapter import Chapter
 from lib.claims import power
 from lib.claims.claims import Claim, load_claims
 from lib.claims.criteria import edition_of, load_editions
-from lib.claims.judging import all_judgements, evidence_text, judge, result_text
+from lib.claims.judging import all_judgements, evidence_text, judge, part_text, result_text
 from lib.claims.statistics import coverage
 from lib.experiments.chapters import CHAPTERS, CONFIRMATORY, LEAST, wanted
 from lib.experiments.parameters import RECORDED
@@ -201,7 +201,7 @@ for one, comparison in found:
         then = judge(one.claim, one.judged, comparison.of_seeds(one.verdict.seeds[:first]), given.label)
         row = {"claim": f"{one.claim.id}: {one.claim.title} ({one.judged.label})"}
         for of in (then, one):
-            row |= {f"{'first' if of is then else 'all'} seeds": f"{of.verdict.verdict}, {result_text(of.verdict)}; {evidence_text(of)}"}
+            row |= {f"{'first' if of is then else 'all'} seeds": f"{of.verdict.verdict}, {result_text(of.verdict)}; {'; '.join(filter(None, (evidence_text(of), part_text(of))))}"}
         rows.append(row | {"outcome": "same" if then.verdict.verdict == one.verdict.verdict else "changed"})
 looks = pd.DataFrame(rows or [{"claim": "none", "outcome": "same"}]).sort_values("outcome", kind="stable")
 changed = looks[looks["outcome"] == "changed"]

@@ -222,7 +222,7 @@ for one, found in clock.groupby("arm", sort=False):
             "arm": one.label,
             "L2 at the start, over N": f"{found['start over N'].median():.2f}",
             "predicted t_gen": f"{found['predicted'].median():,.0f}",
-            "t_gen": median(early, late),
+            "t_gen, median (range)": tables.epochs_text([None if np.isnan(t) else t for t in found["t_gen"]], main.budget),
             "error": median(early - found["predicted"], late - found["predicted"]),
             "error of the base's t_gen": "–" if one.name == "base" else median(early - t_base, late - t_base),
             "seeds": len(found),

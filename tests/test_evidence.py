@@ -13,7 +13,7 @@ from made_up import BY_ID, comparison
 from lib.book import figures, tables
 from lib.book.scorecard import scorecard
 from lib.claims.criteria import edition_of
-from lib.claims.judging import Verdict, effect_text, evidence_text, exploratory_text, judgements
+from lib.claims.judging import Verdict, effect_text, evidence_text, exploratory_text, judgements, part_text
 from lib.claims.statistics import IntervalRule, elsewhere
 from lib.experiments.parameters import load
 
@@ -57,7 +57,7 @@ def test_a_verdict_says_how_many_of_its_seeds_are_a_case():
     assert evidence_text(judged(1, 1)) == "1 seed, too few for a verdict"
     assert evidence_text(judged(4, 10)) == "4 of 10 seeds (the others are no case), too few for a verdict"
     assert evidence_text(judged(10, 10, undecided=2)) == "10 seeds, 2 left open by the budget"
-    assert evidence_text(judged(10, 10, several=1)) == "10 seeds; part 2 of 2"
+    assert part_text(judged(10, 10, several=1)) == "the numbers are of part 2 of 2" and part_text(judged(10, 10)) == ""
     assert evidence_text(judged(6, 10)) == "6 of 10 seeds (the others are no case)"
     assert evidence_text(judged(0, 5, "paper, exploratory")) == "0 of 5 exploratory seeds (none is a case)"
 

@@ -15,6 +15,7 @@ from lib.claims.judging import (
     evidence_text,
     exploratory_text,
     outcome_of_claim,
+    part_text,
     result_text,
 )
 from lib.claims.statistics import IntervalRule, ShareRule
@@ -94,7 +95,8 @@ def _row(
     head = f"{_title(entry) if first else ''}<small>{link if judgement else label}</small>"
     if first and len(entry.judged) > 1:
         judged_as = f"{badge(outcome)} in all<br><small>{label}: {judged_as}</small>"
-    notes = [evidence_text(judgement), effect_text(judgement), exploratory_text(judgement)] if judgement else []
+    texts = evidence_text, part_text, effect_text, exploratory_text
+    notes = [text(judgement) for text in texts] if judgement else []
     notes += [f"Paper: {entry.paper}"] if entry.paper and first else []
     cells = (
         judged_as + (forest(judgement) if judgement else ""),

@@ -14,7 +14,15 @@ import pandas as pd
 from lib.analysis import progress, times
 from lib.claims.claims import Claim
 from lib.claims.criteria import edition_of
-from lib.claims.judging import Judgement, effect_text, evidence_text, exploratory_text, is_exploratory, result_text
+from lib.claims.judging import (
+    Judgement,
+    effect_text,
+    evidence_text,
+    exploratory_text,
+    is_exploratory,
+    part_text,
+    result_text,
+)
 from lib.claims.measures import ArmName, crossing, falls_of_squares, label, probes_of
 from lib.claims.statistics import MIN_SEEDS, between, elsewhere, least
 from lib.experiments.arms import Arm
@@ -345,9 +353,8 @@ def verdict(judgement: Judgement, notes: Iterable[str] = ()) -> str:
     found, key = judgement.verdict, anchor(judgement.claim.id, judgement.judged.system)
     text = f"{html.escape(judgement.judged.label)}: {badge(found.verdict)} "
     text += f"{html.escape(result_text(found))} <small>on {evidence_text(judgement)}</small>"
-    text += "".join(
-        f" <small>· {html.escape(one)}</small>" for one in (effect_text(judgement), exploratory_text(judgement)) if one
-    )
+    beside = filter(None, (part_text(judgement), effect_text(judgement), exploratory_text(judgement)))
+    text += "".join(f" <small>· {html.escape(one)}</small>" for one in beside)
     of_best = judgement.judged.changed.get("of_best") if isinstance(judgement.judged.changed, Mapping) else None
     generalized = f"{of_best} of the best of its seed's base" if of_best else f"{judgement.tau:.2f}"
     few = f" No verdict either way is given on fewer than {MIN_SEEDS} seeds." if judgement.cases < MIN_SEEDS else ""

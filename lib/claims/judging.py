@@ -349,8 +349,8 @@ def outcome_of_claim(verdicts: Iterable[Verdict]) -> str:
 
 
 def evidence_text(judgement: Judgement) -> str:
-    """How many seeds a verdict rests on, whether they were known when the rules were settled, and which of several parts the
-    numbers are of: "6 of 10 seeds (the others are no case); part 1 of 2"."""
+    """How many seeds a verdict rests on, and whether they were known when the rules were settled: "6 of 10 seeds (the others are
+    no case)"."""
     seeds, cases = len(judgement.verdict.seeds), judgement.cases
     kind = "exploratory " if judgement.verdict.is_exploratory else ""
     few = f"{cases} of " if cases < seeds else ""
@@ -358,9 +358,13 @@ def evidence_text(judgement: Judgement) -> str:
     left_out += ", too few for a verdict" if 0 < cases < MIN_SEEDS else ""
     undecided = judgement.deciding.open_seeds
     open_ones = f", {undecided} left open by the budget" if undecided else ""
+    return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}{open_ones}"
+
+
+def part_text(judgement: Judgement) -> str:
+    """Which of a criterion's parts a verdict's numbers are of, "the numbers are of part 1 of 2"; "" where there is one alone."""
     place = next(i for i, part in enumerate(judgement.parts, 1) if part is judgement.deciding)
-    of_several = f"; part {place} of {len(judgement.parts)}" if len(judgement.parts) > 1 else ""
-    return f"{few}{seeds} {kind}seed{'s' if seeds != 1 else ''}{left_out}{open_ones}{of_several}"
+    return f"the numbers are of part {place} of {len(judgement.parts)}" if len(judgement.parts) > 1 else ""
 
 
 def effect_text(judgement: Judgement) -> str:
