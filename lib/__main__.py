@@ -238,7 +238,7 @@ def train(options: argparse.Namespace) -> int:
 
     with client_of(options) as client:
         of = chapters.until_known(lambda: wanted(options, settings, store, options.all), train_all)
-    adopted = store.adopt(of.runs) if settings.is_paper else 0  # a chapter that was run has left them in .cache/
+    adopted = store.adopt(of.runs, of.probed, of.masked) if settings.is_paper else 0  # a chapter that was run has left them in .cache/
     taken = f", {adopted} taken from .cache/" if adopted else ""
     print(f"{title(settings)}: {len(of.runs)} runs recorded, {trained} trained just now{taken}")
     return 0
