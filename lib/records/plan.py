@@ -148,10 +148,12 @@ def execute(
     """Trains all jobs and saves each stack as it ends, so that an interrupt loses no more than what is under way.
 
     client: a Dask client; its workers, of one thread each, then train the stacks, and this process saves what they send back.
-    Raises Diverged at the end, naming the runs whose loss stopped being finite and those that depend on them; every
+    Raises StoreError before any training where the store cannot be written, and Diverged at the end, naming the runs whose loss stopped being finite and those that depend on them; every
     other run is in the store by then.
     """
     total = sum(job.until for level in levels for job in level)
+    if levels:
+        store.try_to_write()
     failed: dict[Run, str] = {}
     with tqdm(total=total, unit=" run-epochs", unit_scale=True, disable=not progress or total == 0) as bar:
         for level in levels:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.files import CACHE, RESULTS, Content, StoreError, checksum, keys, look, read, sweep, write
+from lib.files import CACHE, RESULTS, Content, StoreError, checksum, keys, look, read, sweep, try_to_write, write
 from lib.train import images, products
 from lib.train.runs import NUMERICS, Run
 from lib.train.tasks import ImageTask
@@ -152,6 +152,11 @@ class Store:
                 note["images"] = images.load(run.task.images).describe()
             records[run.key] = Content(arrays, note)
         self._write(records)
+
+    def try_to_write(self) -> None:
+        """Raises StoreError where records or checkpoints could not be written."""
+        for folder in (self.write_to, self.checkpoints):
+            try_to_write(folder / "trial.zip")
 
     def _write(self, records: Mapping[str, Content]) -> Path:
         # Notes alone would not do: of two writers at the same second one may keep what the other does not.
