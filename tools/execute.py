@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
@@ -40,7 +41,7 @@ def execute(
         watched: the training's progress goes to the terminal too.
 
     Raises:
-        ChapterError: a cell failed, or the chapter cannot be read.
+        ChapterError: a cell failed, the kernel was killed, or the chapter cannot be read.
         StoreError: the notebook cannot be written; this is tried before the chapter is executed.
     """
     try_to_write(output)
@@ -63,6 +64,10 @@ def execute(
             break
         except PapermillExecutionError as error:
             raise ChapterError(describe(error, name)) from error
+        except DeadKernelError as error:
+            raise ChapterError(
+                f"{name} was killed while it ran, perhaps for want of memory; what it had trained is kept and not trained again"
+            ) from error
         except Exception as error:
             if attempt == attempts or not PORT_COLLISION.search(str(error)):
                 raise
