@@ -6,14 +6,14 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.experiments import chapters, parameters
-from lib.experiments.images import with_images_at_hand
+from lib.experiments.images import with_digits, without_images
 from lib.experiments.settings import SETTINGS
 from lib.files import CACHE, RESULTS, StoreError
 from lib.records.plan import WorkersKilled, execute, make_plan
@@ -24,6 +24,8 @@ MOST_WRONG = 0.05  # how often a rule may say "replicated" where that is wrong
 
 if TYPE_CHECKING:
     import distributed
+
+    from lib.claims import judging
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -171,14 +173,25 @@ def status(options: argparse.Namespace) -> int:
 
 
 def wanted(
-    options: argparse.Namespace, settings: parameters.Parameters, store: Store, whole: bool = False
+    options: argparse.Namespace,
+    settings: parameters.Parameters,
+    store: Store,
+    whole: bool = False,
+    names: Iterable[str] | None = None,
 ) -> chapters.Wanted:
-    """The runs that --chapter and --setting name. Raises ParameterError if no chapter of these has such a setting."""
-    of = chapters.wanted(settings, options.chapter, store, whole=whole, settings=options.setting)
-    if options.setting and not any(of.by_arm.values()):
-        there = sorted({name for chapter in of.chapters for name in chapters.CHAPTERS[chapter].settings(settings)})
-        raise parameters.ParameterError(f"--setting is {', '.join(options.setting)}; there are {', '.join(there)}")
-    return of
+    """The runs that --chapter, or names in its place, and --setting name. Raises ParameterError as `chosen` does."""
+    names = chosen(options, settings, names or options.chapter or chapters.CHAPTERS)
+    return chapters.wanted(settings, names, store, whole=whole, settings=options.setting)
+
+
+def chosen(options: argparse.Namespace, settings: parameters.Parameters, names: Iterable[str]) -> list[str]:
+    """Those of the chapters that have a setting of --setting, all unless it is given. Raises ParameterError if none has."""
+    of = {name: set(chapters.CHAPTERS[name].settings(settings)) for name in names}
+    found = [name for name in of if not options.setting or of[name] & set(options.setting)]
+    if not found:
+        there = ", ".join(sorted(set().union(*of.values())))
+        raise parameters.ParameterError(f"--setting is {', '.join(options.setting)}; there are {there}")
+    return found
 
 
 def given(options: argparse.Namespace) -> parameters.Parameters:
@@ -220,28 +233,49 @@ def _range(part: str) -> range:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Trains what is missing."""
-    own = options.results
-    results, cache = (RESULTS, CACHE) if own is None else (own, CACHE / f"of-{own.resolve().name}")
-    settings, note = with_images_at_hand(given(options), Store(results, cache), options.chapter)
-    store = Store(results, cache, commit=own is not None or settings.is_paper)
-    if note:
-        print(note, file=sys.stderr)
-    device = parameters.validate(dict(settings) | {"device": options.device or settings.device}, "--device").device
+    """Trains what is missing; where MNIST cannot be had, the digits in the chapters that must train on it, and in no other."""
+    settings = given(options)
+    settings = parameters.validate(dict(settings) | {"device": options.device or settings.device}, "--device")
+    names = chosen(options, settings, options.chapter or chapters.CHAPTERS)
+    how = {"whole": options.all, "settings": options.setting, "renew": options.renew}
+    lacking, note = without_images(settings, store_of(options), names, **how)
+    others = [name for name in names if name not in lacking]
+    with client_of(options) as client:
+        if others:
+            train_chapters(others, settings, options, client)
+        if lacking:
+            print(note, file=sys.stderr)
+            train_chapters(lacking, with_digits(settings), options, client)
+    return 0
+
+
+def train_chapters(
+    names: list[str],
+    settings: parameters.Parameters,
+    options: argparse.Namespace,
+    client: "distributed.Client | None",
+) -> None:
+    """Trains what is missing of some chapters, and says how much that was."""
+    store = store_of(options, commit=options.results is not None or settings.is_paper)
     trained = 0
 
     def train_all(of: chapters.Wanted) -> None:
         nonlocal trained
         levels = make_plan(of.runs, store, of.probed, of.masked, renew=options.renew)
-        execute(levels, store, device=device, client=client)
+        execute(levels, store, device=settings.device, client=client)
         trained += sum(map(len, levels))
 
-    with client_of(options) as client:
-        of = chapters.until_known(lambda: wanted(options, settings, store, options.all), train_all)
-    adopted = store.adopt(of.runs) if settings.is_paper else 0  # a chapter that was run has left them in .cache/
+    of = chapters.until_known(lambda: wanted(options, settings, store, options.all, names), train_all)
+    # A chapter that was run has left records in .cache/.
+    adopted = store.adopt(of.runs, of.probed, of.masked) if settings.is_paper else 0
     taken = f", {adopted} taken from .cache/" if adopted else ""
     print(f"{title(settings)}: {len(of.runs)} runs recorded, {trained} trained just now{taken}")
-    return 0
+
+
+def store_of(options: argparse.Namespace, commit: bool = False) -> Store:
+    """The store that `train` reads and writes: results/ and .cache/, or what --results names and a cache of its own."""
+    own = options.results
+    return Store(RESULTS, CACHE, commit) if own is None else Store(own, CACHE / f"of-{own.resolve().name}", commit)
 
 
 def pack(options: argparse.Namespace) -> int:
@@ -274,13 +308,17 @@ def train_command(options: argparse.Namespace) -> str:
     return f"python -m lib train --profile {options.profile}{values}"
 
 
+def committed() -> Store:
+    """What is committed, and nothing else: a folder that is not there is in place of the cache."""
+    return Store(RESULTS, CACHE / "none")
+
+
 def verify(options: argparse.Namespace) -> int:
     """Trains a random sample of the records anew and compares; 1 if one differs."""
     from lib.records.verify import compare_anew, drawn, train_anew
 
     settings = given(options)
-    # A folder that is not there in place of the cache: what is committed is what is verified.
-    store = Store(RESULTS, CACHE / "none") if settings.is_paper else Store()
+    store = committed() if settings.is_paper else Store()
     runs = wanted(options, settings, store).runs
     records = drawn(runs, store, options.sample, options.seed, options.longest)
     agree = True
@@ -315,11 +353,13 @@ def judge(options: argparse.Namespace) -> int:
     """Writes the verdicts, unless records are damaged or verdicts would be lost."""
     from lib.claims import judging  # SciPy's statistics take a while to import, and `status` is to be quick
 
-    settings, store = given(options), Store()
+    settings = given(options)
     own_seeds = settings.seeds != parameters.load(options.profile).seeds
+    of_the_book = settings.is_paper and not own_seeds
+    store = committed() if of_the_book else Store()
     name = f"{settings.label} {settings.seeds}" if own_seeds else settings.label
     name = f"verdicts-{re.sub('[^a-z0-9.]+', '-', name).strip('-')}.json"
-    path = judging.VERDICTS if settings.is_paper and not own_seeds else CACHE / name
+    path = judging.VERDICTS if of_the_book else CACHE / name
     whole = chapters.wanted(settings, store=store, whole=True)
     states = {run: store.status(run) for run in whole.runs}
     damaged = [(run, state.why) for run, state in states.items() if state.state == "damaged"]
@@ -331,7 +371,7 @@ def judge(options: argparse.Namespace) -> int:
             f"{len(problems)} damaged in all, and {path.name} is left as it was"
         )
     found = judging.verdicts(settings, store)
-    old = {(verdict.id, verdict.system): verdict.verdict for verdict in judging.read_verdicts(path)}
+    old = {(verdict.id, verdict.system): verdict.verdict for verdict in verdicts_before(path)}
     lost = [one for one in found if one.verdict == "not run" and old.get((one.id, one.system), "not run") != "not run"]
     if lost:
         raise StoreError(
@@ -343,6 +383,17 @@ def judge(options: argparse.Namespace) -> int:
     shown = path.relative_to(RESULTS.parent)
     print(f"{shown}: {len(found)} verdicts, " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
     return 0
+
+
+def verdicts_before(path: Path) -> list["judging.Verdict"]:
+    """The verdicts that a file holds; none, and a warning, where it is damaged."""
+    from lib.claims import claims, judging
+
+    try:
+        return judging.read_verdicts(path)
+    except claims.ClaimsError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        return []
 
 
 if __name__ == "__main__":

@@ -29,6 +29,10 @@ class StoreError(RuntimeError):
     """A file of the store cannot be written or read."""
 
 
+class _Tried(Exception):
+    """Ends a trial to write."""
+
+
 class Content(NamedTuple):
     """What a record holds: arrays by name, and a JSON note."""
 
@@ -105,6 +109,12 @@ def whole(path: Path) -> Iterator[BinaryIO]:
             raise
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; free some space or check the folder") from error
+
+
+def try_to_write(path: Path) -> None:
+    """Writes nothing. Raises StoreError, as `whole` does, where a file could not be written: better before long work than after."""
+    with contextlib.suppress(_Tried), whole(path):
+        raise _Tried
 
 
 def keys(path: Path) -> list[str]:

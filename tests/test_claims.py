@@ -821,6 +821,7 @@ def test_verdicts_are_completed_in_order_and_refused_where_they_have_no_place():
         (0.6, 0.31, 0.832, "share of seeds", "60% of seeds (31 to 83%)"),
         (None, 0.31, 1.0, "share of seeds", "31 to 100% of seeds"),
         (0.0, 0.0, 0.43, "share of seeds", "0% of seeds (at most 43%)"),
+        (None, None, None, "share of seeds", "not known: no seed is a case"),
         (4.9, 1.0, 12.0, "%", "4.90% (1.00 to 12.0)"),
         (0.0011, 0.0, 0.0027, "%", "0.0011% (0.00 to 0.0027)"),  # may be negative: 0 is no bound that it has anyway
         (0.4, 0.0, 1.2, "times", "0.40 times (at most 1.20)"),

@@ -274,6 +274,23 @@ def test_judge_does_not_trade_verdicts_for_missing_records(trained, capsys, tmp_
     assert run(capsys, "judge", "--profile", "smoke")[0] == 0
 
 
+def test_judge_takes_a_damaged_file_of_verdicts_for_none_and_says_so(trained, capsys, tmp_path):
+    assert run(capsys, "judge", "--profile", "smoke")[0] == 0
+    path = tmp_path / ".cache" / "verdicts-smoke.json"
+    before = path.read_bytes()
+    path.write_bytes(before[:-20])
+    status, out, err = run(capsys, "judge", "--profile", "smoke")
+    assert (status, path.read_bytes()) == (0, before) and out.startswith(".cache/verdicts-smoke.json: ")
+    assert err.startswith(f"warning: {path} is damaged (`python -m lib judge` replaces it): ") and err.count("\n") == 1
+
+
+def test_the_papers_verdicts_rest_on_committed_records_alone(store, capsys, tmp_path):
+    obtain(wanted(PROFILES["paper"], ["main-results"]).runs, store, progress=False)
+    assert "inconclusive" not in run(capsys, "judge")[1]
+    assert run(capsys, "train", "--chapter", "main-results")[1].endswith(", 7 taken from .cache/\n")
+    assert "inconclusive" in run(capsys, "judge")[1]
+
+
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
@@ -352,6 +369,43 @@ def test_without_mnist_the_digits_are_trained_and_a_note_says_so(store, capsys, 
         run(capsys, "train", *OF_MNIST)[1]
         == "smoke profile, with images = digits: 8 runs recorded, 0 trained just now\n"
     )
+
+
+def test_without_mnist_other_chapters_are_trained_as_they_were_to_be(
+    store, capsys, monkeypatch, tmp_path, without_mnist
+):
+    monkeypatch.setitem(PROFILES, "paper", LITTLE.model_copy(update={"profile": "paper"}))
+    status, out, err = run(capsys, "train", "--chapter", "mnist", "--chapter", "typical-grokking")
+    assert status == 0 and "What follows is about scikit-learn's 8×8 digits, not MNIST" in err
+    assert out == (
+        "paper profile: 3 runs recorded, 3 trained just now\n"
+        "paper profile, with images = digits: 8 runs recorded, 8 trained just now\n"
+    )
+    assert (len(records(tmp_path / "results")), len(records(tmp_path / ".cache"))) == (3, 8)
+
+
+def test_a_setting_that_needs_no_mnist_is_trained_without(store, capsys, monkeypatch, without_mnist):
+    monkeypatch.setitem(PROFILES, "smoke", LITTLE)
+    status, out, err = run(capsys, "train", *OF_MNIST, "--setting", "mnist-mlp/digits", "--seeds", "7")
+    assert (status, out) == (0, "smoke profile: 2 runs recorded, 2 trained just now\n")
+    assert "What follows" not in err and set(without_mnist) == {images.DIGITS}
+
+
+@pytest.mark.parametrize("option", ["--all", "--renew"])
+def test_what_is_asked_for_beyond_what_is_missing_may_need_mnist_too(
+    store, capsys, monkeypatch, tiny_chapter, request, option
+):
+    monkeypatch.setitem(PROFILES, "smoke", LITTLE.model_copy(update={"seeds": "recorded"}))
+    for name, seeds in (("EXPLORATORY", [0]), ("CONFIRMATORY", [5])):
+        monkeypatch.setattr(chapters, name, seeds)
+    assert run(capsys, "train", *OF_MNIST)[1] == "smoke profile: 12 runs recorded, 12 trained just now\n"
+    if option == "--renew":
+        for module in (lib.train.runs, lib.records.store):
+            monkeypatch.setattr(module, "NUMERICS", 2001)
+    request.getfixturevalue("without_mnist")
+    status, out, err = run(capsys, "train", *OF_MNIST, option)
+    assert status == 0 and err.startswith("What follows is about scikit-learn's 8×8 digits, not MNIST: ")
+    assert out.startswith("smoke profile, with images = digits: ")
 
 
 def test_with_mnist_there_is_no_note(store, capsys, monkeypatch, tiny_chapter):

@@ -87,6 +87,27 @@ def test_the_bar_moves_while_workers_train(runs, tmp_path, monkeypatch):
     assert moved == [3, 17]
 
 
+@pytest.mark.parametrize(
+    ("workers", "message"),
+    [
+        ({"n_workers": 0}, r"no worker is at (\S+); start some with `dask worker \1 --nthreads 1`"),
+        (
+            {"n_workers": 1, "threads_per_worker": 2},
+            r"a worker at (\S+) has 2 threads; .*: `dask worker \1 --nthreads 1`",
+        ),
+    ],
+    ids=["none", "two threads"],
+)
+def test_workers_that_do_not_serve_are_one_sentence(runs, tmp_path, monkeypatch, workers, message):
+    monkeypatch.setattr(plan, "_train_stacks", lambda *_: pytest.fail("something was trained"))
+    store = Store(tmp_path / "c", tmp_path / "d")
+    with (
+        Client(processes=False, dashboard_address=":0", **workers) as client,
+        pytest.raises(ValueError, match=f"^{message}$"),
+    ):
+        plan.execute(plan.make_plan(runs, store), store, progress=False, client=client)
+
+
 def test_stacks_keep_all_workers_busy(runs):
     jobs = [plan.Job(run, "", run.epochs, True) for run in runs]
     assert [len(stack) for stack in plan.stacks(jobs)] == [6]

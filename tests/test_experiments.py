@@ -578,6 +578,11 @@ def test_a_forest_row_places_interval_and_rule_on_one_axis(chapter):
     assert '<i class="bar" style="left:0.0%;width:100.0%">' in forest(dataclasses.replace(one, parts=(unbounded,)))
 
 
+def test_a_chapter_without_verdicts_has_no_figure_of_what_they_depend_on(chapter, monkeypatch):
+    monkeypatch.setattr(figures, "panels", lambda *_, **__: pytest.fail("a figure was begun"))
+    dataclasses.replace(chapter, judgements=[]).sensitivity()
+
+
 def test_a_chapter_in_short_has_each_claim_and_what_limits_it(chapter):
     html = chapter.in_short().data
     for claim in {one.claim.id for one in chapter.judgements}:
@@ -600,6 +605,11 @@ def test_table_says_what_is_missing():
     html = tables.table(frame)
     for text in ("12,300", "never", "61.50", "no bound", "–"):
         assert f"<td>{text}</td>" in html
+
+
+def test_table_has_words_for_true_and_false_and_a_sign_for_none():
+    frame = pd.DataFrame({"holds": [True, False], "phase": [None, 7], "found": [np.True_, None]}, dtype=object)
+    assert re.findall("<td>(.*?)</td>", tables.table(frame)) == ["yes", "–", "yes", "no", "7", "–"]
 
 
 def test_long_cells_of_a_table_fold_and_short_ones_do_not():

@@ -1,6 +1,7 @@
 """The follow-up's settings and arms, and the measures of its claims on made-up records."""
 
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -277,6 +278,18 @@ def test_a_base_that_does_not_grok_is_no_case(claim):
     judgement = outcome(claim, base={"loss": 2.9})
     assert judgement.verdict.verdict == "inconclusive"
     assert all(part.low == [] for part in judgement.parts)
+
+
+@pytest.mark.parametrize("late", [1, 6], ids=["one", "all"])
+def test_delays_are_shown_as_epochs_though_seeds_never_generalize(late):
+    arms = {name: [record(seed, **how) for seed in range(6)] for name, how in LIKE_CHEN.items()}
+    arms["memorization"][:late] = [record(seed, t_gen=99_000) for seed in range(late)]
+    claim = PAIRS["C42"]
+    compared = Comparison(NANDA, {Arm(name): records for name, records in arms.items()})
+    part, *_ = judge(claim, claim.judged[0], compared, "test").parts
+    shown = part.table.filter(like="delay, ").filter(like="memorization")
+    found = re.findall("<td>(.*?)</td>", tables.table(shown))
+    assert found == ["never"] * late + ["7,700"] * (6 - late)
 
 
 @pytest.mark.parametrize("claim", ["C40", "C42"])

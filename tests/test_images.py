@@ -18,6 +18,7 @@ import pytest
 import reference
 import torch
 from conftest import as_matrices, made_up_images, tiny_image_run, tiny_run, train_dense
+from sklearn import datasets
 from sklearn.datasets import _openml, load_digits
 
 from lib.analysis import fourier, probes
@@ -54,7 +55,7 @@ def _nothing_at_hand(tmp_path, monkeypatch) -> Iterator[None]:
     np.save(tmp_path / "hashes.npy", np.array([hash_of(IMAGES[i], LABELS[i]) for i in BOOK], np.uint64))
     monkeypatch.setattr(images, "HASHES", tmp_path / "hashes.npy")
     monkeypatch.setattr(images, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(images, "fetch_openml", lambda *_, **__: pytest.fail("a download was begun"))
+    monkeypatch.setattr(datasets, "fetch_openml", lambda *_, **__: pytest.fail("a download was begun"))
     monkeypatch.delenv(images.VARIABLE, raising=False)
     forget()
     yield
@@ -239,6 +240,12 @@ def test_a_file_that_the_environment_variable_names_in_vain_is_named(tmp_path, m
     wanted = f"there is no file or folder {tmp_path / 'nowhere.npz'}; {WHAT_TO_DO}"
     assert refusal(images.find, "mnist") == wanted
     assert refusal(images.load, MNIST) == wanted
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_not_there(monkeypatch, name):
+    monkeypatch.setenv(images.VARIABLE, name)
+    assert refusal(images.find, "mnist") == f"there is no file or folder {name}; {WHAT_TO_DO}"
 
 
 @pytest.mark.parametrize("damage", [lambda x: x[:-30], lambda x: x[: len(x) // 2], lambda x: b""])
@@ -510,7 +517,7 @@ def openml(tmp_path, monkeypatch):
         url = getattr(_openml, name).replace("https://www.openml.org", server.address)
         monkeypatch.setattr(_openml, name, url)
     monkeypatch.setattr(_openml, "time", SimpleNamespace(sleep=lambda seconds: None))  # between its attempts
-    monkeypatch.setattr(images, "fetch_openml", _openml.fetch_openml)
+    monkeypatch.setattr(datasets, "fetch_openml", _openml.fetch_openml)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "scikit-learn"))
     monkeypatch.setenv("no_proxy", "*")
     yield server
@@ -604,7 +611,7 @@ def test_a_wait_has_an_end_and_its_reason_fits_a_line(monkeypatch, error, reason
         waits.append(socket.getdefaulttimeout())
         raise error
 
-    monkeypatch.setattr(images, "fetch_openml", fail)
+    monkeypatch.setattr(datasets, "fetch_openml", fail)
     assert refusal(images.load, MNIST) == f"MNIST cannot be downloaded from OpenML ({reason}); {WHAT_TO_DO}"
     assert waits == [60]
     assert socket.getdefaulttimeout() is None
@@ -614,7 +621,7 @@ def test_control_c_ends_a_download_as_it_ends_anything(monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images, "fetch_openml", interrupt)
+    monkeypatch.setattr(datasets, "fetch_openml", interrupt)
     with pytest.raises(KeyboardInterrupt):
         images.load(MNIST)
     assert socket.getdefaulttimeout() is None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.files import StoreError
 from tools import chapter, preview
 from tools.notebooks import ROOT, ChapterError
 
@@ -80,6 +81,15 @@ def test_no_chapter_is_written_over(name: str, root: Path, capsys: pytest.Captur
 def test_preview_of_no_chapter_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert preview.main(["no-such-chapter", "--once"]) == 1
     assert capsys.readouterr().err.startswith("There is no chapter 'no-such-chapter'; there are: ")
+
+
+def test_preview_on_a_full_disk_is_one_sentence(capsys, monkeypatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise StoreError("cannot write x")
+
+    monkeypatch.setattr(preview, "sync", fail)
+    assert preview.main(["re-dense", "--once"]) == 1
+    assert capsys.readouterr().err == "cannot write x\n"
 
 
 def test_preview_notices_what_the_page_depends_on() -> None:

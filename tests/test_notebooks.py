@@ -152,6 +152,14 @@ def test_execute_names_the_failed_cell_in_a_few_lines(folder: Path) -> None:
     assert not (folder / "out.ipynb").exists()
 
 
+def test_execute_names_the_chapter_whose_kernel_was_killed(folder: Path) -> None:
+    chapter = folder / "book" / "chapter.md"
+    chapter.write_text(CHAPTER.replace("print(profile, seeds)", "import os\nos.kill(os.getpid(), 9)"))
+    with pytest.raises(ChapterError, match="chapter.md was killed while it ran, perhaps for want of memory; "):
+        execute(chapter, folder / "out.ipynb", {})
+    assert not (folder / "out.ipynb").exists()
+
+
 def test_execute_tries_again_when_kernels_collide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = papermill.execute_notebook, []
 

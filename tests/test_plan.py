@@ -9,6 +9,7 @@ from conftest import Poisoned, assert_same, damage, forget, ticket_of, tiny_run
 
 import lib.records.store
 import lib.train.runs
+from lib.files import StoreError
 from lib.records import plan
 from lib.records.plan import STACK, Job, execute, make_plan, obtain, stacks, starts_of
 from lib.records.store import Kept, Store
@@ -137,6 +138,15 @@ def test_interrupted_work_goes_on_with_the_stack_it_was_at(store, calls, monkeyp
     obtain(runs, store, progress=False)
     assert {run for stack in calls for run, _ in stack} == set(runs) - done
     assert make_plan(runs, store) == []
+
+
+@pytest.mark.parametrize("place", ["results", "cache"])
+def test_where_the_store_cannot_be_written_nothing_is_trained(tmp_path, calls, place):
+    (tmp_path / place).touch()
+    store = Store(tmp_path / "results", tmp_path / "cache", commit=True)
+    with pytest.raises(StoreError, match=f"^cannot write {tmp_path / place}/.*; free some space or check the folder$"):
+        obtain(RUNS, store, progress=False)
+    assert calls == []
 
 
 def test_a_damaged_record_is_trained_again_alone(store, calls):

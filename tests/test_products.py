@@ -286,6 +286,17 @@ def test_what_skylakex_lacks_is_one_sentence(monkeypatch, tmp_path):
         skylakex.kernels.__wrapped__(tmp_path)
 
 
+def test_the_compiler_may_come_with_options(monkeypatch, tmp_path):
+    """As in CC="gcc -O2"; what compiles here only tells how it was called."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    compiler = tmp_path / "compiler"
+    compiler.write_text('#!/bin/sh\necho "called with $1" >&2; exit 1\n')
+    compiler.chmod(0o700)
+    monkeypatch.setenv("CC", f"{compiler} -O2")
+    with pytest.raises(ValueError, match=f"^skylakex.c cannot be compiled by '{compiler} -O2': called with -O2$"):
+        skylakex.kernels.__wrapped__(tmp_path / "cache")
+
+
 @needs_skylakex
 def test_skylakex_leaves_float64_to_numpy_and_an_empty_sum_is_zero():
     a = np.random.default_rng(0).standard_normal((2, 5, 5))

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 from test_build import root  # noqa: F401
 
+from lib.book.tables import seeds_text
 from tools import build, card, site
 from tools.notebooks import KERNEL, ROOT, ChapterError
 
@@ -130,11 +131,12 @@ def test_the_card_has_the_size_and_says_the_time(tmp_path: Path, median: int | N
         "nets": nets,
         "tau": 0.9,
         "epochs": [1, 10],
-        "seeds": [0],
+        "seeds": seeds_text(range(5, 25)),  # as `tools.explorer.lead` has them
         "setting": "MLP",
         "colours": {"base": "k", "ticket": "C0"},
     }
     card.draw(tmp_path / "card.png", lead)
+    assert card.foot(lead) == "MLP; line and dot: median, band: range over seeds 5–24"
     with Image.open(tmp_path / "card.png") as image:
         assert image.size == (1200, 630)
     assert said in card.words(median, 0.9)

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 import zipfile
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -174,9 +175,24 @@ def test_provenance_says_what_made_the_record(store, trained):
     assert provenance["python"] == sys.version.split()[0]
     assert provenance["machine"].endswith(f", {os.cpu_count()} cores")
     assert provenance["seconds"] == 12.35 or provenance["seconds"] == 12.34
-    assert (
-        abs(time.time() - time.mktime(time.strptime(provenance["recorded"] + " UTC", "%Y-%m-%dT%H:%M:%SZ %Z"))) < 90_000
-    )
+
+
+@pytest.fixture(params=["UTC", "Asia/Tokyo"])
+def _local_time(request, monkeypatch):
+    """Where the clock on the wall is, until the test ends."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_local_time")
+def test_a_record_says_in_utc_when_it_was_made(store, trained):
+    """The commits of the rules do so too, and which came first is seen from both."""
+    save(store, trained)
+    recorded = datetime.fromisoformat(store.load(trained.run).provenance["recorded"])
+    assert abs(recorded - datetime.now(UTC)) < timedelta(seconds=60)
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------------
@@ -470,6 +486,19 @@ def test_a_damaged_copy_does_not_keep_a_sound_one_from_being_adopted(tmp_path, s
         read(other, trained.run.key)
     assert committing.adopt([trained.run]) == 1 and committing.adopt([trained.run]) == 0
     assert Store(results, tmp_path / "none").status(trained.run).state == "recorded"
+
+
+def test_a_committed_record_does_not_keep_one_that_has_what_is_wanted_from_being_adopted(tmp_path, store, trained):
+    """A chapter that reads masks has trained anew, into the cache, what was committed without."""
+    held, run = dataclasses.replace(trained, mask=np.ones(trained.run.length, bool)), trained.run
+    results, cache = (folder.parent for folder in store.folders)
+    committing = Store(results, cache, commit=True)
+    committing.save([Kept(held)], 1.0)
+    store.save([Kept(held, masked=True)], 1.0)
+    committing = Store(results, cache, commit=True)
+    assert committing.adopt([run]) == 0  # nothing reads the mask
+    assert committing.adopt([run], masked=[run]) == 1 and committing.adopt([run], masked=[run]) == 0
+    assert Store(results, tmp_path / "none").status(run).has_mask
 
 
 def test_what_records_of_one_training_keep_is_found_whichever_is_newer(store, trained):

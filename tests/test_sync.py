@@ -157,6 +157,15 @@ def test_untracked_sides_that_disagree_are_an_error_without_a_commit(empty: Path
         sync(empty)
 
 
+def test_sides_that_disagree_are_an_error_without_git_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "book").mkdir()
+    md(tmp_path).write_text(MD)
+    py(tmp_path).write_text(PY.replace("# One", "# Two"))
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ChapterError, match=r"book/one.md and book/one.py were both edited and now disagree"):
+        sync(tmp_path)
+
+
 @pytest.mark.parametrize("wrong", [md, py])
 def test_deleting_the_wrong_side_solves_a_disagreement(repo: Path, wrong) -> None:
     edit(md(repo), new="# Two")

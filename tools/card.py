@@ -19,6 +19,11 @@ def words(median: int | None, tau: float) -> str:
     )
 
 
+def foot(lead: dict) -> str:
+    """What the line, the dot and the band are, and over which seeds."""
+    return f"{lead['setting']}; line and dot: median, band: range over {lead['seeds']}"
+
+
 def draw(path: Path, lead: dict) -> None:
     """Draw test accuracy of the base and of the ticket of the paper's epoch and rate, or the one next to them, over seeds.
 
@@ -47,7 +52,5 @@ def draw(path: Path, lead: dict) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title("Grokking Tickets, replicated", fontsize=42, fontweight="bold", loc="left", pad=85)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderaxespad=0.3, borderpad=0)
-        seeds = len(lead["seeds"])
-        foot = f"{lead['setting']}; line and dot: median, band: range over {seeds} seed{'s' if seeds != 1 else ''}"
-        figure.supxlabel(foot, fontsize=15, color="0.35", x=0.99, ha="right")
+        figure.supxlabel(foot(lead), fontsize=15, color="0.35", x=0.99, ha="right")
         figure.savefig(path, dpi=100)

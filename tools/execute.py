@@ -1,7 +1,6 @@
 """Execute one chapter with papermill, for the book and for the tests, as the papermill command would."""
 
 import builtins
-import contextlib
 import logging
 import os
 import re
@@ -11,18 +10,15 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from lib.files import whole, write_text
+from lib.files import try_to_write, write_text
 from tools.notebooks import KERNEL, ROOT, ChapterError
 
 # Two kernels that start together can draw the same free port; the loser dies, in one of two ways.
 PORT_COLLISION = re.compile("Address already in use|Kernel died before replying to kernel_info")
-
-
-class _Tried(Exception):
-    """Ends a trial to write."""
 
 
 def execute(
@@ -45,11 +41,10 @@ def execute(
         watched: the training's progress goes to the terminal too.
 
     Raises:
-        ChapterError: a cell failed, or the chapter cannot be read.
+        ChapterError: a cell failed, the kernel was killed, or the chapter cannot be read.
         StoreError: the notebook cannot be written; this is tried before the chapter is executed.
     """
-    with contextlib.suppress(_Tried), whole(output):
-        raise _Tried
+    try_to_write(output)
     chapter = chapter.resolve()
     name = os.path.relpath(chapter, ROOT)
     logging.getLogger("papermill").setLevel(logging.ERROR)  # of unknown parameters the chapter itself says more
@@ -69,6 +64,10 @@ def execute(
             break
         except PapermillExecutionError as error:
             raise ChapterError(describe(error, name)) from error
+        except DeadKernelError as error:
+            raise ChapterError(
+                f"{name} was killed while it ran, perhaps for want of memory; what it had trained is kept and not trained again"
+            ) from error
         except Exception as error:
             if attempt == attempts or not PORT_COLLISION.search(str(error)):
                 raise

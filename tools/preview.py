@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from lib.files import StoreError, write_text
 from tools import build
 from tools.browser import serve
 from tools.notebooks import ROOT, ChapterError
@@ -38,8 +39,7 @@ def stamps(name: str) -> dict[Path, int]:
 def write(path: Path, text: str) -> None:
     """Write a file unless it holds this text already, so that Sphinx reads again only what changed."""
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
 
 
 def lay_out(name: str, notebook: Path, source: Path) -> None:
@@ -98,8 +98,8 @@ def follow(name: str, profile: str) -> None:
                     if sync(ROOT, only=name):  # which is no change of its own
                         seen = stamps(name)
                     render(name, profile)
-                except ChapterError as error:
-                    print(error.message, file=sys.stderr, flush=True)
+                except (ChapterError, StoreError) as error:
+                    print(error, file=sys.stderr, flush=True)
                 print(f"{time.monotonic() - began:.1f} s", flush=True)
             time.sleep(0.3)
 
@@ -120,8 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(render(name, options.profile) / f"{name}.html")
         else:
             follow(name, options.profile)
-    except ChapterError as error:
-        print(error.message, file=sys.stderr)
+    except (ChapterError, StoreError) as error:
+        print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         pass

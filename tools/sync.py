@@ -9,6 +9,7 @@ left, then HEAD. The first in which exactly one side differs says that this side
 import argparse
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,7 +57,9 @@ def text_of(path: Path) -> str | None:
 
 
 def text_at_head(root: Path, path: str) -> str | None:
-    """A file's text at HEAD, or None where HEAD does not have it or does not exist."""
+    """A file's text at HEAD, or None where HEAD does not have it or does not exist, or there is no git."""
+    if not shutil.which("git"):
+        return None
     shown = subprocess.run(["git", "show", f"HEAD:./{path}"], cwd=root, capture_output=True)
     return shown.stdout.decode("utf-8") if shown.returncode == 0 else None
 

@@ -224,7 +224,9 @@ class Chapter:
         return self._by_level[judgement.claim.id, judgement.judged.system]
 
     def sensitivity(self) -> None:
-        """A figure of every verdict that could depend on its level: estimate, interval and outcome at each."""
+        """A figure of every verdict that could depend on its level: estimate, interval and outcome at each; none without verdicts."""
+        if not self.judgements:
+            return
         found = [(one, self._levels(one)) for one in self.judgements]
         shown = [(one, levels) for one, levels in found if len(levels) > 1] or found
         columns = min(len(shown), 2)

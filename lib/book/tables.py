@@ -177,11 +177,15 @@ def epochs_by_seed(comparisons: Comparisons) -> pd.DataFrame:
 
 
 def table(frame: pd.DataFrame, precision: int = 2) -> str:
-    """A frame as an HTML table that scrolls sideways where the page is narrow. A missing epoch reads "never", a missing number "–"."""
+    """A frame as an HTML table that scrolls sideways where the page is narrow. A missing epoch reads "never", what else is missing "–"."""
 
     def text(value: object) -> str:
         if value is pd.NA:
             return "never"
+        if value is None:
+            return "–"
+        if isinstance(value, bool | np.bool_):
+            return "yes" if value else "no"
         if isinstance(value, float):
             return "–" if np.isnan(value) else "no bound" if np.isinf(value) else f"{value:,.{precision}f}"
         return f"{value:,}" if isinstance(value, int | np.integer) else str(value)

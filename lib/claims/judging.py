@@ -187,7 +187,7 @@ def _judge_part(part: Part, judged: Judged, place: int, comparison: Comparison) 
         shown = {"at least": bounds[:, 0], "at most": bounds[:, 1]}
     rows = [{"seed": seed, **one.numbers} for seed, one in zip(comparison.seeds, everything, strict=True)]
     table = pd.DataFrame(rows)
-    epochs = [name for name in table if name.startswith(("t_gen", "at epoch", "epochs"))]
+    epochs = [name for name in table if name.startswith(("t_gen", "delay", "at epoch", "epochs"))]
     return JudgedPart(
         part=part,
         words=measure.named(**{"slower": "base", "faster": "ticket", "arm": "base"} | _worded(arguments)),
@@ -408,6 +408,8 @@ def result_text(verdict: Verdict) -> str:
         return ""
     low, high, unit = verdict.low, verdict.high, verdict.unit or ""
     if unit == "share of seeds":
+        if low is None:  # of any case there is an interval
+            return "not known: no seed is a case"
         unit = "of seeds"
         known = None if verdict.estimate is None else f"{verdict.estimate:.0%} {unit}"
         span = between(low and 100 * low, high and 100 * high, "{:.0f}") + "%"
@@ -439,4 +441,4 @@ def read_verdicts(path: str | Path = VERDICTS) -> list[Verdict]:
     except OSError as error:
         raise ClaimsError(f"{path} cannot be read: {error}") from None
     except ValidationError as error:
-        raise ClaimsError(f"{path} is damaged, judge the records again to replace it: {first_error(error)}") from None
+        raise ClaimsError(f"{path} is damaged (`python -m lib judge` replaces it): {first_error(error)}") from None

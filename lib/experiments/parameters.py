@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -96,7 +97,8 @@ class Parameters(BaseModel):
     @field_validator("images")
     @classmethod
     def _can_be_looked_for(cls, images: str) -> str:
-        if images not in ("mnist", "digits") and not (images and Path(images).expanduser().exists()):
+        # os.path takes any text for a name, where Path raises errors of several kinds.
+        if images not in ("mnist", "digits") and not (images and os.path.exists(os.path.expanduser(images))):
             raise ValueError("there is no such file or folder; mnist and digits need none")
         return images
 
@@ -143,7 +145,7 @@ def validate(values: Mapping[str, Any], where: str) -> Parameters:
     """The values as `Parameters`. Raises ParameterError with one sentence on the first thing wrong."""
     values = dict(values)
     fields = Parameters.model_fields
-    unknown = sorted(set(values) - set(fields))
+    unknown = sorted(set(values) - set(fields), key=str)
     if unknown:
         raise ParameterError(f"{where}: unknown parameter {unknown[0]}; the parameters are {', '.join(fields)}")
     for name, value in values.items():

@@ -118,6 +118,20 @@ def stacks(jobs: Sequence[Job], workers: int = 1, device: str = "cpu") -> list[l
     return out
 
 
+def workers_of(client: "distributed.Client") -> int:
+    """How many workers a Dask client has. Raises ValueError where there is none, or one with several threads: OpenBLAS has one
+    number of threads for a whole process, so that what one thread sets (`products.one_thread`) changes the other's bits."""
+    threads, address = client.nthreads(), client.scheduler.address
+    if not threads:
+        raise ValueError(f"no worker is at {address}; start some with `dask worker {address} --nthreads 1`")
+    if max(threads.values()) > 1:
+        raise ValueError(
+            f"a worker at {address} has {max(threads.values())} threads; start workers with one each, whose bits are those of a "
+            f"training without Dask: `dask worker {address} --nthreads 1`"
+        )
+    return len(threads)
+
+
 def starts_of(jobs: Sequence[Job], store: Store) -> list[Origin]:
     """Where each job's run begins."""
     return [job.run.start.make(job.run, store.weights) for job in jobs]
@@ -133,11 +147,13 @@ def execute(
 ) -> None:
     """Trains all jobs and saves each stack as it ends, so that an interrupt loses no more than what is under way.
 
-    client: a Dask client; its workers then train the stacks, and this process saves what they send back.
-    Raises Diverged at the end, naming the runs whose loss stopped being finite and those that depend on them; every
+    client: a Dask client; its workers, of one thread each, then train the stacks, and this process saves what they send back.
+    Raises StoreError before any training where the store cannot be written, and Diverged at the end, naming the runs whose loss stopped being finite and those that depend on them; every
     other run is in the store by then.
     """
     total = sum(job.until for level in levels for job in level)
+    if levels:
+        store.try_to_write()
     failed: dict[Run, str] = {}
     with tqdm(total=total, unit=" run-epochs", unit_scale=True, disable=not progress or total == 0) as bar:
         for level in levels:
@@ -148,7 +164,7 @@ def execute(
                     failed[job.run] = f"{job.run}: needs {lost[0]}, which diverged"
                 else:
                     ready.append(job)
-            waiting = stacks(ready, len(client.nthreads()) if client else 1, device)
+            waiting = stacks(ready, workers_of(client) if client else 1, device)
             for stack, kept, seconds in _train_stacks(waiting, store, device, bar, client):
                 good = []
                 for job, one in zip(stack, kept, strict=True):

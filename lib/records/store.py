@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.files import CACHE, RESULTS, Content, StoreError, checksum, keys, look, read, sweep, write
+from lib.files import CACHE, RESULTS, Content, StoreError, checksum, keys, look, read, sweep, try_to_write, write
 from lib.train import images, products
 from lib.train.runs import NUMERICS, Run
 from lib.train.tasks import ImageTask
@@ -153,6 +153,11 @@ class Store:
             records[run.key] = Content(arrays, note)
         self._write(records)
 
+    def try_to_write(self) -> None:
+        """Raises StoreError where records or checkpoints could not be written."""
+        for folder in (self.write_to, self.checkpoints):
+            try_to_write(folder / "trial.zip")
+
     def _write(self, records: Mapping[str, Content]) -> Path:
         # Notes alone would not do: of two writers at the same second one may keep what the other does not.
         name = hashlib.sha256(json.dumps({key: checksum(x) for key, x in records.items()}, sort_keys=True).encode())
@@ -169,15 +174,19 @@ class Store:
             content = Content({"weights": trained.snapshots[epoch]}, {"epoch": epoch})
             write(self._checkpoint(trained.run, epoch), {trained.run.key: content})
 
-    def adopt(self, runs: Iterable[Run]) -> int:
-        """Copies records of runs that only the other folder holds to the one that is written to; returns how many."""
+    def adopt(self, runs: Iterable[Run], probed: Collection[Run] = (), masked: Collection[Run] = ()) -> int:
+        """Copies records of runs that only the other folder holds, or holds with the probes and the mask that are wanted, to the one
+        that is written to; returns how many."""
         found = {}
         for run in runs:
-            paths = [path for path in self._places.get(run.key, []) if path.exists()]
-            if self.status(run).state == "recorded" and all(path.parent != self.write_to for path in paths):
-                best = self.file(run)
-                assert best is not None  # it is recorded
-                found[run.key] = read(best, run.key)
+            if self.status(run).state != "recorded":
+                continue
+            copies = [(path, content) for path, content in self._contents(run) if _worth(*content)[0] == NUMERICS]
+            here = {name for path, content in copies if path.parent == self.write_to for name in content.arrays}
+            unread = {"mask": run not in masked, "probes": run not in probed}
+            more = [content for _, content in copies if not _without(content, **unread).arrays.keys() <= here]
+            if more:
+                found[run.key] = max(more, key=lambda content: _worth(*content))
         if found:
             self._write(found)
         return len(found)
@@ -214,7 +223,8 @@ class Store:
                     continue
                 room -= size
                 twice = {key: merged[key] for key in merged.keys() & found.keys()}
-                merged |= found | {key: max(x, found[key], key=_worth_of_content) for key, x in twice.items()}
+                better = {key: max(x, found[key], key=lambda one: _worth(*one)) for key, x in twice.items()}
+                merged |= found | better
                 merged_paths.append(path)
             kept = self._write(merged)
             for path in merged_paths:
@@ -241,16 +251,13 @@ class Store:
     def versions(self, run: Run) -> dict[int, Record]:
         """The run's best record of each numerics, with the mask and the probes that others of the same training keep."""
         found: dict[int, list[Record]] = {}
-        for record in sorted(self._found(run), key=_worth_of_record, reverse=True):
-            found.setdefault(int(record.provenance.get("numerics", 0)), []).append(record)
+        for path, content in sorted(self._contents(run), key=lambda one: _worth(*one[1]), reverse=True):
+            found.setdefault(_worth(*content)[0], []).append(_record(run, path, content))
         return {numerics: _united(*records) for numerics, records in found.items()}
 
     def file(self, run: Run) -> Path | None:
         """The file that holds the run's best record, or None where there is none."""
-        found = []
-        for path in filter(Path.exists, self._places.get(run.key, [])):
-            with contextlib.suppress(StoreError):  # a damaged one counts for nothing
-                found.append((_worth_of_content(read(path, run.key)), path))
+        found = [(_worth(*content), path) for path, content in self._contents(run)]
         return max(found)[1] if found else None
 
     def weights(self, run: Run, epoch: int) -> np.ndarray | None:
@@ -280,7 +287,7 @@ class Store:
                 problems.append(str(error))
                 continue
             probed, mask = any(name.startswith(PROBES) for name in names), MASK in names
-            found.append((_worth(note, names), probed, mask or not note.get("masked"), arrays["metrics"].tobytes()))
+            found.append((_worth(names, note), probed, mask or not note.get("masked"), arrays["metrics"].tobytes()))
         if not found:
             return Status("damaged", problems[0]) if problems else Status("missing", "no record of this run")
         (numerics, *_), *_, metrics = max(found, key=lambda one: one[0])
@@ -295,13 +302,13 @@ class Store:
         self._places  # noqa: B018 - looks into all files
         return self._unreadable
 
-    def _found(self, run: Run) -> list[Record]:
-        """All readable records of a run."""
-        records = []
+    def _contents(self, run: Run) -> Iterator[tuple[Path, Content]]:
+        """The files that hold a sound record of the run, each with what it holds; `status` says what is wrong with others."""
         for path in filter(Path.exists, self._places.get(run.key, [])):
-            with contextlib.suppress(StoreError):  # `status` says what is wrong with it
-                records.append(_record(run, path))
-        return records
+            with contextlib.suppress(StoreError):
+                content = read(path, run.key)
+                _epochs_of(run, path, *content)
+                yield path, content
 
     def _checkpoint(self, run: Run, epoch: int) -> Path:
         return self.checkpoints / run.key / f"{epoch:06d}.zip"
@@ -325,25 +332,17 @@ class Store:
         return places
 
 
-def _numerics(content: Content) -> int:
-    return int(content.note.get("numerics", 0))
-
-
 def _both_count(one: Content, other: Content) -> bool:
     """Whether two records of a run are no substitute for each other: of different arithmetic, as comparisons take the newest
     that all their runs have, or each with arrays that the other lacks."""
     fewer, more = sorted((one.arrays.keys(), other.arrays.keys()), key=len)
-    return _numerics(one) != _numerics(other) or not fewer <= more
+    return _worth(*one)[0] != _worth(*other)[0] or not fewer <= more
 
 
-def _worth(note: Mapping[str, Any], names: Collection[str]) -> tuple[int, int, str]:
+def _worth(names: Collection[str], note: Mapping[str, Any]) -> tuple[int, int, str]:
     """Of several records of a run the one of the highest numerics counts, of these the one that keeps most, by the names of its
     arrays, of these the newest."""
     return int(note.get("numerics", 0)), len(names), str(note.get("recorded", ""))
-
-
-def _worth_of_content(content: Content) -> tuple[int, int, str]:
-    return _worth(content.note, content.arrays)
 
 
 def _without(content: Content, *, mask: bool, probes: bool) -> Content:
@@ -353,11 +352,6 @@ def _without(content: Content, *, mask: bool, probes: bool) -> Content:
         return (mask and name == MASK) or (probes and name.startswith(PROBES))
 
     return Content({name: x for name, x in content.arrays.items() if not goes(name)}, content.note)
-
-
-def _worth_of_record(record: Record) -> tuple[int, int, str]:
-    mask = [] if record.packed_mask is None else [MASK]
-    return _worth(record.provenance, ["metrics", *mask, *(record.probes or ())])
 
 
 def _united(best: Record, *others: Record) -> Record:
@@ -381,9 +375,9 @@ def _epochs_of(run: Run, path: Path, arrays: Mapping[str, np.ndarray], note: Map
     return epochs
 
 
-def _record(run: Run, path: Path) -> Record:
-    """The run's record in a file. Raises StoreError where it is missing, damaged or another run's."""
-    arrays, note = read(path, run.key)
+def _record(run: Run, path: Path, content: Content) -> Record:
+    """The run's record, from what a file holds. Raises StoreError where that is another run's or not whole."""
+    arrays, note = content
     epochs = _epochs_of(run, path, arrays, note)
     columns = zip(note["metrics"], arrays["metrics"].T, strict=True)
     metrics = {name: column.astype(np.float64) for name, column in columns}

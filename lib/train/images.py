@@ -16,7 +16,6 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -73,21 +72,7 @@ def find(where: str) -> str:
         return DIGITS
     if where == "mnist" and not os.environ.get(VARIABLE):
         return MNIST
-    return from_file(Path(os.environ[VARIABLE] if where == "mnist" else where).expanduser())
-
-
-def load_digits() -> Any:
-    """scikit-learn's; importing it takes a second, which most commands can do without."""
-    from sklearn import datasets
-
-    return datasets.load_digits()
-
-
-def fetch_openml(*arguments: object, **options: object) -> Any:
-    """Likewise."""
-    from sklearn import datasets
-
-    return datasets.fetch_openml(*arguments, **options)
+    return from_file(Path(os.path.expanduser(os.environ[VARIABLE] if where == "mnist" else where)))
 
 
 @cache
@@ -95,7 +80,9 @@ def load(name: str) -> ImageSet:
     """The set of that name: kept from an earlier call, bundled, from the file that the environment variable names, or
     downloaded. Raises ImagesError where it cannot be had."""
     if name == DIGITS:
-        digits = load_digits()
+        from sklearn import datasets  # which takes a second, and most commands can do without
+
+        digits = datasets.load_digits()
         return ImageSet(name, digits.data.astype(np.uint8), digits.target.astype(np.uint8), 16, "bundled, scikit-learn")
     kept = _kept(name)
     if kept is None and os.environ.get(VARIABLE):
@@ -145,13 +132,15 @@ def download() -> tuple[np.ndarray, np.ndarray]:
 
     Raises ImagesError where that fails.
     """
+    from sklearn import datasets
+
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(60)  # of each wait for an answer, not of the download
     try:
         with warnings.catch_warnings(action="ignore"):  # of what is raised below
             # Without types: scikit-learn 1.9.1 stumbles over the labels' where pandas has made numbers of them.
             options = {"parser": "pandas", "read_csv_kwargs": {"dtype": None}}
-            bunch = fetch_openml("mnist_784", version=1, as_frame=False, n_retries=1, **options)
+            bunch = datasets.fetch_openml("mnist_784", version=1, as_frame=False, n_retries=1, **options)
         return check(bunch.data, bunch.target.astype(float), "OpenML's mnist_784")
     except ImagesError:
         raise
@@ -165,7 +154,7 @@ def download() -> tuple[np.ndarray, np.ndarray]:
 @cache
 def from_file(path: Path) -> str:
     """Keeps the images of a local .npz, or of a folder with MNIST's four idx files, and returns the set's name."""
-    if not path.exists():
+    if not os.path.exists(path):  # False for what can be no name, too
         raise ImagesError(f"there is no file or folder {path}; {WHAT_TO_DO}")
     images, labels = read_folder(path) if path.is_dir() else read_npz(path)
     return keep(*check(images, labels, str(path)), path.name)

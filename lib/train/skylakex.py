@@ -7,6 +7,7 @@ train more from their bases. The C code is compiled when it is first called for,
 import ctypes
 import hashlib
 import os
+import shlex
 import subprocess
 import threading
 from functools import cache
@@ -28,8 +29,8 @@ def kernels(cache: Path = CACHE) -> ctypes.CDLL:
     capability = torch.backends.cpu.get_cpu_capability()
     if capability not in ("AVX2", "AVX512"):
         raise ValueError(f"the kernels of skylakex.c need a processor with AVX2; this one has {capability}")
-    compiler = os.environ.get("CC", "cc")
-    command = [compiler, "-O3", "-mavx2", "-mfma", "-shared", "-fPIC", str(SOURCE)]
+    compiler = os.environ.get("CC") or "cc"
+    command = [*shlex.split(compiler), "-O3", "-mavx2", "-mfma", "-shared", "-fPIC", str(SOURCE)]
     compiled = cache / f"skylakex-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}.so"
     if not compiled.exists():
         cache.mkdir(parents=True, exist_ok=True)
