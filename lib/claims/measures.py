@@ -17,7 +17,17 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 
 from lib.analysis import fourier, llc, progress, structure
-from lib.analysis.times import NoRecords, Record, final, fitting_epoch, fully_generalizes, later, ratio_bounds, series
+from lib.analysis.times import (
+    NoRecords,
+    Record,
+    best_accuracy,
+    final,
+    fitting_epoch,
+    fully_generalizes,
+    later,
+    ratio_bounds,
+    series,
+)
 from lib.experiments.arms import arm
 from lib.experiments.comparison import OneSeed
 from lib.train import pruning
@@ -68,9 +78,9 @@ def label(where: ArmName) -> str:
 # --- times --------------------------------------------------------------------------------------------------------
 
 
-def found_late(seed: OneSeed, tau: float | None = None) -> bool:
+def found_late(seed: OneSeed) -> bool:
     """Whether the base had generalized by the epoch at which the ticket was cut; where not, there is no grokked ticket."""
-    t_gen = seed.t_gen("base", tau)
+    t_gen = seed.t_gen("base")
     return t_gen is not None and t_gen <= seed["ticket"].run.start.epoch
 
 
@@ -85,12 +95,13 @@ def speed_up(
 
     grokked: a seed whose ticket was cut before its base had generalized is no case.
     """
-    tau = None if of_best is None else of_best * float(series(seed["base"]).max())
-    pair = seed.t_gen(slower, tau), seed.t_gen(faster, tau)
+    if of_best is not None:
+        seed = dataclasses.replace(seed, comparison=dataclasses.replace(seed.comparison, of_best=of_best))
+    pair = seed.t_gen(slower), seed.t_gen(faster)
     epochs = seed.comparison.epochs
     bounds = ratio_bounds(*pair, int(epochs[-1]), int(epochs[1] - epochs[0]))
     numbers = {f"t_gen, {label(slower)}": pair[0], f"t_gen, {label(faster)}": pair[1]}
-    return Found(*bounds, numbers | ({} if tau is None else {"τ": tau}), not grokked or found_late(seed, tau))
+    return Found(*bounds, numbers | ({} if of_best is None else {"τ": seed.tau}), not grokked or found_late(seed))
 
 
 def comes_later(
@@ -150,7 +161,7 @@ def norm_drift(seed: OneSeed, after: float) -> Found:
 
 def reaches(seed: OneSeed, arm: ArmName, of_best: float) -> Found:
     """Whether the best test accuracy of an arm is at least this share of the best of its base."""
-    best, of_base = (float(series(seed[one]).max()) for one in (arm, "base"))
+    best, of_base = best_accuracy(seed[arm]), best_accuracy(seed["base"])
     return statement(best >= of_best * of_base, **{"best test accuracy": best, "of the base": of_base})
 
 
