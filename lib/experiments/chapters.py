@@ -266,6 +266,11 @@ class Wanted:
     store: Store | None
     whole: bool = False
     settings: frozenset[str] = frozenset()
+    # What the store has answered.
+    _confirmed_seeds: dict[tuple[str, str, tuple[Arm, ...]], list[int]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    _epochs: dict[tuple[str, Run], int | None] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def by_arm(self) -> dict[str, dict[str, dict[Arm, list[Run]]]]:
@@ -352,10 +357,6 @@ class Wanted:
             self._confirmed_seeds[key] = [seed for seed, found in there if set(arms) <= found.keys()]
         return self._confirmed_seeds[key]
 
-    @cached_property
-    def _confirmed_seeds(self) -> dict[tuple[str, str, tuple[Arm, ...]], list[int]]:
-        return {}
-
     def _runs(self, chapter: str, setting: str, seeds: Iterable[int]) -> dict[Arm, list[Run]]:
         bases = [SETTINGS[setting].base(seed, self.parameters) for seed in seeds]
         out = {}
@@ -370,10 +371,6 @@ class Wanted:
             record = self.store.load(base) if self.store else None
             self._epochs[one.name, base] = None if record is None else one.own_epoch(record)
         return self._epochs[one.name, base]
-
-    @cached_property
-    def _epochs(self) -> dict[tuple[str, Run], int | None]:
-        return {}
 
     @cached_property
     def pending(self) -> int:

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lib.train.models import MLP, AnswerTransformer, ImageMLP, Model
 from lib.train.optim import AdamW, Optimizer
@@ -32,29 +31,13 @@ NUMERICS = 3
 WeightsOf = Callable[["Run", int], np.ndarray]
 
 
-class Reparameterization(Protocol):
-    """Maps what is trained to the weights, where the two differ: scores that choose among frozen weights, say."""
-
-    def to(self, device: str) -> "Reparameterization":
-        """The same on a device."""
-
-    def mask(self, trained: Tensor) -> Tensor:
-        """Which weights [n] are not zero, as 0 and 1."""
-
-    def weights(self, trained: Tensor) -> Tensor:
-        """Weights [n] from the trained parameters [n]."""
-
-    def gradient(self, trained: Tensor, gradient: Tensor) -> Tensor:
-        """The loss's gradient [n] with respect to the trained parameters, from that with respect to the weights."""
-
-
 class Origin(NamedTuple):
     """What a start makes: the trained parameters [n] (the weights, unless `to_weights` maps them), and the mask [n]
     (True = kept) to hold while training, if any."""
 
     trained: np.ndarray
     mask: np.ndarray | None = None
-    to_weights: Reparameterization | None = None
+    to_weights: TopScores | None = None
 
 
 class Start(Protocol):
