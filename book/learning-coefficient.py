@@ -35,10 +35,9 @@ from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import coefficient_lag, coefficients_of, label, no_second_fall, probes_of
 from lib.experiments.arms import arm
-from lib.experiments.chapters import PHASES
 
 chapter = Chapter.open("learning-coefficient", globals())
-nanda, tickets = chapter["nanda-transformer"], ("base", *PHASES)
+nanda, tickets = chapter["nanda-transformer"], ("base", *progress.PHASES)
 
 
 def how_many_valid(sampling):

@@ -207,7 +207,7 @@ def excluded(probes: Mapping[str, np.ndarray]) -> np.ndarray:
 
 # --- phases -------------------------------------------------------------------------------------------------------------
 
-PHASES = ("memorization", "circuit formation", "cleanup")
+PHASES = ("memorization", "circuit-formation", "cleanup")  # as tickets are called that are cut at their ends
 BEGUN, DONE = 0.1, 0.9  # shares of the fall of the log test loss at which cleanup begins and is over
 
 

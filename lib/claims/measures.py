@@ -17,6 +17,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 
 from lib.analysis import fourier, llc, progress, structure
+from lib.analysis.progress import PHASES
 from lib.analysis.times import (
     NoRecords,
     Record,
@@ -411,7 +412,7 @@ def graph_difference(seed: OneSeed, of: str, other: str) -> Found:
 
 # --- phases ---------------------------------------------------------------------------------------------------------
 
-MEMORIZATION, CIRCUIT_FORMATION, CLEANUP = TICKETS = "memorization", "circuit-formation", "cleanup"
+MEMORIZATION, CIRCUIT_FORMATION, CLEANUP = PHASES  # the tickets
 
 
 def grokked_case(seed: OneSeed, found: Found) -> Found:
@@ -429,7 +430,7 @@ def phase_order(seed: OneSeed) -> Found:
 def loss_order(seed: OneSeed) -> Found:
     """Whether the log test loss ends the lower the later the ticket's phase, and below the base's in the cleanup ticket alone
     (C41)."""
-    ends = {one: progress.plateau(progress.log_test_loss(seed[one])) for one in ("base", *TICKETS)}
+    ends = {one: progress.plateau(progress.log_test_loss(seed[one])) for one in ("base", *PHASES)}
     base, *of_tickets = ends.values()
     holds = of_tickets[0] > of_tickets[1] >= base > of_tickets[2]
     return grokked_case(seed, statement(holds, **{f"log test loss, {label(one)}": x for one, x in ends.items()}))
@@ -451,7 +452,7 @@ def delay_ratio(seed: OneSeed, faster: ArmName, slower: ArmName = MEMORIZATION) 
 def rise_order(seed: OneSeed, least: float) -> Found:
     """Whether the log test loss rises a second time by `least` nats in the base and all tickets but the memorization ticket, and
     most in the cleanup ticket (C43). A network whose test loss never comes half-way down has no second rise."""
-    rises = {one: float(np.nan_to_num(progress.second_rise(seed[one]))) for one in ("base", *TICKETS)}
+    rises = {one: float(np.nan_to_num(progress.second_rise(seed[one]))) for one in ("base", *PHASES)}
     others = [rise for one, rise in rises.items() if one != MEMORIZATION]
     holds = rises[MEMORIZATION] < least <= min(others) and rises[CLEANUP] == max(others)
     return grokked_case(seed, statement(holds, **{f"second rise, {label(one)}": x for one, x in rises.items()}))
@@ -490,14 +491,14 @@ def one_fall(seed: OneSeed) -> Found:
 
 def excluded_order(seed: OneSeed) -> Found:
     """Whether the excluded loss, mean over key frequencies, settles the lower the later the ticket's phase (C45)."""
-    levels = {one: progress.plateau(progress.excluded(probes_of(seed[one]))) for one in TICKETS}
+    levels = {one: progress.plateau(progress.excluded(probes_of(seed[one]))) for one in PHASES}
     holds = levels[MEMORIZATION] > levels[CIRCUIT_FORMATION] > levels[CLEANUP]
     return grokked_case(seed, statement(holds, **{f"excluded loss, {label(one)}": x for one, x in levels.items()}))
 
 
 def least_squares(seed: OneSeed) -> Found:
     """Whether the cleanup ticket ends with the least sum of squared weights of the three (C45)."""
-    ends = {one: progress.plateau(series(seed[one], "l2") ** 2) for one in TICKETS}
+    ends = {one: progress.plateau(series(seed[one], "l2") ** 2) for one in PHASES}
     holds = ends[CLEANUP] < min(ends[MEMORIZATION], ends[CIRCUIT_FORMATION])
     return grokked_case(seed, statement(holds, **{f"squares, {label(one)}": x for one, x in ends.items()}))
 

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.stats import binom, binomtest
 
+from lib.analysis.survival import LEVEL
+
 MIN_SEEDS = 5  # with fewer, no verdict: "replicated" would be wrong in more than 5% of cases
-LEVEL = 0.95  # of intervals
 
 Outcome = Literal["replicated", "refuted", "inconclusive", "not run"]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from lib.analysis.progress import PHASES
 from lib.analysis.times import Record
 from lib.experiments.arms import ARMS, Arm, family
 from lib.experiments.comparison import Comparison, Versions, compare
@@ -133,10 +134,7 @@ VARIANTS = (
     "transformer/text",
 )
 
-PHASES = ("memorization", "circuit-formation", "cleanup")  # at whose ends tickets of the follow-up are cut
 WITHOUT_DECAY = tuple(f"{name}-no-decay" for name in ("base", *PHASES))
-
-
 PHASE_TICKETS = tuple(map(Arm, ("base", *PHASES)))
 
 
