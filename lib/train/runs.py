@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from lib.train.models import MLP, AnswerTransformer, ImageMLP, Model
+from lib.train.models import MLP, AnswerTransformer, ImageMLP, Model, draw
 from lib.train.optim import AdamW, Optimizer
 from lib.train.pruning import KEEPS, SCORES, TopScores, magnitude, prune_by_score, pruned_count, random_mask_like
 from lib.train.tasks import ImageTask, Task, generator
@@ -204,9 +204,9 @@ class EdgePopup(OfWeights):
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The scores, and how they choose."""
         rng, parts = generator(run.seed, "scores"), run.parts()
-        fan_in = run.model.fan_in(run.task)  # type: ignore[attr-defined]
+        reach = run.model.deviations(run.task)  # of an MLP 1 / sqrt(fan_in)
         sizes = {name: part.stop - part.start for name, part in parts.items()}
-        scores = [rng.uniform(-1, 1, size) * fan_in[name] ** -0.5 for name, size in sizes.items()]
+        scores = [rng.uniform(-1, 1, size) * reach[name] for name, size in sizes.items()]
         kept = [size - pruned_count(size, self.rate) for size in sizes.values()]
         fixed = torch.from_numpy(weights_of(self.base, self.epoch))
         return Origin(np.concatenate(scores).astype(np.float32), None, TopScores(fixed, list(parts.values()), kept))
@@ -334,7 +334,7 @@ class Run:
 
     def initial_weights(self) -> np.ndarray:
         """The run's own initial weights [n] float32, before any mask."""
-        weights = self.model.initial(self.task, generator(self.seed, "weights"))
+        weights = draw(self.model, self.task, generator(self.seed, "weights"))
         if not self.rounding:
             return weights
         up = generator(self.seed, f"rounding {self.rounding}").random(len(weights)) < 0.5
