@@ -147,7 +147,7 @@ def test_the_chapters_prose_has_the_numbers_of_the_code():
     }
     own, base, usual, settled = follow_up(PAPER), SETTINGS[NANDA].base(0, PAPER), *llc.SAMPLINGS.values()
     for phrase in (
-        f"at least {progress.LEAST:.0%} of the variance",
+        f"at least {progress.LEAST_VARIANCE:.0%} of the variance",
         f"made {progress.DONE:.0%} of its way",
         f"at most {progress.BEGUN:.0%}, which ends",
         f"least {progress.PROMINENCE:.0%} of the steepest",

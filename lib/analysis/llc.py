@@ -156,7 +156,7 @@ def of_network(run: Run, weights: np.ndarray, free: np.ndarray, sampling: Sampli
 SAMPLINGS = {"follow-up": Sampling(), "settled": Sampling(step=3e-5, localization=1000.0)}
 
 # What the estimate at the end of training becomes with other settings: those of SAMPLINGS, and the factors that change them.
-LONGER = {"burn_in": 3, "draws": 3}
+THREE_TIMES_THE_STEPS = {"burn_in": 3, "draws": 3}
 VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "follow-up": ("follow-up", {}),
     "step × 1/3": ("follow-up", {"step": 1 / 3}),
@@ -166,9 +166,9 @@ VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "batches of a quarter": ("follow-up", {"batch": 0.25}),
     "twice the chains": ("follow-up", {"chains": 2}),
     "settled": ("settled", {}),
-    "settled, step × 1/3, three times the steps": ("settled", {"step": 1 / 3} | LONGER),
+    "settled, step × 1/3, three times the steps": ("settled", {"step": 1 / 3} | THREE_TIMES_THE_STEPS),
     "settled, step × 3": ("settled", {"step": 3}),
-    "settled, localization × 1/3, three times the steps": ("settled", {"localization": 1 / 3} | LONGER),
+    "settled, localization × 1/3, three times the steps": ("settled", {"localization": 1 / 3} | THREE_TIMES_THE_STEPS),
     "settled, localization × 3": ("settled", {"localization": 3}),
     "settled, three times the draws": ("settled", {"draws": 3}),
 }

@@ -45,7 +45,7 @@ class Chapter:
         parameters, note = with_images_at_hand(parameters, store, [of or name])
         all_of = until_known(
             lambda: wanted(parameters, [of or name], store),
-            lambda of: obtain(of.runs, store, probed=of.probed, masked=of.masked, device=parameters.device),
+            lambda now: obtain(now.runs, store, probed=now.probed, masked=now.masked, device=parameters.device),
         )
         comparisons = all_of.comparisons(of or name, store.versions)
         for text in (note, to_come(of or name, parameters, comparisons), known_before(comparisons, parameters)):

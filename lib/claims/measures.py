@@ -66,7 +66,7 @@ def statement(holds: bool | None, **numbers: object) -> Found:
     return Found(float(holds is True), float(holds is not False), numbers)
 
 
-def both(*parts: bool | None) -> bool | None:
+def all_hold(*parts: bool | None) -> bool | None:
     """Whether all parts hold: False if one fails, None (undecided) if none fails and one is undecided."""
     return False if False in parts else None if None in parts else True
 
@@ -117,7 +117,7 @@ def comes_later(
     for pair in never_before:
         sooner = later(*(times[label(one)] for one in reversed(pair)))
         parts.append(None if sooner is None else not sooner)
-    return statement(both(*parts), **{f"t_gen, {name}": t for name, t in times.items()})
+    return statement(all_hold(*parts), **{f"t_gen, {name}": t for name, t in times.items()})
 
 
 NORMS = ("l1", "l2")
@@ -135,7 +135,7 @@ def norm_stages(seed: OneSeed, peak_before: float) -> Found:
         parts += [bool(early), None if t_gen is None else bool(at_t_gen < norm[peak])]
         values = {"start": norm[0], "peak epoch": record.epochs[peak], "peak": norm[peak], "at t_gen": at_t_gen}
         numbers |= {f"{name} {key}": value for key, value in values.items()}
-    return statement(both(*parts), **numbers)
+    return statement(all_hold(*parts), **numbers)
 
 
 def norm_drift(seed: OneSeed, after: float) -> Found:
@@ -272,7 +272,7 @@ def memorizing_epoch(record: Record, t_gen: int | None) -> int | None:
     return int(epochs[max(int(np.searchsorted(epochs, t_gen / 2)) - 1, 0)])
 
 
-MOMENTS: dict[str, Callable[[OneSeed, Record], int | None]] = {
+EPOCH_AT: dict[str, Callable[[OneSeed, Record], int | None]] = {
     "at the start": lambda seed, record: 0,
     "while memorizing": lambda seed, record: memorizing_epoch(record, seed.t_gen("base")),
     "early": lambda seed, record: fourier.embedding_epochs(record.run)[1],
@@ -295,12 +295,12 @@ def probes_of(record: Record) -> Mapping[str, np.ndarray]:
 
 
 def top_share(seed: OneSeed, side: str, moment: str, arm: ArmName = "base") -> Found:
-    """Share of spectral power in a neuron's top frequency, median over live neurons, on a side at a moment (MOMENTS).
+    """Share of spectral power in a neuron's top frequency, median over live neurons, on a side at a moment (EPOCH_AT).
 
     Open where the base never generalizes and the moment depends on it.
     """
     record = seed[arm]
-    probes, epoch = probes_of(record), MOMENTS[moment](seed, record)
+    probes, epoch = probes_of(record), EPOCH_AT[moment](seed, record)
     if epoch is None:
         return Found(0.0, 1.0, {"at epoch": None})
     at = np.searchsorted(probes["epochs"], epoch)

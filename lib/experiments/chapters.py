@@ -125,7 +125,7 @@ SWITCHED_OFF = with_pair("base-no-decay", "base-switched-off", "ticket-switched-
 BEFORE_TRAINING = ("random", "snip", "grasp", "synflow", "synflow-100")
 AFTER_TRAINING = ("snip-trained", "grasp-trained", "synflow-trained")
 POPUPS = ("edge-popup", "edge-popup-slow", "edge-popup-slow-no-decay", "edge-popup-untrained")
-VARIANTS = (
+DEVIATING = (
     "mlp/ordered",
     "transformer/ordered",
     "transformer/width-500",
@@ -219,7 +219,7 @@ CHAPTERS: dict[str, Chapter] = {
         least=LEAST_OF_LONG,
     ),
     "deviations": Chapter(
-        lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(VARIANTS, PAIR),
+        lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(DEVIATING, PAIR),
         confirmatory=LEAST,
     ),
     "representations": Chapter(both(*PAIR), probed=dict.fromkeys(MODELS), confirmatory=LEAST),
