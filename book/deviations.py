@@ -107,7 +107,7 @@ for comparison in chapter:
     for one in list(comparison.arms)[1:]:
         found = judged(comparison, one)
         outcomes[comparison.name, one.name] = found["by C01"]
-        rows.append({tables.LEVEL: tables.with_level(comparison, None if one.name == "ticket" else one), **found})
+        rows.append({tables.LEVEL_COLUMN: tables.with_level(comparison, None if one.name == "ticket" else one), **found})
 chapter.table(pd.DataFrame(rows))
 
 
@@ -176,9 +176,9 @@ for store in (Store(), other_machines()):
             made_so = lambda run: {n: r for n, r in versions[run].items() if (n, r.provenance["machine"]) == (numerics, machine)}
             whole = [i for i, runs in enumerate(zip(*(arms[one] for one in PAIR), strict=True)) if all(map(made_so, runs))]
             for comparison in compare({setting: {one: [arms[one][i] for i in whole] for one in PAIR}}, made_so).values() if whole else ():
-                row = {tables.LEVEL: tables.with_level(comparison), "machine, numerics": f"{machine}, {numerics}"}
+                row = {tables.LEVEL_COLUMN: tables.with_level(comparison), "machine, numerics": f"{machine}, {numerics}"}
                 rows.append({**row, **judged(comparison, "ticket")})
-chapter.table(pd.DataFrame(rows).sort_values(tables.LEVEL, kind="stable"))
+chapter.table(pd.DataFrame(rows).sort_values(tables.LEVEL_COLUMN, kind="stable"))
 
 # %% [markdown]
 # ## Data and rerun

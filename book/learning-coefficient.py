@@ -37,10 +37,9 @@ from lib.claims.claims import Judged, load_claims
 from lib.claims.judging import judge, result_text
 from lib.claims.measures import coefficient_lag, coefficients_of, label, no_second_fall, probes_of
 from lib.experiments.arms import arm
-from lib.experiments.chapters import PHASES
 
 chapter = Chapter.open("learning-coefficient", globals())
-nanda, tickets = chapter["nanda-transformer"], ("base", *PHASES)
+nanda, tickets = chapter["nanda-transformer"], ("base", *progress.PHASES)
 
 [c46] = [claim for claim in load_claims() if claim.id == "C46"]
 of_loss_itself = {}

@@ -34,13 +34,12 @@ from lib.analysis import progress
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import label
-from lib.experiments.chapters import PHASES
 from lib.experiments.parameters import follow_up
 
 chapter = Chapter.open("phase-controls", globals())
 own = follow_up(chapter.parameters)
 nanda = chapter["nanda-transformer"]
-tickets, random = ("base", *PHASES), ("random-rate", own.pruning_rate)
+tickets, random = ("base", *progress.PHASES), ("random-rate", own.pruning_rate)
 
 # %% [markdown]
 # **Question Q06.** {doc}`progress-measures` compares tickets that are cut where the phases of their network end, as {cite:t}`chen2023` did.

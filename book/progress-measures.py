@@ -35,11 +35,10 @@ from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
 from lib.claims.measures import label, probes_of
 from lib.experiments.arms import arm
-from lib.experiments.chapters import PHASES
 
 chapter = Chapter.open("progress-measures", globals())
 nanda = chapter["nanda-transformer"]
-tickets = ("base", *PHASES)
+tickets = ("base", *progress.PHASES)
 ends = [progress.phase_ends(record) for record in nanda["base"]]
 
 # %% tags=["remove-input"]
@@ -89,7 +88,7 @@ chapter.in_short()
 # %% tags=["hide-input"]
 rows = []
 for record, end in zip(nanda["base"], ends, strict=True):
-    row = {"seed": record.seed} | {f"end of {name}": epoch for name, epoch in zip(progress.PHASES, end, strict=False)}
+    row = {"seed": record.seed} | {f"end of {name.replace('-', ' ')}": epoch for name, epoch in zip(progress.PHASES, end, strict=False)}
     keys = ", ".join(map(str, record.probes["keys"]))
     rows.append(row | {"all phases": "yes" if end.complete else "no", "key frequencies": keys})
 phases = pd.DataFrame(rows)

@@ -32,7 +32,6 @@ pruning_rate = 0.6
 device = "cpu"
 
 # %% tags=["hide-input"]
-import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
@@ -96,14 +95,14 @@ HTML(tables.table(pd.DataFrame(rows)))
 # <details class="fold">
 # <summary>How each matrix is drawn</summary>
 #
-# $W_E$ and $W_U$ are stored with a row for each number. Each entry starts as an independent normal draw; the standard
-# deviations follow.
+# $W_E$ and $W_U$ are stored with a row for each number. Each entry is an independent normal draw about 0 with the standard deviation
+# that follows ("–": the network has no such matrix). Biases, where a variant has them, are not drawn: they start at 0.
 
 # %% tags=["hide-input"]
 drawn = [
-    {"network": SETTINGS[name].label, "matrix": matrix, "deviation": float(np.std(weights))}
+    {"network": SETTINGS[name].label, "matrix": matrix, "deviation": deviation}
     for name, run in bases.items()
-    for matrix, weights in run.split(run.initial_weights()).items()
+    for matrix, deviation in run.model.deviations(run.task).items()
 ]
 by_matrix = pd.DataFrame(drawn).pivot(index="matrix", columns="network", values="deviation")
 HTML(tables.table(by_matrix.rename_axis(columns=None).reset_index(), precision=4))

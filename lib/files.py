@@ -185,11 +185,11 @@ def _opened(path: Path) -> zipfile.ZipFile:
         raise StoreError(f"{path} is damaged or not a file of records ({type(error).__name__}: {error})") from error
 
 
-def sweep(folder: Path, older_than: float = 3600.0) -> None:
-    """Removes what killed writers left: temporary files older than so many seconds."""
+def sweep(folder: Path) -> None:
+    """Removes what killed writers left: temporary files older than an hour."""
     for path in folder.rglob(".*.part"):
         try:
-            if time.time() - path.stat().st_mtime > older_than:
+            if time.time() - path.stat().st_mtime > 3600:
                 path.unlink()
         except FileNotFoundError:
             continue  # its writer, or another sweep, was faster

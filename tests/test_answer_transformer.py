@@ -10,7 +10,7 @@ from conftest import assert_same, random_mask, ticket_of, train_dense
 from reference import sizes
 
 from lib.train.losses import cross_entropy_gradient
-from lib.train.models import AnswerTransformer, Transformer, cut
+from lib.train.models import AnswerTransformer, Transformer, cut, draw
 from lib.train.optim import AdamW
 from lib.train.runs import Run
 from lib.train.tasks import ModularTask, generator
@@ -238,5 +238,5 @@ def test_biases_are_masked_like_the_rest():
 
 def test_seeds_draw_weights_alone():
     model = AnswerTransformer(width=8, head_width=2, hidden=5)
-    first, again = (model.initial(TOKENS, generator(0, "weights")) for _ in range(2))
+    first, again = (draw(model, TOKENS, generator(0, "weights")) for _ in range(2))
     assert np.array_equal(first, again)

@@ -79,7 +79,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "book" / "prose.md").write_text("# Prose\n\nNo code.\n")
     (tmp_path / "book" / "claims.yml").write_text("[]\n")
     (tmp_path / "lib" / "train" / "tasks.py").write_text("p = 67\n")
-    (tmp_path / "params" / "smoke.yml").write_text("seeds: [1]\n")
+    shutil.copy(ROOT / "params" / "smoke.yml", tmp_path / "params")
     (tmp_path / "results" / "record").write_text("1")
     for name in ("book/criteria.yml", "results/verdicts.json"):
         (tmp_path / name).write_text("[]\n")
@@ -206,9 +206,25 @@ def test_a_warning_of_jupyter_book_stops_the_build_and_keeps_the_last_book(root:
 
 def test_command_says_in_a_sentence_what_is_wrong(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build.main(["--profile", "big"]) == 1
-    assert capsys.readouterr().err == "There is no profile 'big'; params/ has: smoke.\n"
+    assert capsys.readouterr().err == "there is no profile 'big' in params/; there are smoke\n"
     assert build.main(["--profile", "smoke", "--only", "three"]) == 1
     assert capsys.readouterr().err == "There is no chapter 'three'; there are: book/intro, book/one, book/two.\n"
+
+
+@pytest.mark.parametrize(
+    ("prime", "wrong"),
+    [("8", "smoke.yml: prime is 8; must be a prime number"), ("[", "smoke.yml is not YAML: ")],
+)
+def test_command_says_in_a_sentence_what_is_wrong_with_a_profile(
+    root: Path, capsys: pytest.CaptureFixture[str], prime: str, wrong: str
+) -> None:
+    profile = root / "params" / "smoke.yml"
+    profile.write_text(profile.read_text().replace("prime: 11", f"prime: {prime}"))
+    assert build.main(["--profile", "smoke"]) == 1
+    said = capsys.readouterr().err
+    assert wrong in said
+    assert said.count("\n") == 1
+    assert not (root / "_build").exists()
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (8, "4"), (None, "1")])

@@ -16,7 +16,7 @@ from lib.claims.criteria import edition_of
 from lib.claims.judging import judge
 from lib.claims.measures import FEWEST, MEASURES, coefficient_lag, coefficients_of, crossing
 from lib.experiments.arms import ARMS, Arm
-from lib.experiments.chapters import CHAPTERS, MISSING, PHASES, until_known, wanted
+from lib.experiments.chapters import CHAPTERS, MISSING, until_known, wanted
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import follow_up, load
 from lib.experiments.settings import SETTINGS
@@ -54,7 +54,7 @@ def test_what_a_reader_changes_holds_for_the_follow_up_too():
     assert SETTINGS[NANDA].base(0, SMOKE).task.prime == 11
 
 
-@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("name", progress.PHASES)
 def test_tickets_are_cut_where_a_phase_of_their_base_ends(name):
     base = SETTINGS[NANDA].base(0, PAPER)
     run = Arm(name).run(base, PAPER, 4200)
@@ -70,7 +70,7 @@ def test_controls_of_the_follow_up():
     [base], [random], [without] = (of[one] for one in (Arm("base"), Arm("random-rate", 0.4), Arm("base-no-decay")))
     assert base.start == Dense() == without.start and without.optimizer.weight_decay == 0
     assert random.start == Scored(method="random", rate=0.4)
-    assert not any(of[Arm(name)] for name in PHASES)  # not known before the base is trained
+    assert not any(of[Arm(name)] for name in progress.PHASES)  # not known before the base is trained
 
 
 def tiny(seed, parameters):
@@ -80,7 +80,7 @@ def tiny(seed, parameters):
 
 def test_what_is_wanted_becomes_known_as_bases_are_trained(store, monkeypatch):
     monkeypatch.setitem(SETTINGS, NANDA, dataclasses.replace(SETTINGS[NANDA], base=tiny))
-    arms = {NANDA: (Arm("base"), *map(Arm, PHASES), Arm("random-rate", 0.6))}
+    arms = {NANDA: (Arm("base"), *map(Arm, progress.PHASES), Arm("random-rate", 0.6))}
     monkeypatch.setitem(
         CHAPTERS, "phase-controls", dataclasses.replace(CHAPTERS["phase-controls"], settings=lambda p: arms)
     )
@@ -93,7 +93,7 @@ def test_what_is_wanted_becomes_known_as_bases_are_trained(store, monkeypatch):
     of = until_known(lambda: wanted(parameters, ["phase-controls"], store), train)
     assert rounds[0] == (4, 6) and rounds[-1][1] == 0
     found = of.by_arm["phase-controls"][NANDA]
-    for base, *tickets in zip(found[Arm("base")], *(found[Arm(name)] for name in PHASES), strict=True):
+    for base, *tickets in zip(found[Arm("base")], *(found[Arm(name)] for name in progress.PHASES), strict=True):
         record = store.load(base)
         assert [ticket.start.epoch for ticket in tickets] == list(progress.phase_ends(record)[:3])
         assert {"llc_traces", "llc_variants", "excluded", "keys"} <= set(record.probes)
@@ -112,7 +112,7 @@ def test_the_explorers_spectrum_of_a_mask_leaves_the_third_token_out():
     assert found["mask"] == spectrum(paths["W_in"] @ paths["W_E"][:-1].T)
 
 
-@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("name", progress.PHASES)
 def test_the_explorer_has_one_line_for_tickets_of_a_phase_whenever_it_ended(name):
     runs = [Arm(name).run(SETTINGS[NANDA].base(seed, PAPER), PAPER, epoch) for seed, epoch in ((5, 1500), (6, 5300))]
     [found] = {line(NANDA, Arm(name), run) for run in runs}
@@ -148,7 +148,7 @@ def test_the_chapters_prose_has_the_numbers_of_the_code():
     }
     own, base, usual, settled = follow_up(PAPER), SETTINGS[NANDA].base(0, PAPER), *llc.SAMPLINGS.values()
     for phrase in (
-        f"at least {progress.LEAST:.0%} of the variance",
+        f"at least {progress.LEAST_VARIANCE:.0%} of the variance",
         f"made {progress.DONE:.0%} of its way",
         f"at most {progress.BEGUN:.0%}, which ends",
         f"least {progress.PROMINENCE:.0%} of the steepest",

@@ -24,7 +24,7 @@ from reference import sizes
 from lib.records.plan import Job, stacks
 from lib.train import images
 from lib.train.losses import squared_error, squared_error_gradient
-from lib.train.models import MLP, ImageMLP, Pixels, Transformer, cut
+from lib.train.models import MLP, ImageMLP, Pixels, Transformer, cut, draw
 from lib.train.optim import AdamW
 from lib.train.pruning import loss_gradient, prune_by_score, snip, synflow
 from lib.train.runs import Run, Ticket
@@ -133,7 +133,7 @@ FOUR = {"W_1": (784, 200), "W_2": (200, 200), "W_3": (200, 200), "W_4": (200, 10
 @pytest.mark.parametrize(("model", "wanted"), [(ImageMLP(), PAPER), (ImageMLP(hidden_layers=3), FOUR)])
 def test_initial_weights_have_8_times_the_usual_deviation(model, wanted):
     assert model.shapes(ImageTask(seed=0)) == wanted
-    vector = model.initial(ImageTask(seed=0), generator(0, "weights"))
+    vector = draw(model, ImageTask(seed=0), generator(0, "weights"))
     assert vector.dtype == np.float32
     assert len(vector) == sum(rows * cols for rows, cols in wanted.values())
     for name, matrix in as_matrices(vector.astype(float), wanted).items():
@@ -143,9 +143,9 @@ def test_initial_weights_have_8_times_the_usual_deviation(model, wanted):
 
 
 def test_initial_weights_belong_to_the_seed_alone():
-    first = ImageMLP().initial(ImageTask(seed=0), generator(0, "weights"))
-    assert np.array_equal(ImageMLP().initial(ImageTask(seed=0), generator(0, "weights")), first)
-    other = ImageMLP().initial(ImageTask(seed=0), generator(1, "weights"))
+    first = draw(ImageMLP(), ImageTask(seed=0), generator(0, "weights"))
+    assert np.array_equal(draw(ImageMLP(), ImageTask(seed=0), generator(0, "weights")), first)
+    other = draw(ImageMLP(), ImageTask(seed=0), generator(1, "weights"))
     assert abs(np.corrcoef(first, other)[0, 1]) < 5 * len(first) ** -0.5
 
 

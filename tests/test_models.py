@@ -8,7 +8,7 @@ from conftest import logits_of
 from reference import sizes
 
 from lib.train.losses import cross_entropy_gradient
-from lib.train.models import MLP, Transformer, cut
+from lib.train.models import MLP, Transformer, cut, draw
 from lib.train.tasks import generator
 
 PRIME, R, B = 7, 3, 20  # B samples of 49 pairs: some tokens come often, some never
@@ -109,7 +109,7 @@ OPTIONS = {"W_pos": (2, 128, 128**-0.5), "b_in": (1, 128, 0), "b_out": (1, 128, 
 )
 def test_initial_weights_are_the_papers(model, wanted):
     assert {name: (*shape,) for name, shape in model.shapes(sizes(67)).items()} == {n: w[:2] for n, w in wanted.items()}
-    vector = model.initial(sizes(67), generator(0, "weights"))
+    vector = draw(model, sizes(67), generator(0, "weights"))
     assert vector.dtype == np.float32
     place = 0
     for name, (rows, cols) in model.shapes(sizes(67)).items():
@@ -122,18 +122,18 @@ def test_initial_weights_are_the_papers(model, wanted):
 
 
 def test_the_papers_mlp_has_115000_weights():
-    assert len(MLP().initial(sizes(67), generator(0, "weights"))) == 115_000
+    assert len(draw(MLP(), sizes(67), generator(0, "weights"))) == 115_000
 
 
 @pytest.mark.parametrize("model", [MLP(), Transformer()], ids=["mlp", "transformer"])
 def test_initial_weights_belong_to_the_seed_alone(model):
     np.random.seed(1)
     torch.manual_seed(1)
-    first = model.initial(sizes(67), generator(0, "weights"))
+    first = draw(model, sizes(67), generator(0, "weights"))
     after = np.random.random(), torch.rand(1).item()
     np.random.seed(1)
     torch.manual_seed(1)
     assert after == (np.random.random(), torch.rand(1).item())
-    assert np.array_equal(model.initial(sizes(67), generator(0, "weights")), first)
-    other = model.initial(sizes(67), generator(1, "weights"))
+    assert np.array_equal(draw(model, sizes(67), generator(0, "weights")), first)
+    other = draw(model, sizes(67), generator(1, "weights"))
     assert abs(np.corrcoef(first, other)[0, 1]) < 5 * len(first) ** -0.5

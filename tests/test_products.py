@@ -12,6 +12,7 @@ import torch
 from conftest import TINY_MODELS, assert_same, tiny_run, train_dense
 from threadpoolctl import threadpool_info
 
+from lib.analysis import llc
 from lib.experiments.parameters import load
 from lib.experiments.settings import SETTINGS
 from lib.records.store import Store
@@ -169,6 +170,17 @@ def test_a_model_without_backward_is_scored_as_well(double, score):
     )
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-9)  # GraSP is a difference of gradients
     assert np.abs(wanted).max() > 0
+
+
+def test_a_model_without_backward_has_a_learning_coefficient():
+    run, sampling = tiny_run(), llc.Sampling(step=1e-2, burn_in=5, draws=15, chains=2)
+    weights = run.initial_weights()
+    wanted, found = (
+        llc.of_network(dataclasses.replace(run, model=model), weights, weights != 0, sampling)
+        for model in (run.model, PlainMLP(inner=run.model))
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+    assert np.abs(wanted).max() > 0.1
 
 
 class Scaled:

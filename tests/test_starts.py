@@ -13,7 +13,7 @@ from reference import mean_loss, sizes
 
 from lib.experiments.arms import Arm
 from lib.experiments.parameters import load
-from lib.train.models import MLP, Transformer
+from lib.train.models import MLP, Transformer, draw
 from lib.train.optim import AdamW
 from lib.train.pruning import SCORES, TopScores, loss_gradient, prune_by_score
 from lib.train.runs import DeadNeurons, Dense, EdgePopup, Edited, Redense, Rescaled, Run, Scored, Shuffled, Ticket
@@ -72,7 +72,7 @@ def trained(case, runs, epochs):
 
 def test_dense_is_all_initial_weights(case):
     weights, mask = case.make(case.base)
-    assert np.array_equal(weights, case.base.model.initial(sizes(7), generator(case.base.seed, "weights")))
+    assert np.array_equal(weights, draw(case.base.model, sizes(7), generator(case.base.seed, "weights")))
     assert mask is None
 
 
@@ -87,7 +87,7 @@ def test_a_ticket_with_another_seed_is_the_bases_mask_on_that_seeds_weights(case
     other = case.run(case.ticket, seed=1001)
     weights, mask = case.make(other)
     assert np.array_equal(mask, case.kept())
-    fresh = case.base.model.initial(sizes(7), generator(1001, "weights"))
+    fresh = draw(case.base.model, sizes(7), generator(1001, "weights"))
     assert not np.isin(fresh, case.base.initial_weights()).all()
     assert np.array_equal(weights, fresh * mask)
     assert other.task == case.base.task  # the same split

@@ -23,6 +23,7 @@ from nbformat import NotebookNode
 from sphinx_external_toc.parsing import parse_toc_yaml
 from tqdm import tqdm
 
+from lib.experiments.parameters import ParameterError, load
 from lib.files import StoreError, write_text
 from tools import report, site
 from tools.browser import find_chromium
@@ -50,13 +51,12 @@ def profile_parameters(profile: str) -> dict:
     """The parameters that a profile sets for every chapter.
 
     Raises:
-        ChapterError: there is no such profile.
+        ChapterError: there is no such profile, or it sets something that is wrong.
     """
-    path = ROOT / "params" / f"{profile}.yml"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yml")))
-        raise ChapterError(f"There is no profile {profile!r}; params/ has: {known}.")
-    return yaml.safe_load(path.read_text())
+    try:
+        return load(profile, ROOT / "params").model_dump()
+    except ParameterError as error:
+        raise ChapterError(str(error)) from error
 
 
 def fingerprints(names: Iterable[str], parameters: dict) -> dict[str, str]:

@@ -61,10 +61,10 @@ def amplitudes(table: np.ndarray) -> np.ndarray:
     return np.abs(np.fft.rfft(table.astype(np.float64), axis=-1))[..., 1:]
 
 
-def live(table: np.ndarray, threshold: float = 0.05) -> np.ndarray:
-    """Which neurons have a row with at least `threshold` of the largest norm: [..., h, p] -> bool [..., h]."""
+def live(table: np.ndarray) -> np.ndarray:
+    """Which neurons have a row with at least 5% of the largest norm: [..., h, p] -> bool [..., h]."""
     norms = np.linalg.norm(table.astype(np.float64), axis=-1)
-    return (norms >= threshold * norms.max(-1, keepdims=True)) & (norms > 0)
+    return (norms >= 0.05 * norms.max(-1, keepdims=True)) & (norms > 0)
 
 
 def frequency_entropy(table: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lib.train import products
 from lib.train.losses import LOSSES
+from lib.train.models import differentiate, without_gradients
 from lib.train.runs import Dense, Run
 from lib.train.tasks import generator
 from lib.train.trainer import prepare_thread
@@ -131,17 +132,21 @@ class TrainingLoss:
     def __call__(self, weights: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         """Mean loss [C] of a batch and its gradient [C, n]."""
         lookup, labels = self.parts[batch]
-        matrices = self.model.matrices(weights, self.task)
-        logits, saved = self.model.forward(matrices, lookup)
-        loss = self.loss.value(logits, labels).double().mean(1)
-        slope, gradients = self.loss.gradient(logits, labels), self.model.matrices(self.gradient, self.task)
-        self.model.backward(matrices, gradients, lookup, saved, slope)
-        return loss, self.gradient
+        matrices, gradients = (self.model.matrices(x, self.task) for x in (weights, self.gradient))
+        losses = []
+
+        def slope(logits: Tensor, labels: Tensor) -> Tensor:
+            # The loss first, as its gradient may overwrite the logits.
+            losses.append(self.loss.value(logits, labels).double().mean(1))
+            return self.loss.gradient(logits, labels)
+
+        differentiate(self.model, matrices, gradients, lookup, labels, slope)
+        return losses[0], self.gradient
 
 
 def of_network(run: Run, weights: np.ndarray, free: np.ndarray, sampling: Sampling, seed: int = 0) -> np.ndarray:
     """The trace [C, BINS] at weights [n] of a run; free: those that may move [n], bool."""
-    with torch.inference_mode(), products.one_thread():
+    with without_gradients(run.model), products.one_thread():
         centre, moving = torch.from_numpy(weights), torch.from_numpy(free).to(torch.float32)
         return binned(sgld(TrainingLoss(run, sampling), centre, sampling, seed, moving))
 
@@ -151,7 +156,7 @@ def of_network(run: Run, weights: np.ndarray, free: np.ndarray, sampling: Sampli
 SAMPLINGS = {"follow-up": Sampling(), "settled": Sampling(step=3e-5, localization=1000.0)}
 
 # What the estimate at the end of training becomes with other settings: those of SAMPLINGS, and the factors that change them.
-LONGER = {"burn_in": 3, "draws": 3}
+THREE_TIMES_THE_STEPS = {"burn_in": 3, "draws": 3}
 VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "follow-up": ("follow-up", {}),
     "step × 1/3": ("follow-up", {"step": 1 / 3}),
@@ -161,9 +166,9 @@ VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "batches of a quarter": ("follow-up", {"batch": 0.25}),
     "twice the chains": ("follow-up", {"chains": 2}),
     "settled": ("settled", {}),
-    "settled, step × 1/3, three times the steps": ("settled", {"step": 1 / 3} | LONGER),
+    "settled, step × 1/3, three times the steps": ("settled", {"step": 1 / 3} | THREE_TIMES_THE_STEPS),
     "settled, step × 3": ("settled", {"step": 3}),
-    "settled, localization × 1/3, three times the steps": ("settled", {"localization": 1 / 3} | LONGER),
+    "settled, localization × 1/3, three times the steps": ("settled", {"localization": 1 / 3} | THREE_TIMES_THE_STEPS),
     "settled, localization × 3": ("settled", {"localization": 3}),
     "settled, three times the draws": ("settled", {"draws": 3}),
 }

@@ -22,7 +22,7 @@ from lib.train.models import Transformer
 from lib.train.runs import Run
 
 EXPLAINED = 0.5  # share of a neuron's variance from which a frequency explains it
-LEAST = 0.02  # share of the variance of all neurons that a key frequency has to explain
+LEAST_VARIANCE = 0.02  # share of the variance of all neurons that a key frequency has to explain
 
 
 class Grid(NamedTuple):
@@ -72,13 +72,13 @@ def key_frequencies(neurons: np.ndarray) -> np.ndarray:
     """The frequencies that best explain the neurons [K], in ascending order.
 
     A neuron belongs to the frequency that explains most of it, if that is at least EXPLAINED. Key is a frequency whose neurons
-    have at least LEAST of the variance of all; where there is none, the one that explains most.
+    have at least LEAST_VARIANCE of the variance of all; where there is none, the one that explains most.
     """
     share, variance = explained(neurons)
     best = share.argmax(1)
     counted = np.where(share.max(1) >= EXPLAINED, variance, 0)
     of_frequency = np.bincount(best, counted, minlength=share.shape[1])
-    keys = np.flatnonzero(of_frequency >= LEAST * max(variance.sum(), 1e-300))
+    keys = np.flatnonzero(of_frequency >= LEAST_VARIANCE * max(variance.sum(), 1e-300))
     return (keys if len(keys) else np.array([(variance @ share).argmax()])) + 1
 
 
@@ -207,7 +207,7 @@ def excluded(probes: Mapping[str, np.ndarray]) -> np.ndarray:
 
 # --- phases -------------------------------------------------------------------------------------------------------------
 
-PHASES = ("memorization", "circuit formation", "cleanup")
+PHASES = ("memorization", "circuit-formation", "cleanup")  # as tickets are called that are cut at their ends
 BEGUN, DONE = 0.1, 0.9  # shares of the fall of the log test loss at which cleanup begins and is over
 
 

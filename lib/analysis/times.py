@@ -56,6 +56,11 @@ def final(record: Record, metric: str = "test_accuracy") -> float:
     return float(series(record, metric)[-1])
 
 
+def best_accuracy(record: Record) -> float:
+    """The highest test accuracy of all evaluations."""
+    return float(series(record).max())
+
+
 def generalization_epoch(record: Record, tau: float, metric: str = "test_accuracy") -> int | None:
     """t_gen: the first evaluated epoch at which `metric` is at least tau; None if censored, never within the budget."""
     reached = np.flatnonzero(series(record, metric) >= tau)
@@ -70,9 +75,9 @@ def decay_ended(record: Record) -> int | None:
     return int(epochs[0]) if len(epochs) else None
 
 
-def own_generalization_epoch(record: Record, of_best: float = 0.95) -> int:
-    """t_gen by the run's own measure: the first evaluated epoch at which test accuracy is `of_best` of the best it ever has."""
-    return generalization_epoch(record, of_best * float(series(record).max()))
+def own_generalization_epoch(record: Record) -> int:
+    """t_gen by the run's own measure: the first evaluated epoch at which test accuracy is 0.95 of the best it ever has."""
+    return generalization_epoch(record, 0.95 * best_accuracy(record))
 
 
 def fitting_epoch(record: Record, tau: float) -> int | None:
@@ -96,7 +101,7 @@ def threshold(bases: Sequence[Record]) -> float:
         raise MeasureError("tau needs at least one base run")
     if isinstance(bases[0].run.task, ImageTask):
         return IMAGE_TAU
-    best = min(series(record).max() for record in bases)
+    best = min(map(best_accuracy, bases))
     return next((tau for tau in TAUS if best >= tau), TAUS[-1])
 
 

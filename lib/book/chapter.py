@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from IPython.display import HTML, Markdown, display
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -44,7 +45,7 @@ class Chapter:
         parameters, note = with_images_at_hand(parameters, store, [of or name])
         all_of = until_known(
             lambda: wanted(parameters, [of or name], store),
-            lambda of: obtain(of.runs, store, probed=of.probed, masked=of.masked, device=parameters.device),
+            lambda now: obtain(now.runs, store, probed=now.probed, masked=now.masked, device=parameters.device),
         )
         comparisons = all_of.comparisons(of or name, store.versions)
         for text in (note, to_come(of or name, parameters, comparisons), known_before(comparisons, parameters)):
@@ -99,9 +100,10 @@ class Chapter:
     @staticmethod
     def _legend(figure: Figure, columns: int) -> None:
         """One legend above all panels, each label once."""
-        pairs = [pair for ax in figure.axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
-        unique = {label: handle for handle, label in reversed(pairs)}
-        unique = {label: unique[label] for _, label in pairs}
+        unique: dict[str, Artist] = {}
+        for ax in figure.axes:
+            for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+                unique.setdefault(label, handle)
         figure.legend(unique.values(), unique.keys(), loc="outside upper center", ncols=columns, fontsize=10)
 
     def sign(self, figure: Figure, shown: Iterable[Comparison] | None = None, legend: int = 0) -> None:

@@ -437,15 +437,13 @@ def rows_of_labels(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)  # of none, too
 
 
-def family(
-    axes: Axes, comparison: Comparison, name: str, metric: str = "test_accuracy", *, chosen: Sequence[float]
-) -> None:
-    """Median over seeds of the chosen members of a family, such as tickets of several rates; bands would overlap."""
+def family(axes: Axes, comparison: Comparison, name: str, *, chosen: Sequence[float]) -> None:
+    """Test accuracy, median over seeds, of the chosen members of a family, such as tickets of several rates; bands would overlap."""
     members = comparison.family(name)
     for value in chosen:
-        values = np.median(np.stack([record.metrics[metric] for record in members[value]]), 0)
+        values = np.median([record.metrics["test_accuracy"] for record in members[value]], 0)
         axes.plot(comparison.epochs, values, color=shade(value, max(members)), label=Arm(name, value).label)
-    label(axes, comparison.label, AXES[metric])
+    label(axes, comparison.label, AXES["test_accuracy"])
     if hugs_the_axis(comparison, [(name, value) for value in chosen]):
         logarithmic_epochs(axes, comparison.epochs)
 
@@ -546,12 +544,12 @@ def levels(axes: Axes, judgement: Judgement, found: pd.DataFrame) -> None:
     )
 
 
-def small_multiples(axes: Axes, table: np.ndarray, where: Arm, title: str, columns: int = 8) -> None:
+def small_multiples(axes: Axes, table: np.ndarray, where: Arm, title: str) -> None:
     """One small panel for each row of a table [h, p], all on one vertical scale, which the title states.
 
     Above each there is room for a word.
     """
-    h, p = table.shape
+    (h, p), columns = table.shape, 8
     rows, top = -(-h // columns), np.abs(table).max() or 1.0
     x = np.linspace(0.06, 0.94, p)
     waves = [

@@ -1,13 +1,13 @@
 """What a figure's caption says first (`Chapter.finding`): numbers over seeds in words that are right whatever the numbers are."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lib.analysis.times import final, later, median_time, series
-from lib.book.tables import seeds_text
+from lib.book.tables import Comparisons, seeds_text
 from lib.claims.claims import Claim
 from lib.claims.judging import evidence_text, judge_elsewhere, result_text
 from lib.claims.measures import kept_shares, speed_up
@@ -17,8 +17,6 @@ from lib.experiments.chapters import wanted
 from lib.experiments.comparison import Comparison
 from lib.experiments.parameters import Parameters
 from lib.records.store import Store
-
-Comparisons = Iterable[Comparison]
 
 
 def named(where: object) -> str:

@@ -110,7 +110,7 @@ def range_text(values: Sequence[float], form: str = ".3f") -> str:
     return f"{np.median(known):{form}} ({known.min():{form}} – {known.max():{form}})" if len(known) else "–"
 
 
-LEVEL = "setting (τ)"  # a column of `with_level`
+LEVEL_COLUMN = "setting (τ)"  # a column of `with_level`
 
 
 def with_level(comparison: Comparison, arm: Arm | None = None) -> str:
@@ -127,7 +127,7 @@ def summary(comparisons: Comparisons) -> pd.DataFrame:
         for one, records in comparison.arms.items():
             rows.append(
                 {
-                    LEVEL: with_level(comparison),
+                    LEVEL_COLUMN: with_level(comparison),
                     "arm": one.label,
                     "training accuracy at τ (epoch)": epochs_text(
                         [times.fitting_epoch(record, tau) for record in records], budget
@@ -169,7 +169,7 @@ def epochs_by_seed(comparisons: Comparisons) -> pd.DataFrame:
         for one in comparison.arms:
             times = [pd.NA if t is None else t for t in comparison.t_gen(one)]
             found = {f"seed {seed}": t for seed, t in zip(comparison.seeds, times, strict=True)}
-            rows.append({LEVEL: with_level(comparison), "arm": one.label, **found})
+            rows.append({LEVEL_COLUMN: with_level(comparison), "arm": one.label, **found})
     return pd.DataFrame(rows, dtype=object)
 
 

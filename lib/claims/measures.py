@@ -17,7 +17,18 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 
 from lib.analysis import fourier, llc, progress, structure
-from lib.analysis.times import NoRecords, Record, final, fitting_epoch, fully_generalizes, later, ratio_bounds, series
+from lib.analysis.progress import PHASES
+from lib.analysis.times import (
+    NoRecords,
+    Record,
+    best_accuracy,
+    final,
+    fitting_epoch,
+    fully_generalizes,
+    later,
+    ratio_bounds,
+    series,
+)
 from lib.experiments.arms import arm
 from lib.experiments.comparison import OneSeed
 from lib.train import pruning
@@ -55,7 +66,7 @@ def statement(holds: bool | None, **numbers: object) -> Found:
     return Found(float(holds is True), float(holds is not False), numbers)
 
 
-def both(*parts: bool | None) -> bool | None:
+def all_hold(*parts: bool | None) -> bool | None:
     """Whether all parts hold: False if one fails, None (undecided) if none fails and one is undecided."""
     return False if False in parts else None if None in parts else True
 
@@ -68,9 +79,9 @@ def label(where: ArmName) -> str:
 # --- times --------------------------------------------------------------------------------------------------------
 
 
-def found_late(seed: OneSeed, tau: float | None = None) -> bool:
+def found_late(seed: OneSeed) -> bool:
     """Whether the base had generalized by the epoch at which the ticket was cut; where not, there is no grokked ticket."""
-    t_gen = seed.t_gen("base", tau)
+    t_gen = seed.t_gen("base")
     return t_gen is not None and t_gen <= seed["ticket"].run.start.epoch
 
 
@@ -85,12 +96,13 @@ def speed_up(
 
     grokked: a seed whose ticket was cut before its base had generalized is no case.
     """
-    tau = None if of_best is None else of_best * float(series(seed["base"]).max())
-    pair = seed.t_gen(slower, tau), seed.t_gen(faster, tau)
+    if of_best is not None:
+        seed = dataclasses.replace(seed, comparison=dataclasses.replace(seed.comparison, of_best=of_best))
+    pair = seed.t_gen(slower), seed.t_gen(faster)
     epochs = seed.comparison.epochs
     bounds = ratio_bounds(*pair, int(epochs[-1]), int(epochs[1] - epochs[0]))
     numbers = {f"t_gen, {label(slower)}": pair[0], f"t_gen, {label(faster)}": pair[1]}
-    return Found(*bounds, numbers | ({} if tau is None else {"τ": tau}), not grokked or found_late(seed, tau))
+    return Found(*bounds, numbers | ({} if of_best is None else {"τ": seed.tau}), not grokked or found_late(seed))
 
 
 def comes_later(
@@ -105,7 +117,7 @@ def comes_later(
     for pair in never_before:
         sooner = later(*(times[label(one)] for one in reversed(pair)))
         parts.append(None if sooner is None else not sooner)
-    return statement(both(*parts), **{f"t_gen, {name}": t for name, t in times.items()})
+    return statement(all_hold(*parts), **{f"t_gen, {name}": t for name, t in times.items()})
 
 
 NORMS = ("l1", "l2")
@@ -123,7 +135,7 @@ def norm_stages(seed: OneSeed, peak_before: float) -> Found:
         parts += [bool(early), None if t_gen is None else bool(at_t_gen < norm[peak])]
         values = {"start": norm[0], "peak epoch": record.epochs[peak], "peak": norm[peak], "at t_gen": at_t_gen}
         numbers |= {f"{name} {key}": value for key, value in values.items()}
-    return statement(both(*parts), **numbers)
+    return statement(all_hold(*parts), **numbers)
 
 
 def norm_drift(seed: OneSeed, after: float) -> Found:
@@ -150,7 +162,7 @@ def norm_drift(seed: OneSeed, after: float) -> Found:
 
 def reaches(seed: OneSeed, arm: ArmName, of_best: float) -> Found:
     """Whether the best test accuracy of an arm is at least this share of the best of its base."""
-    best, of_base = (float(series(seed[one]).max()) for one in (arm, "base"))
+    best, of_base = best_accuracy(seed[arm]), best_accuracy(seed["base"])
     return statement(best >= of_best * of_base, **{"best test accuracy": best, "of the base": of_base})
 
 
@@ -260,7 +272,7 @@ def memorizing_epoch(record: Record, t_gen: int | None) -> int | None:
     return int(epochs[max(int(np.searchsorted(epochs, t_gen / 2)) - 1, 0)])
 
 
-MOMENTS: dict[str, Callable[[OneSeed, Record], int | None]] = {
+EPOCH_AT: dict[str, Callable[[OneSeed, Record], int | None]] = {
     "at the start": lambda seed, record: 0,
     "while memorizing": lambda seed, record: memorizing_epoch(record, seed.t_gen("base")),
     "early": lambda seed, record: fourier.embedding_epochs(record.run)[1],
@@ -283,12 +295,12 @@ def probes_of(record: Record) -> Mapping[str, np.ndarray]:
 
 
 def top_share(seed: OneSeed, side: str, moment: str, arm: ArmName = "base") -> Found:
-    """Share of spectral power in a neuron's top frequency, median over live neurons, on a side at a moment (MOMENTS).
+    """Share of spectral power in a neuron's top frequency, median over live neurons, on a side at a moment (EPOCH_AT).
 
     Open where the base never generalizes and the moment depends on it.
     """
     record = seed[arm]
-    probes, epoch = probes_of(record), MOMENTS[moment](seed, record)
+    probes, epoch = probes_of(record), EPOCH_AT[moment](seed, record)
     if epoch is None:
         return Found(0.0, 1.0, {"at epoch": None})
     at = np.searchsorted(probes["epochs"], epoch)
@@ -400,7 +412,7 @@ def graph_difference(seed: OneSeed, of: str, other: str) -> Found:
 
 # --- phases ---------------------------------------------------------------------------------------------------------
 
-MEMORIZATION, CIRCUIT_FORMATION, CLEANUP = TICKETS = "memorization", "circuit-formation", "cleanup"
+MEMORIZATION, CIRCUIT_FORMATION, CLEANUP = PHASES  # the tickets
 
 
 def grokked_case(seed: OneSeed, found: Found) -> Found:
@@ -418,7 +430,7 @@ def phase_order(seed: OneSeed) -> Found:
 def loss_order(seed: OneSeed) -> Found:
     """Whether the log test loss ends the lower the later the ticket's phase, and below the base's in the cleanup ticket alone
     (C41)."""
-    ends = {one: progress.plateau(progress.log_test_loss(seed[one])) for one in ("base", *TICKETS)}
+    ends = {one: progress.plateau(progress.log_test_loss(seed[one])) for one in ("base", *PHASES)}
     base, *of_tickets = ends.values()
     holds = of_tickets[0] > of_tickets[1] >= base > of_tickets[2]
     return grokked_case(seed, statement(holds, **{f"log test loss, {label(one)}": x for one, x in ends.items()}))
@@ -440,7 +452,7 @@ def delay_ratio(seed: OneSeed, faster: ArmName, slower: ArmName = MEMORIZATION) 
 def rise_order(seed: OneSeed, least: float) -> Found:
     """Whether the log test loss rises a second time by `least` nats in the base and all tickets but the memorization ticket, and
     most in the cleanup ticket (C43). A network whose test loss never comes half-way down has no second rise."""
-    rises = {one: float(np.nan_to_num(progress.second_rise(seed[one]))) for one in ("base", *TICKETS)}
+    rises = {one: float(np.nan_to_num(progress.second_rise(seed[one]))) for one in ("base", *PHASES)}
     others = [rise for one, rise in rises.items() if one != MEMORIZATION]
     holds = rises[MEMORIZATION] < least <= min(others) and rises[CLEANUP] == max(others)
     return grokked_case(seed, statement(holds, **{f"second rise, {label(one)}": x for one, x in rises.items()}))
@@ -479,14 +491,14 @@ def one_fall(seed: OneSeed) -> Found:
 
 def excluded_order(seed: OneSeed) -> Found:
     """Whether the excluded loss, mean over key frequencies, settles the lower the later the ticket's phase (C45)."""
-    levels = {one: progress.plateau(progress.excluded(probes_of(seed[one]))) for one in TICKETS}
+    levels = {one: progress.plateau(progress.excluded(probes_of(seed[one]))) for one in PHASES}
     holds = levels[MEMORIZATION] > levels[CIRCUIT_FORMATION] > levels[CLEANUP]
     return grokked_case(seed, statement(holds, **{f"excluded loss, {label(one)}": x for one, x in levels.items()}))
 
 
 def least_squares(seed: OneSeed) -> Found:
     """Whether the cleanup ticket ends with the least sum of squared weights of the three (C45)."""
-    ends = {one: progress.plateau(series(seed[one], "l2") ** 2) for one in TICKETS}
+    ends = {one: progress.plateau(series(seed[one], "l2") ** 2) for one in PHASES}
     holds = ends[CLEANUP] < min(ends[MEMORIZATION], ends[CIRCUIT_FORMATION])
     return grokked_case(seed, statement(holds, **{f"squares, {label(one)}": x for one, x in ends.items()}))
 

@@ -78,14 +78,12 @@ def intervals(rule: Rule, low: np.ndarray, high: np.ndarray) -> list[tuple[float
     return list(zip(np.sort(low, 1)[:, k - 1].tolist(), np.sort(high, 1)[:, n - k].tolist(), strict=True))
 
 
-def rates(
-    rule: Rule, truth: float, *looks: int, censored: float = 0.0, simulations: int = 2000, seed: int = 0
-) -> dict[str, float]:
+def rates(rule: Rule, truth: float, *looks: int, censored: float = 0.0, simulations: int = 2000) -> dict[str, float]:
     """How often the rule says "replicated" and "refuted" of seeds whose true median or share is `truth`.
 
     looks: at how many seeds the rule is asked, in ascending order; a later look is taken only if the earlier ones decide nothing.
     """
-    low, high = draw(rule, truth, (simulations, looks[-1]), censored, np.random.default_rng(seed))
+    low, high = draw(rule, truth, (simulations, looks[-1]), censored, np.random.default_rng(0))
     said = np.full(simulations, "inconclusive")
     for n in looks:
         now = np.array([rule.outcome(*interval) for interval in intervals(rule, low[:, :n], high[:, :n])])
@@ -93,13 +91,13 @@ def rates(
     return {name: float((said == name).mean()) for name in ("replicated", "refuted")}
 
 
-def outlook(parts: Sequence[tuple[Rule, np.ndarray]], simulations: int = 500, seed: int = 0) -> dict[Outcome, float]:
+def outlook(parts: Sequence[tuple[Rule, np.ndarray]], simulations: int = 500) -> dict[Outcome, float]:
     """How often each outcome would come of a claim with twice as many seeds, were the new ones like those at hand.
 
     parts: each with its rule and the bounds of the seeds [S, 2], nan where one is no case. New seeds are drawn from these,
     the same for all parts.
     """
-    n, rng = len(parts[0][1]), np.random.default_rng(seed)
+    n, rng = len(parts[0][1]), np.random.default_rng(0)
     said = Counter(
         worst(decide(rule, np.concatenate([bounds, bounds[new]]))[2] for rule, bounds in parts)
         for new in rng.integers(0, n, (simulations, n))

@@ -8,9 +8,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.stats import binom, binomtest
 
+from lib.analysis.survival import LEVEL
+
 DIGITS = 6  # significant ones in verdicts.json: processors differ in the last
 MIN_SEEDS = 5  # with fewer, no verdict: "replicated" would be wrong in more than 5% of cases
-LEVEL = 0.95  # of intervals
 
 Outcome = Literal["replicated", "refuted", "inconclusive", "not run"]
 
@@ -34,7 +35,7 @@ class IntervalRule(Strict):
     refuted_below: float | None = None
 
     @model_validator(mode="after")
-    def _is_consistent(self):
+    def _is_consistent(self) -> "IntervalRule":
         pairs = (self.refuted_below, self.replicated_above), (self.replicated_below, self.refuted_above)
         given = [pair for pair in pairs if pair != (None, None)]
         if not given or any(None in pair or pair[0] > pair[1] for pair in given):
@@ -68,7 +69,7 @@ class ShareRule(Strict):
     refuted_below: float = Field(gt=0, le=1)
 
     @model_validator(mode="after")
-    def _is_consistent(self):
+    def _is_consistent(self) -> "ShareRule":
         if self.refuted_below > self.replicated_above:
             raise ValueError("needs refuted_below <= replicated_above")
         return self

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from lib.analysis.progress import PHASES
 from lib.analysis.times import Record
 from lib.experiments.arms import ARMS, Arm, family
 from lib.experiments.comparison import Comparison, Versions, compare
@@ -124,7 +125,7 @@ SWITCHED_OFF = with_pair("base-no-decay", "base-switched-off", "ticket-switched-
 BEFORE_TRAINING = ("random", "snip", "grasp", "synflow", "synflow-100")
 AFTER_TRAINING = ("snip-trained", "grasp-trained", "synflow-trained")
 POPUPS = ("edge-popup", "edge-popup-slow", "edge-popup-slow-no-decay", "edge-popup-untrained")
-VARIANTS = (
+DEVIATING = (
     "mlp/ordered",
     "transformer/ordered",
     "transformer/width-500",
@@ -133,10 +134,7 @@ VARIANTS = (
     "transformer/text",
 )
 
-PHASES = ("memorization", "circuit-formation", "cleanup")  # at whose ends tickets of the follow-up are cut
 WITHOUT_DECAY = tuple(f"{name}-no-decay" for name in ("base", *PHASES))
-
-
 PHASE_TICKETS = tuple(map(Arm, ("base", *PHASES)))
 
 
@@ -221,7 +219,7 @@ CHAPTERS: dict[str, Chapter] = {
         least=LEAST_OF_LONG,
     ),
     "deviations": Chapter(
-        lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(VARIANTS, PAIR),
+        lambda parameters: dict.fromkeys(MODELS, with_pair("new-weights")) | dict.fromkeys(DEVIATING, PAIR),
         confirmatory=LEAST,
     ),
     "representations": Chapter(both(*PAIR), probed=dict.fromkeys(MODELS), confirmatory=LEAST),
@@ -266,6 +264,11 @@ class Wanted:
     store: Store | None
     whole: bool = False
     settings: frozenset[str] = frozenset()
+    # What the store has answered.
+    _confirmed_seeds: dict[tuple[str, str, tuple[Arm, ...]], list[int]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    _epochs: dict[tuple[str, Run], int | None] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def by_arm(self) -> dict[str, dict[str, dict[Arm, list[Run]]]]:
@@ -352,10 +355,6 @@ class Wanted:
             self._confirmed_seeds[key] = [seed for seed, found in there if set(arms) <= found.keys()]
         return self._confirmed_seeds[key]
 
-    @cached_property
-    def _confirmed_seeds(self) -> dict[tuple[str, str, tuple[Arm, ...]], list[int]]:
-        return {}
-
     def _runs(self, chapter: str, setting: str, seeds: Iterable[int]) -> dict[Arm, list[Run]]:
         bases = [SETTINGS[setting].base(seed, self.parameters) for seed in seeds]
         out = {}
@@ -370,10 +369,6 @@ class Wanted:
             record = self.store.load(base) if self.store else None
             self._epochs[one.name, base] = None if record is None else one.own_epoch(record)
         return self._epochs[one.name, base]
-
-    @cached_property
-    def _epochs(self) -> dict[tuple[str, Run], int | None]:
-        return {}
 
     @cached_property
     def pending(self) -> int:

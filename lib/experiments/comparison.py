@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lib.analysis.times import MeasureError, NoRecords, Record, generalization_epoch, series, threshold
+from lib.analysis.times import MeasureError, NoRecords, Record, best_accuracy, generalization_epoch, threshold
 from lib.experiments.arms import Arm, arm
 from lib.experiments.settings import SETTINGS
 from lib.train.images import title
@@ -80,7 +80,7 @@ class Comparison:
         """The same for each seed: all alike, but for `of_best`."""
         if self.of_best is None:
             return [self.tau] * len(self.seeds)
-        return [self.of_best * float(series(record).max()) for record in self["base"]]
+        return [self.of_best * best_accuracy(record) for record in self["base"]]
 
     def of_seeds(self, seeds: Iterable[int]) -> "Comparison":
         """The same of some of its seeds alone."""
@@ -143,13 +143,13 @@ class OneSeed:
         """The test accuracy that counts as generalized."""
         return self.comparison.taus[self.index]
 
-    def t_gen(self, where: object, tau: float | None = None) -> int | None:
+    def t_gen(self, where: object) -> int | None:
         """When an arm generalizes; None: never within the budget."""
-        return generalization_epoch(self[where], self.tau if tau is None else tau)
+        return generalization_epoch(self[where], self.tau)
 
-    def scaled(self, epoch: float, of: int = 30_000) -> float:
-        """An epoch that is meant on the scale of `of` epochs, on that of the profile's budget."""
-        return epoch * self.comparison.usual_budget / of
+    def scaled(self, epoch: float) -> float:
+        """An epoch that is meant on the scale of the paper's 30,000 epochs, on that of the profile's budget."""
+        return epoch * self.comparison.usual_budget / 30_000
 
 
 Versions = Callable[[Run], Mapping[int, Record]]  # a run's records by the numerics of the trainer that made them

@@ -15,6 +15,7 @@ Gradients are written by hand: half the time of autograd.
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -34,19 +35,38 @@ Weights = dict[str, Tensor]
 class Model(Protocol):
     """What trainer, starts and scores ask of a model. What `lookup` gives, and what `forward` saves, is its own affair.
 
+    A model may also have `backward(weights, gradients, lookup, saved, dlogits)`, which writes the gradient of every matrix into
+    `gradients`, from that of the logits [R, B, classes]; one without gets its gradients from autograd (`differentiate`).
+
     runs_at_once: how many runs a thread trains side by side. With fewer, starting small operations takes longer than doing
     them; with more, what the runs hold no longer fits the processor's cache.
     """
 
     runs_at_once: ClassVar[int]
 
-    def shapes(self, task: Task) -> dict[str, tuple[int, int]]: ...
-    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray: ...
-    def matrices(self, buffer: Tensor, task: Task) -> Weights: ...
-    def lookup(self, inputs: Tensor, task: Task) -> Any: ...
-    def forward(self, weights: Weights, lookup: Any) -> tuple[Tensor, Any]: ...
-    def backward(self, weights: Weights, gradients: Weights, lookup: Any, saved: Any, dlogits: Tensor) -> None: ...
-    def flow(self, weights: Weights) -> Tensor: ...
+    def shapes(self, task: Task) -> dict[str, tuple[int, int]]:
+        """Name -> (rows, cols) of each weight matrix, in the order in which they lie in the weights [n]."""
+
+    def deviations(self, task: Task) -> dict[str, float]:
+        """Name -> standard deviation with which each matrix is drawn; 0 of one that starts at zero."""
+
+    def matrices(self, buffer: Tensor, task: Task) -> Weights:
+        """The weight matrices in a buffer [R, n or more] as views [R, rows, cols], as `forward` takes them."""
+
+    def lookup(self, inputs: Tensor, task: Task) -> Any:
+        """What `forward` needs of inputs [R, B, tokens or pixels of a sample]."""
+
+    def forward(self, weights: Weights, lookup: Any) -> tuple[Tensor, Any]:
+        """Logits [R, B, classes], and what `backward` needs."""
+
+    def flow(self, weights: Weights) -> Tensor:
+        """Sum over all paths from inputs to logits of the products of their weights [R], for SynFlow."""
+
+
+def without_gradients(model: Model) -> AbstractContextManager:
+    """Where a model is trained and evaluated: inference mode, or no_grad for one without `backward`, as autograd cannot go through
+    tensors of inference mode."""
+    return torch.inference_mode() if hasattr(model, "backward") else torch.no_grad()
 
 
 def differentiate(
@@ -194,11 +214,12 @@ def cut(buffer: Tensor, shapes: dict[str, tuple[int, int]]) -> Weights:
     return {name: part.unflatten(1, shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
 
 
-def draw(shapes: dict[str, tuple[int, int]], deviations: dict[str, float], rng: np.random.Generator) -> np.ndarray:
-    """Initial weights N(0, deviation^2), matrix after matrix as a float32 vector; deviation 0 gives zeros."""
+def draw(model: Model, task: Task, rng: np.random.Generator) -> np.ndarray:
+    """A model's initial weights N(0, deviation^2), matrix after matrix as a float32 vector [n]; deviation 0 gives zeros."""
+    deviations = model.deviations(task)
     parts = [
         (deviations[name] * rng.standard_normal(rows * cols)).astype(np.float32)
-        for name, (rows, cols) in shapes.items()
+        for name, (rows, cols) in model.shapes(task).items()
     ]
     return np.concatenate(parts)
 
@@ -227,13 +248,10 @@ class MLP:
             "W_U": (task.classes, self.width),
         }
 
-    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray:
-        """Initial weights as one float32 vector: each matrix N(0, 1/fan_in)."""
-        return draw(self.shapes(task), {name: fan_in**-0.5 for name, fan_in in self.fan_in(task).items()}, rng)
-
-    def fan_in(self, task: Task) -> dict[str, int]:
-        """How many inputs each weight matrix has; W_E one for each token."""
-        return {name: cols for name, (_, cols) in self.shapes(task).items()} | {"W_E": task.tokens}
+    def deviations(self, task: Task) -> dict[str, float]:
+        """Name -> 1 / sqrt(fan_in), with which each matrix is drawn (the authors' code); W_E has an input for each token."""
+        fan_in = {name: cols for name, (_, cols) in self.shapes(task).items()} | {"W_E": task.tokens}
+        return {name: inputs**-0.5 for name, inputs in fan_in.items()}
 
     def matrices(self, buffer: Tensor, task: Task) -> Weights:
         """The weight matrices in a buffer [R, n or more], as `forward` and `backward` take them."""
@@ -330,11 +348,10 @@ class Transformer:
             "W_U": (task.classes, self.width),
         }
 
-    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray:
-        """Initial weights as one float32 vector: N(0, 1/p) for W_E, zero biases, N(0, 1/d_model) for all others."""
-        shapes = self.shapes(task)
-        deviations = dict.fromkeys(shapes, self.width**-0.5) | {"W_E": task.tokens**-0.5, "b_in": 0.0, "b_out": 0.0}
-        return draw(shapes, deviations, rng)
+    def deviations(self, task: Task) -> dict[str, float]:
+        """Name -> standard deviation: 1 / sqrt(p) of W_E, 0 of biases, 1 / sqrt(d_model) of all others (the authors' code)."""
+        own = {"W_E": task.tokens**-0.5, "b_in": 0.0, "b_out": 0.0}
+        return {name: own.get(name, self.width**-0.5) for name in self.shapes(task)}
 
     def matrices(self, buffer: Tensor, task: Task) -> Weights:
         """The weight matrices in a buffer [R, n or more], and W_Q, W_K and W_V together as W_QKV: one product, not three."""
@@ -490,11 +507,10 @@ class AnswerTransformer(Transformer):
         if not (self.positions and self.biases):
             raise ValueError(f"positions, biases are {self.positions}, {self.biases}; an AnswerTransformer has both")
 
-    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray:
-        """Initial weights as one float32 vector: zero biases, N(0, 1/tokens) for W_U, N(0, 1/d_model) for all others."""
-        shapes = self.shapes(task)
-        deviations = dict.fromkeys(shapes, self.width**-0.5) | {"W_U": task.tokens**-0.5, "b_in": 0.0, "b_out": 0.0}
-        return draw(shapes, deviations, rng)
+    def deviations(self, task: Task) -> dict[str, float]:
+        """Name -> standard deviation: 1 / sqrt(tokens) of W_U, 0 of biases, 1 / sqrt(d_model) of all others (Nanda's code)."""
+        own = {"W_U": task.tokens**-0.5, "b_in": 0.0, "b_out": 0.0}
+        return {name: own.get(name, self.width**-0.5) for name in self.shapes(task)}
 
     def lookup(self, inputs: Tensor, task: Task) -> Lookup:  # type: ignore[override]
         """What `forward` needs of inputs [R, B, 3], whose last token is the same throughout."""
@@ -616,10 +632,9 @@ class ImageMLP:
         widths = [task.tokens, *[self.width] * self.hidden_layers, task.classes]
         return {f"W_{i}": shape for i, shape in enumerate(pairwise(widths), 1)}
 
-    def initial(self, task: Task, rng: np.random.Generator) -> np.ndarray:
-        """Initial weights as one float32 vector."""
-        shapes = self.shapes(task)
-        return draw(shapes, {name: self.weight_scale * rows**-0.5 for name, (rows, _) in shapes.items()}, rng)
+    def deviations(self, task: Task) -> dict[str, float]:
+        """Name -> weight_scale / sqrt(fan_in), with which each matrix is drawn (the authors' code)."""
+        return {name: self.weight_scale * rows**-0.5 for name, (rows, _) in self.shapes(task).items()}
 
     def matrices(self, buffer: Tensor, task: Task) -> Weights:
         """The weight matrices in a buffer [R, n or more], as `forward` and `backward` take them."""

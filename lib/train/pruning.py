@@ -165,9 +165,9 @@ def random_mask_like(run: "Run", mask: np.ndarray, keep: str, seed: int) -> np.n
     return out
 
 
-def _trade(part: np.ndarray, rng: np.random.Generator, rounds: int = 10) -> None:
-    """Shuffles a matrix of 0 and 1 in place, holding the sums of its rows and columns."""
-    for _ in range(rounds):
+def _trade(part: np.ndarray, rng: np.random.Generator) -> None:
+    """Shuffles a matrix of 0 and 1 in place, in ten rounds, holding the sums of its rows and columns."""
+    for _ in range(10):
         order = rng.permutation(len(part))
         for i, j in zip(order[::2], order[1::2], strict=False):
             differ = np.flatnonzero(part[i] != part[j])

@@ -17,9 +17,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from lib.train.models import MLP, AnswerTransformer, ImageMLP, Model
+from lib.train.models import MLP, AnswerTransformer, ImageMLP, Model, draw
 from lib.train.optim import AdamW, Optimizer
 from lib.train.pruning import KEEPS, SCORES, TopScores, magnitude, prune_by_score, pruned_count, random_mask_like
 from lib.train.tasks import ImageTask, Task, generator
@@ -32,29 +31,13 @@ NUMERICS = 3
 WeightsOf = Callable[["Run", int], np.ndarray]
 
 
-class Reparameterization(Protocol):
-    """Maps what is trained to the weights, where the two differ: scores that choose among frozen weights, say."""
-
-    def to(self, device: str) -> "Reparameterization":
-        """The same on a device."""
-
-    def mask(self, trained: Tensor) -> Tensor:
-        """Which weights [n] are not zero, as 0 and 1."""
-
-    def weights(self, trained: Tensor) -> Tensor:
-        """Weights [n] from the trained parameters [n]."""
-
-    def gradient(self, trained: Tensor, gradient: Tensor) -> Tensor:
-        """The loss's gradient [n] with respect to the trained parameters, from that with respect to the weights."""
-
-
 class Origin(NamedTuple):
     """What a start makes: the trained parameters [n] (the weights, unless `to_weights` maps them), and the mask [n]
     (True = kept) to hold while training, if any."""
 
     trained: np.ndarray
     mask: np.ndarray | None = None
-    to_weights: Reparameterization | None = None
+    to_weights: TopScores | None = None
 
 
 class Start(Protocol):
@@ -221,9 +204,9 @@ class EdgePopup(OfWeights):
     def make(self, run: "Run", weights_of: WeightsOf) -> Origin:
         """The scores, and how they choose."""
         rng, parts = generator(run.seed, "scores"), run.parts()
-        fan_in = run.model.fan_in(run.task)  # type: ignore[attr-defined]
+        reach = run.model.deviations(run.task)  # of an MLP 1 / sqrt(fan_in)
         sizes = {name: part.stop - part.start for name, part in parts.items()}
-        scores = [rng.uniform(-1, 1, size) * fan_in[name] ** -0.5 for name, size in sizes.items()]
+        scores = [rng.uniform(-1, 1, size) * reach[name] for name, size in sizes.items()]
         kept = [size - pruned_count(size, self.rate) for size in sizes.values()]
         fixed = torch.from_numpy(weights_of(self.base, self.epoch))
         return Origin(np.concatenate(scores).astype(np.float32), None, TopScores(fixed, list(parts.values()), kept))
@@ -351,7 +334,7 @@ class Run:
 
     def initial_weights(self) -> np.ndarray:
         """The run's own initial weights [n] float32, before any mask."""
-        weights = self.model.initial(self.task, generator(self.seed, "weights"))
+        weights = draw(self.model, self.task, generator(self.seed, "weights"))
         if not self.rounding:
             return weights
         up = generator(self.seed, f"rounding {self.rounding}").random(len(weights)) < 0.5

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lib.train import products
 from lib.train.losses import LOSSES
-from lib.train.models import differentiate
+from lib.train.models import differentiate, without_gradients
 from lib.train.runs import Origin, Run
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "l1", "l2", "mean_l1", "mean_l2")
@@ -174,8 +174,7 @@ def train(
     def train_share(share: slice) -> list[Trained]:
         # On few examples two threads wait for each other longer than they work.
         torch.set_num_threads(max(threads // len(shares), 1) if runs[0].task.train_count > 256 else 1)
-        # Autograd cannot go through tensors of inference mode.
-        with torch.inference_mode() if hasattr(runs[0].model, "backward") else torch.no_grad():
+        with without_gradients(runs[0].model):
             return _train(runs[share], starts[share], snapshots or {}, until, report_or_stop, device)
 
     # Threads that share out the runs, each with a stack of its own, wait for each other far less than threads that share
