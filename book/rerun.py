@@ -113,7 +113,7 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 #
 # | made by | records | verdicts |
 # |---|---|---|
-# | `train` and `judge`, all values but the seeds the paper's | `results/records/` | `results/verdicts.json` |
+# | `train` and `judge`, all values but the seeds the paper's | `results/records/` | `results/verdicts.json`; of seeds that are named, `.cache/verdicts-….json` |
 # | `train` and `judge`, other values or another profile | `.cache/records/` | `.cache/verdicts-….json`, named after the values |
 # | `run` and papermill | `.cache/records/` | in the notebook |
 # | `train` with `--results`, as below | `mine/records/` | none |
@@ -122,7 +122,8 @@ HTML(tables.table(pd.DataFrame(rows), precision=0) + f"<p>From {len(records):,} 
 # python -m lib train --chapter re-dense --seeds 7 --results mine
 # ```
 #
-# `results/` is committed. `.cache/` is not, and can be deleted at any time. A record is named by all that made its network, so
+# `results/` is committed. `.cache/` is not, and can be deleted at any time. `results/verdicts.json` counts records in `results/` alone; what a
+# chapter left in `.cache/` comes there by `train`. A record is named by all that made its network, so
 # that a network with other values is never taken for the paper's, wherever its record lies.
 #
 # ## New seeds in the book's figures
