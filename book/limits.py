@@ -187,6 +187,7 @@ more = pd.DataFrame(rows)
 display(chapter.table(more, precision=0))
 
 # %% [markdown]
+# (what-the-second-look-changed)=
 # ## What the second look changed
 #
 # Most verdicts were first given on ten seeds, those of the follow-up on five, and more seeds were recorded with these verdicts in sight; for no
