@@ -86,9 +86,9 @@ HTML(
     f"""<div class="in-short answer"><p><strong>Does a ticket, the sparse network left when a network that has generalized is pruned,
     generalize without the long wait?</strong></p><div class="beside"><ul>
     <li><strong>{gain[0]}</strong> How much sooner than the dense network that it was cut from: MLP {gain[1]}; transformer {gain[2]}.</li>
-    <li>Is it because the ticket begins with small weights? On modular addition: <strong>{norm[0]}</strong> How much sooner than a dense
-    network that begins with its norm: MLP {norm[1]}; transformer {norm[2]}. On MNIST: <strong>{norm_of_images[0]}</strong> There
-    it is {norm_of_images[1]}.</li></ul>
+    <li>Is it because the ticket begins with small weights? <strong>{norm[0]}</strong> How much sooner than a dense
+    network of its norm: MLP {norm[1]}; transformer {norm[2]}. On MNIST <strong>{norm_of_images[0].rstrip('.').lower()}</strong>:
+    {norm_of_images[1]}.</li></ul>
     <div><p>Surprises:</p><ul>
     <li>On MNIST the ticket's gain over its base is {on_images}.</li>
     <li>With the ticket's mask on other initial weights {others} generalize.</li>

@@ -152,6 +152,18 @@ def test_execute_names_the_failed_cell_in_a_few_lines(folder: Path) -> None:
     assert not (folder / "out.ipynb").exists()
 
 
+def test_what_a_kernels_own_sockets_log_is_not_told(folder: Path, capfd: pytest.CaptureFixture) -> None:
+    """A thread logs behind the kernel's back, as its event loop does: what a cell logs goes into the notebook instead."""
+    log = (
+        "import logging, sys\nlogging.getLogger('tornado.general').addHandler(logging.StreamHandler(sys.__stderr__))\n"
+    )
+    log += "logging.getLogger('tornado.general').error('Uncaught exception in a callback')\nprint(profile, seeds)"
+    chapter = folder / "book" / "chapter.md"
+    chapter.write_text(CHAPTER.replace("print(profile, seeds)", log))
+    execute(chapter, folder / "out.ipynb", {})
+    assert "Uncaught" not in capfd.readouterr().err
+
+
 def test_execute_names_the_chapter_whose_kernel_was_killed(folder: Path) -> None:
     chapter = folder / "book" / "chapter.md"
     chapter.write_text(CHAPTER.replace("print(profile, seeds)", "import os\nos.kill(os.getpid(), 9)"))

@@ -17,6 +17,12 @@ from papermill.exceptions import PapermillExecutionError
 from lib.files import try_to_write, write_text
 from tools.notebooks import KERNEL, ROOT, ChapterError
 
+# What goes wrong in a cell is in the notebook. A kernel that is shut down while it is busy may tell the terminal of a socket.
+QUIET = (
+    "--log-level=CRITICAL",
+    "--IPKernelApp.exec_lines=__import__('logging').getLogger('tornado').setLevel('CRITICAL')",
+)
+
 # Two kernels that start together can draw the same free port; the loser dies, in one of two ways.
 PORT_COLLISION = re.compile("Address already in use|Kernel died before replying to kernel_info")
 
@@ -59,7 +65,7 @@ def execute(
                 progress_bar=False,
                 cwd=str(ROOT),
                 stderr_file=sys.stderr if watched else None,
-                extra_arguments=["--log-level=CRITICAL"],  # what goes wrong in a cell is in the notebook
+                extra_arguments=list(QUIET),
             )
             break
         except PapermillExecutionError as error:
