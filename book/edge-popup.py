@@ -30,7 +30,7 @@ device = "cpu"
 import numpy as np
 import pandas as pd
 
-from lib.analysis.structure import expected_jaccard, jaccard_distances
+from lib.analysis.structure import distance_by_chance, jaccard_distances
 from lib.analysis.times import final, series
 from lib.book import figures, findings
 from lib.book.chapter import Chapter
@@ -105,7 +105,6 @@ for seed in comparison.one_by_one():
 reached = pd.DataFrame(rows)
 chapter.table(reached, precision=3)
 
-
 # %% [markdown]
 # </details>
 #
@@ -115,15 +114,9 @@ chapter.table(reached, precision=3)
 # are drawn independently, but keep as many weights of each matrix, it is where the crosses stand.
 
 # %% mystnb={"figure": {"caption": "Jaccard distance of the mask that edge-popup ends with to the ticket's, one mark a seed, the bar at the median. The crosses are the distances of masks that are independent in each matrix.", "name": "fig-edge-popup-masks"}, "image": {"alt": "One panel with a row for each edge-popup network and a mark for each seed, the Jaccard distance of its last mask to the ticket's mask, beside the distance expected of independent masks."}} tags=["hide-input"]
-def kept(record):
-    """The share of each matrix that a record's mask keeps."""
-    return [matrix.mean() for matrix in record.run.split(record.mask).values()]
-
-
-sizes = [matrix.size for matrix in comparison["ticket"][0].run.split(comparison["ticket"][0].mask).values()]
 pairs = {one: list(zip(comparison[one], comparison["ticket"], strict=True)) for one in POPUPS}
 apart = {one: [jaccard_distances([a.mask, b.mask])[0, 1] for a, b in found] for one, found in pairs.items()}
-chance = {one: [expected_jaccard(kept(a), kept(b), sizes) for a, b in found] for one, found in pairs.items()}
+chance = {one: [distance_by_chance(a.run, a.mask, b.mask) for a, b in found] for one, found in pairs.items()}
 
 figure, axes = figures.panels(1, 1, height=2.6, width=6)
 for place, one in enumerate(POPUPS):

@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import fourier
-from lib.analysis.structure import expected_jaccard, jaccard_distances
+from lib.analysis.structure import distance_by_chance, jaccard_distances
 from lib.analysis.times import final, series
 from lib.book import figures, findings, tables
 from lib.book.chapter import Chapter
@@ -118,7 +118,6 @@ representations.finding(f"Median share of neurons tuned before training {finding
 # %% tags=["hide-input"]
 representations.table(pd.DataFrame(rows))
 
-
 # %% [markdown]
 # ## For SNIP and SynFlow it is the trained weights, not the score
 #
@@ -128,19 +127,13 @@ representations.table(pd.DataFrame(rows))
 # like the ticket's as the others'.
 
 # %% mystnb={"figure": {"caption": "Jaccard similarity with the ticket's mask, 1 if they are the same, one mark a seed. A grey bar is the median that independent masks would have which keep the same share of each matrix.", "name": "fig-findings-scores"}, "image": {"alt": "A panel for each setting with the Jaccard similarity to the ticket's mask for masks from scores at initialisation and from scores of the trained network."}} tags=["hide-input"]
-def of_independent(*records):
-    """Jaccard similarity by chance of two masks, from the shares of each matrix that they keep."""
-    parts = [record.run.split(record.mask).values() for record in records]
-    shares = [[part.mean() for part in of_one] for of_one in parts]
-    return 1 - expected_jaccard(*shares, [part.size for part in parts[0]])
-
-
 overlap = []
 for comparison in scores:
     for one in [*BEFORE_TRAINING, *AFTER_TRAINING]:
         for record, ticket in zip(comparison[one], comparison["ticket"], strict=True):
             similarity = 1 - jaccard_distances([record.mask, ticket.mask])[0, 1]
-            overlap.append({"setting": comparison.label, "arm": one, "seed": record.seed, "similarity": similarity, "by chance": of_independent(record, ticket)})
+            chance = 1 - distance_by_chance(record.run, record.mask, ticket.mask)
+            overlap.append({"setting": comparison.label, "arm": one, "seed": record.seed, "similarity": similarity, "by chance": chance})
 overlap = pd.DataFrame(overlap)
 figure, axes = figures.panels(1, len(scores.comparisons), height=4.2, sharey=True)
 for ax, (name, found) in zip(axes[0], overlap.groupby("setting", sort=False), strict=True):

@@ -65,9 +65,13 @@ def said(*keys):
     return word.get(outcome_of_claim(verdicts), "In part."), *numbers
 
 
-opposite = {"Yes.": "No.", "No.": "Yes."}
+def denied(word, *numbers):
+    """The answer to the opposite question, with the same numbers."""
+    return {"Yes.": "No.", "No.": "Yes."}.get(word, word), *numbers
+
+
 gain = said(("C01", "mlp"), ("C02", "transformer"))
-norm, norm_of_images = ([opposite.get(one[0], one[0]), *one[1:]] for one in (said(("C09", "mlp"), ("C10", "transformer")), said(("C09", "mnist-mlp"))))
+norm, norm_of_images = denied(*said(("C09", "mlp"), ("C10", "transformer"))), denied(*said(("C09", "mnist-mlp")))
 _, on_images, over_uniform = said(("C03", "mnist-mlp"), ("C02", "transformer/uniform"))
 new_weights = {one.label: one.t_gen("new-weights") for one in chapter}
 others = " and ".join(f"{sum(t is not None for t in ts)} of {len(ts)} {label}s" for label, ts in new_weights.items())

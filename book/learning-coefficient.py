@@ -267,10 +267,9 @@ chapter.table(pd.DataFrame(rows).astype("Int64"))
 # %% tags=["hide-input"]
 rows = []
 for sampling in llc.SAMPLINGS:
-    lags = [coefficient_lag(seed, sampling=sampling, logarithm=False).numbers.get("lag", np.nan) for seed in nanda.one_by_one()]
-    found = of_loss_itself[sampling].verdict
-    row = {"settings": sampling, "coefficient first": np.less(lags, 0).sum(), "at the same checkpoint": np.equal(lags, 0).sum()}
-    row |= {"test loss first": np.greater(lags, 0).sum(), "share of seeds": result_text(found), "the rule": found.verdict}
+    lags, found = of_loss_itself[sampling].parts[0].table.get("lag", pd.Series(dtype=float)), of_loss_itself[sampling].verdict
+    row = {"settings": sampling, "coefficient first": (lags < 0).sum(), "at the same checkpoint": (lags == 0).sum()}
+    row |= {"test loss first": (lags > 0).sum(), "share of seeds": result_text(found), "the rule": found.verdict}
     rows.append(row)
 chapter.table(pd.DataFrame(rows))
 

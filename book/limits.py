@@ -201,8 +201,9 @@ for one, comparison in found:
     if not one.verdict.is_exploratory and len(one.verdict.seeds) > first:
         then = judge(one.claim, one.judged, comparison.of_seeds(one.verdict.seeds[:first]), given.label)
         row = {"claim": f"{one.claim.id}: {one.claim.title} ({one.judged.label})"}
-        for of in (then, one):
-            row |= {f"{'first' if of is then else 'all'} seeds": f"{of.verdict.verdict}, {result_text(of.verdict)}; {'; '.join(filter(None, (evidence_text(of), part_text(of))))}"}
+        for when, found_then in (("first seeds", then), ("all seeds", one)):
+            texts = f"{found_then.verdict.verdict}, {result_text(found_then.verdict)}", evidence_text(found_then), part_text(found_then)
+            row[when] = "; ".join(filter(None, texts))
         rows.append(row | {"outcome": "same" if then.verdict.verdict == one.verdict.verdict else "changed"})
 looks = pd.DataFrame(rows or [{"claim": "none", "outcome": "same"}]).sort_values("outcome", kind="stable")
 changed = looks[looks["outcome"] == "changed"]

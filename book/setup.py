@@ -96,7 +96,7 @@ HTML(tables.table(pd.DataFrame(rows)))
 # <summary>How each matrix is drawn</summary>
 #
 # $W_E$ and $W_U$ are stored with a row for each number. Each entry is an independent normal draw about 0 with the standard deviation
-# that follows ("–": the network has no such matrix). Biases, where a variant has them, are not drawn: they start at 0.
+# that follows (“–”: the network has no such matrix). Biases, where a variant has them, are not drawn: they start at 0.
 
 # %% tags=["hide-input"]
 drawn = [

@@ -91,6 +91,16 @@ def test_expected_jaccard_of_independent_masks():
     assert distance_of(one, other) == pytest.approx(structure.expected_jaccard(0.4, 0.2), abs=2e-3)
 
 
+def test_distance_by_chance_is_that_of_masks_shuffled_within_each_matrix():
+    run = tiny_run()
+    rng = np.random.default_rng(0)
+    one, other = rng.random((2, run.length)) < np.linspace(0.1, 0.9, run.length)
+    parts = run.split(np.arange(run.length)).values()
+    shuffled = [np.concatenate([rng.permutation(one[part.ravel()]) for part in parts]) for _ in range(200)]
+    found = np.mean([structure.jaccard_distances([mask, other])[0, 1] for mask in shuffled])
+    assert structure.distance_by_chance(run, one, other) == pytest.approx(found, abs=5e-3)
+
+
 def test_expected_jaccard_of_masks_that_are_independent_within_matrices():
     sizes, d1, d2 = [300_000, 100_000], [0.1, 0.9], [0.2, 0.7]
     rng = np.random.default_rng(0)

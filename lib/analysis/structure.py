@@ -34,6 +34,13 @@ def expected_jaccard(d1: ArrayLike, d2: ArrayLike, sizes: ArrayLike = 1) -> floa
     return float(1 - both / either) if either else 0.0
 
 
+def distance_by_chance(run: Run, one: np.ndarray, other: np.ndarray) -> float:
+    """Jaccard distance of independent masks that keep as much of each matrix of a run as two masks [n] do (`expected_jaccard`)."""
+    ours, theirs = (list(run.split(mask).values()) for mask in (one, other))
+    sizes = [part.size for part in ours]
+    return expected_jaccard([part.mean() for part in ours], [part.mean() for part in theirs], sizes)
+
+
 def chain(run: Run, mask: np.ndarray) -> list[np.ndarray]:
     """An MLP's mask [n] as its matrices in the order of the layers, each [nodes before, nodes after]."""
     if not isinstance(run.model, MLP) or run.model.hidden_layers > 1:

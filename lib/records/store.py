@@ -179,8 +179,10 @@ class Store:
         that is written to; returns how many."""
         found = {}
         for run in runs:
-            if self.status(run).state != "recorded":
-                continue
+            if self.status(run).state != "recorded" or all(
+                path.parent == self.write_to for path in self._places[run.key]
+            ):
+                continue  # most runs, whose records need not be read
             copies = [(path, content) for path, content in self._contents(run) if _worth(*content)[0] == NUMERICS]
             here = {name for path, content in copies if path.parent == self.write_to for name in content.arrays}
             unread = {"mask": run not in masked, "probes": run not in probed}
