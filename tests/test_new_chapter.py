@@ -1,6 +1,7 @@
 """A chapter that was begun with `make chapter` runs, keeps the rules of the house and shows in a preview at once."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -96,3 +97,12 @@ def test_preview_notices_what_the_page_depends_on() -> None:
     found = {str(path.relative_to(ROOT)) for path in preview.stamps("book/re-dense")}
     assert {"book/re-dense.md", "book/re-dense.py", "lib/book/figures.py", "book/claims.yml", "_config.yml"} <= found
     assert "book/tasks.md" not in found
+
+
+def test_preview_keeps_of_every_page_what_links_lead_to() -> None:
+    texts = [path.read_text() for path in (ROOT / "book").glob("*.md")]
+    stubs = [preview.stub(text) for text in texts]
+    assert all(stub.startswith("# ") and "\n# " not in stub for stub in stubs)
+    links = {link for text in texts for link in re.findall(r"{ref}`([\w-]+)`", text)}
+    assert links
+    assert links <= {label for stub in stubs for label in re.findall(r"^\(([\w-]+)\)=$", stub, re.M)}

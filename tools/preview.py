@@ -1,7 +1,7 @@
 """One chapter in the browser, rendered anew whenever it or what it shows changes (`make preview NAME=x`).
 
-A change of words is rendered from the outputs that are there; only a change of code executes the chapter. The other pages
-of the book are there by title alone, so that links to them lead somewhere.
+A change of words is rendered from the outputs that are there; only a change of code executes the chapter. Of the other pages
+of the book there are only the titles and what else has a label, so that links to them lead somewhere.
 """
 
 import argparse
@@ -27,6 +27,7 @@ setInterval(async () => {
   seen = now || seen;
 }, 500);
 """
+LABELLED = re.compile(r"^\([\w-]+\)=\n#+ .*$|^```{bibliography}(?:.*\n)+?```$", re.M)  # a heading, or the bibliography
 PAGE = ("_config.yml", "_toc.yml", "book/references.bib", "book/_static/*")
 
 
@@ -40,6 +41,12 @@ def write(path: Path, text: str) -> None:
     """Write a file unless it holds this text already, so that Sphinx reads again only what changed."""
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
+
+
+def stub(text: str) -> str:
+    """What stands for another page: its title and what links lead to."""
+    title = next(line for line in text.splitlines() if line.startswith("# "))
+    return "\n\n".join([title, *LABELLED.findall(text), "Not part of this preview.\n"])
 
 
 def lay_out(name: str, notebook: Path, source: Path) -> None:
@@ -60,8 +67,7 @@ def lay_out(name: str, notebook: Path, source: Path) -> None:
     write(source / f"{name}.ipynb", notebook.read_text(encoding="utf-8"))
     for page in set(pages) - {name}:
         text = (ROOT / f"{page}.md").read_text(encoding="utf-8")
-        parts = re.search(r"^# .*$", text, re.M), re.search(r"^```{bibliography}.*?^```$", text, re.M | re.S)
-        write(source / f"{page}.md", "\n\n".join(part[0] for part in parts if part) + "\n\nNot part of this preview.\n")
+        write(source / f"{page}.md", stub(text))
 
 
 def render(name: str, profile: str) -> Path:
