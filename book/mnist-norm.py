@@ -70,6 +70,7 @@ from lib.book.chapter import Chapter
 from lib.claims.statistics import median_text
 from lib.experiments.arms import ARMS, Arm
 from lib.experiments.chapters import wanted
+from lib.experiments.parameters import RECORDED
 from lib.records.store import Store
 
 chapter = Chapter.open("mnist-norm", globals())
@@ -89,8 +90,8 @@ def kind(one):
 
 def members(name):
     """The arms that are recorded of a family, by pruning rate in ascending order."""
-    rates = {RATE: Arm(name)} if Arm(name) in main.arms else {}
-    return dict(sorted((rates | {rate: Arm(FAMILIES[name], rate) for rate in main.family(FAMILIES[name])}).items()))
+    rates = {RATE: Arm(name)} if Arm(name) in complete.arms else {}
+    return dict(sorted((rates | {rate: Arm(FAMILIES[name], rate) for rate in complete.family(FAMILIES[name])}).items()))
 
 
 def l2_at(record, epoch):
@@ -98,20 +99,30 @@ def l2_at(record, epoch):
     return float(series(record, "l2")[np.searchsorted(record.epochs, epoch)])
 
 
-rows = []
-for seed in main.one_by_one():
-    t_base = seed.t_gen("base")
-    if t_base is not None:  # else there is no N
-        at_base = l2_at(seed["base"], t_base)
-        for one in main.arms:
-            record, t = seed[one], seed.t_gen(one)
-            start = float(series(record, "l2")[0])
-            numbers = {"predicted": max(np.log(start / at_base) / DECAY, 0.0), "t_gen": np.nan if t is None else float(t)}
-            norms = {"start over N": start / at_base, "at t_gen over N": np.nan if t is None else l2_at(record, t) / at_base}
-            rows.append({"arm": one, "seed": seed.seed, **numbers, **norms})
-columns = ["arm", "seed", "predicted", "t_gen", "start over N", "at t_gen over N"]
-clock = pd.DataFrame(rows, columns=columns)
-TINTS = {kind(one): one.colour for one in main.arms}
+def clock_of(comparison, arms):
+    """What the clock says of these arms and what they do, a row for each seed and arm."""
+    rows = []
+    for seed in comparison.one_by_one():
+        t_base = seed.t_gen("base")
+        if t_base is not None:  # else there is no N
+            at_base = l2_at(seed["base"], t_base)
+            for one in arms:
+                record, t = seed[one], seed.t_gen(one)
+                start = float(series(record, "l2")[0])
+                numbers = {"predicted": max(np.log(start / at_base) / DECAY, 0.0), "t_gen": np.nan if t is None else float(t)}
+                norms = {"start over N": start / at_base, "at t_gen over N": np.nan if t is None else l2_at(record, t) / at_base}
+                rows.append({"arm": one, "seed": seed.seed, **numbers, **norms})
+    return pd.DataFrame(rows, columns=["arm", "seed", "predicted", "t_gen", "start over N", "at t_gen over N"])
+
+
+# Not every seed that is shown need have the networks of all pruning rates: `complete` has the seeds that do.
+store, complete = Store(), main
+of_all = wanted(chapter.parameters, [chapter.name], store)
+if chapter.parameters.seeds == RECORDED and (seeds_of_all := of_all.confirmed(chapter.name, main.name)):
+    complete = of_all.only(seeds_of_all).comparisons(chapter.name, store.versions)[main.name]
+clock_of_rates = clock_of(complete, complete.arms)
+clock = pd.concat([clock_of(main, main.arms), clock_of_rates[~clock_of_rates["arm"].isin(main.arms)]], ignore_index=True)
+TINTS = {kind(one): one.colour for one in [*main.arms, *complete.arms]}
 
 # %% [markdown]
 # ## The law of decay
@@ -288,25 +299,27 @@ chapter.table(pd.DataFrame(rows) if rows else pd.DataFrame({"": ["no network gen
 # </details>
 #
 # ## Pruning rates
+#
+# Of every rate there may be fewer seeds than of the profile's own; the figure has those that were trained at all of them.
 
 # %% mystnb={"figure": {"caption": "Marks are seeds, hollow where a network never generalizes, lines join medians; crosses and dotted lines are the predictions, medians too. Below, test accuracy at the end.", "name": "fig-clock-rates"}, "image": {"alt": "Two rows of four panels, one column each for tickets, random masks and dense networks of the tickets' L2 and L1 norm. Above, epoch of generalization against pruning rate with the prediction as a dotted line; below, test accuracy at the end against pruning rate."}} tags=["hide-input"]
 figure, axes = figures.panels(2, len(FAMILIES), height=2.7, sharex=True, sharey="row")
 for (top, bottom), name in zip(axes.T, FAMILIES, strict=True):
     family, tint = members(name), ARMS[name].colour
     for rate, one in family.items():
-        found = clock[clock["arm"] == one]
+        found = clock_of_rates[clock_of_rates["arm"] == one]
         drawn, censored = found["t_gen"].fillna(1.05 * main.budget), found["t_gen"].isna()
         faces = ["white" if is_censored else tint for is_censored in censored]
         top.scatter(np.full(len(found), rate), drawn, s=18, color=faces, edgecolor=tint, zorder=3)
-        ends = [series(record)[-1] for record in main[one]]
+        ends = [series(record)[-1] for record in complete[one]]
         bottom.scatter(np.full(len(ends), rate), ends, s=18, color=[tint], zorder=3)
-    of_family = clock[clock["arm"].isin(family.values())]
+    of_family = clock_of_rates[clock_of_rates["arm"].isin(family.values())]
     if len(of_family):
         by_rate = {rate: of_family[of_family["arm"] == one] for rate, one in family.items()}
         medians = [found["t_gen"].fillna(1.05 * main.budget).median() for found in by_rate.values()]
         top.plot(list(by_rate), medians, color=tint, linewidth=1.2)
         top.plot(list(by_rate), [found["predicted"].median() for found in by_rate.values()], "x:", color="0.2", linewidth=1, markersize=6)
-    bottom.plot(list(family), [np.median([series(record)[-1] for record in main[one]]) for one in family.values()], color=tint, linewidth=1.2)
+    bottom.plot(list(family), [np.median([series(record)[-1] for record in complete[one]]) for one in family.values()], color=tint, linewidth=1.2)
     figures.label(top, Arm(name).label, "t_gen (epochs)", x="")
     top.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
     figures.label(bottom, "", "test accuracy at the end", x="pruning rate")
@@ -315,8 +328,8 @@ for (top, bottom), name in zip(axes.T, FAMILIES, strict=True):
 axes[0, 0].set_ylim(bottom=0)
 for ax in axes[:, 1:].flat:
     ax.set_ylabel("")
-chapter.sign(figure)
-chapter.finding(findings.first_and_last([main], *members("ticket").values()))
+chapter.sign(figure, [complete])
+chapter.finding(findings.first_and_last([complete], *members("ticket").values()))
 
 # %% tags=["remove-input"]
 chapter.summary()
@@ -331,7 +344,6 @@ chapter.summary()
 # {doc}`main-results` are at hand.
 
 # %% mystnb={"figure": {"caption": "A mark for each seed, bars are medians; the dashed line is chance, one over the number of classes.", "name": "fig-clock-untrained"}, "image": {"alt": "Test accuracy at epoch 0 from 0 to 1, a row of marks for each kind of network, with a dashed line at chance."}} tags=["hide-input"]
-store = Store()
 modular = wanted(chapter.parameters, ["main-results"], store)
 settings = {main.name: main} | modular.comparisons("main-results", store.versions)
 UNTRAINED = ["base", "ticket", "rate", "random", "random-rate", "new-weights"]
@@ -387,4 +399,4 @@ chapter.table(pd.DataFrame(rows))
 # ## Data and rerun
 
 # %% tags=["remove-input"]
-chapter.close(["test_accuracy", "l2"], clock=clock.assign(arm=clock["arm"].map(lambda one: one.label)))
+chapter.close(["test_accuracy", "l2"], clock=clock.assign(arm=clock["arm"].map(lambda one: one.label)), rates=tables.ends([complete]))

@@ -278,6 +278,7 @@ for column, comparison in zip(axes.T, chapter, strict=True):
         for y, one in enumerate(STARTS):
             ax.scatter(table.loc[one], np.full(table.shape[1], y), color=TINTS[one], s=22, zorder=2)
         figures.rows_of_labels(ax, list(LABELS.values()))
+        ax.locator_params(axis="x", nbins=4)
         figures.label(ax, comparison.label if ax in axes[0] else "", "", x=name)
 chapter.sign(figure)
 middle = at_start.groupby(["setting", "arm"])["alignment (cosine)"].median()

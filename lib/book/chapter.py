@@ -265,7 +265,7 @@ def to_come(name: str, parameters: Parameters, comparisons: Mapping[str, Compari
         elif lacking := dict.fromkeys(one.kind for one in arms if one not in comparisons[setting].arms):
             settings_of.setdefault("; ".join(lacking), []).append(SETTINGS[setting].label)
     rows = [f"* *{'; '.join(settings)}*: {lacking}" for lacking, settings in settings_of.items()]
-    return "\n".join(["Still to be run, and not shown below:", "", *rows]) if rows else ""
+    return "\n".join(["Not recorded yet of every seed that is shown:", "", *rows]) if rows else ""
 
 
 def known_before(comparisons: Mapping[str, Comparison], parameters: Parameters) -> str:
