@@ -619,6 +619,7 @@ def test_records_of_another_machine_are_compared_by_their_statistics(trained, ca
     [
         ("products", "OpenBLAS 0.1 (Zen)", True),  # the version is NumPy's
         ("products", "OpenBLAS 0.1 (Zen) repeated by skylakex.c", True),
+        ("products", "OpenBLAS 0.2 (Zen) OPENBLAS_CORETYPE=Zen", True),
         ("products", "OpenBLAS 0.2 (Haswell)", False),
         ("products", "torch 2", False),
         ("numpy", "1", False),

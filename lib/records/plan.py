@@ -254,8 +254,8 @@ def keep(kept: Sequence[tuple[Job, Kept]], seconds: float, store: Store, device:
         store.save_checkpoints(one.trained, job.snapshots)
         record = None if job.record else store.load(job.run)
         if record is not None and differs(one.trained, record):
-            repeatable = record.kernels == "SkylakeX" and "(SkylakeX)" not in products.describe()
-            hint = f"; {products.VARIABLE}=skylakex should give the record's bits" if repeatable else ""
+            setting = products.to_repeat(record.kernels)
+            hint = f"; {setting} should give the record's bits" if setting else ""
             warnings.warn(
                 f"{job.run}: trained again for its weights, this differs from its record (another machine, or library of matrix "
                 f"products); what starts from it starts from a replica that rounding tells apart{hint}",

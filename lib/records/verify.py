@@ -11,7 +11,6 @@ import numpy as np
 from lib.analysis.times import TAUS, final, generalization_epoch
 from lib.records.plan import obtain
 from lib.records.store import Record, Store
-from lib.train.products import REPEATED
 from lib.train.runs import Run
 
 ARITHMETIC = ("numerics", "torch", "numpy", "products", "machine")  # what must be the same for the same bits
@@ -46,10 +45,10 @@ def train_anew(records: Sequence[Record]) -> list[Record]:
 
 
 def _arithmetic(record: Record) -> dict[str, str]:
-    """What made a record's bits. OpenBLAS goes without its version, which is NumPy's (some records name that of SciPy's), and
-    whatever repeats its bits counts as it."""
+    """What made a record's bits. Of OpenBLAS the kernels count: neither its version, which is NumPy's (some records name that of
+    SciPy's), nor whether the processor, OPENBLAS_CORETYPE or skylakex.c brought them."""
     found = {name: str(record.provenance.get(name)) for name in ARITHMETIC}
-    return found | {"products": re.sub(r"^OpenBLAS \S+", "OpenBLAS", found["products"].removesuffix(REPEATED))}
+    return found | {"products": re.sub(r"^OpenBLAS \S+ (\(\w+\)).*", r"OpenBLAS \1", found["products"])}
 
 
 def compare_anew(record: Record, anew: Record) -> tuple[bool, str]:

@@ -8,8 +8,8 @@ to give the same bits on one machine every time. Either way each run of a stack 
 depend neither on the stack around it nor on the number of threads. On a GPU, and where autograd records, PyTorch multiplies.
 
 OPENBLAS_CORETYPE, where set from outside, makes OpenBLAS use the kernels of another processor: the products still are right
-but may take twice as long and round differently, so `describe` names what is in force. OPENBLAS_NUM_THREADS has no effect on
-training: `one_thread` holds OpenBLAS to the thread that calls it.
+but may take twice as long and round as theirs do (`to_repeat`), so `describe` names what is in force. OPENBLAS_NUM_THREADS has
+no effect on training: `one_thread` holds OpenBLAS to the thread that calls it.
 """
 
 import os
@@ -71,6 +71,17 @@ def describe() -> str:
     )  # SciPy brings another, which NumPy does not use
     outside = [f"{name}={os.environ[name]}" for name in ("OPENBLAS_CORETYPE",) if name in os.environ]
     return " ".join([f"OpenBLAS {info['version']} ({info.get('architecture', 'unknown')})", *outside])
+
+
+def to_repeat(kernels: str) -> str | None:
+    """The setting of the environment that gives the bits of OpenBLAS's `kernels` ("Haswell") on this machine; None where they
+    are in force already, or nothing here is known to give them."""
+    found = describe()
+    if f"({kernels})" in found:
+        return None
+    if kernels == "SkylakeX":
+        return f"{VARIABLE}=skylakex"
+    return "OPENBLAS_CORETYPE=Haswell" if kernels == "Haswell" and found.startswith("OpenBLAS") else None
 
 
 def one_thread() -> AbstractContextManager:
