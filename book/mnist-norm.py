@@ -227,7 +227,7 @@ t_base = clock[clock["arm"] == Arm("base")].set_index("seed")["t_gen"]
 rows = []
 for one, found in clock.groupby("arm", sort=False):
     found = found.set_index("seed")
-    early, late = found["t_gen"].fillna(main.budget), found["t_gen"].fillna(np.inf)
+    early, late, base = found["t_gen"].fillna(main.budget), found["t_gen"].fillna(np.inf), t_base[found.index]
     rows.append(
         {
             "arm": one.label,
@@ -235,7 +235,7 @@ for one, found in clock.groupby("arm", sort=False):
             "predicted t_gen": f"{found['predicted'].median():,.0f}",
             "t_gen, median (range)": tables.epochs_text([None if np.isnan(t) else t for t in found["t_gen"]], main.budget),
             "error": median(early - found["predicted"], late - found["predicted"]),
-            "error of the base's t_gen": "–" if one.name == "base" else median(early - t_base, late - t_base),
+            "error of the base's t_gen": "–" if one.name == "base" else median(early - base, late - base),
             "seeds": len(found),
         }
     )
