@@ -101,7 +101,6 @@ def l2_at(record, epoch):
 
 def clock_of(comparison, arms):
     """What the clock says of these arms and what they do, a row for each seed and arm."""
-    rows = []
     for seed in comparison.one_by_one():
         t_base = seed.t_gen("base")
         if t_base is not None:  # else there is no N
@@ -111,17 +110,18 @@ def clock_of(comparison, arms):
                 start = float(series(record, "l2")[0])
                 numbers = {"predicted": max(np.log(start / at_base) / DECAY, 0.0), "t_gen": np.nan if t is None else float(t)}
                 norms = {"start over N": start / at_base, "at t_gen over N": np.nan if t is None else l2_at(record, t) / at_base}
-                rows.append({"arm": one, "seed": seed.seed, **numbers, **norms})
-    return pd.DataFrame(rows, columns=["arm", "seed", "predicted", "t_gen", "start over N", "at t_gen over N"])
+                yield {"arm": one, "seed": seed.seed, **numbers, **norms}
 
 
 # Not every seed that is shown need have the networks of all pruning rates: `complete` has the seeds that do.
 store, complete = Store(), main
-of_all = wanted(chapter.parameters, [chapter.name], store)
-if chapter.parameters.seeds == RECORDED and (seeds_of_all := of_all.confirmed(chapter.name, main.name)):
-    complete = of_all.only(seeds_of_all).comparisons(chapter.name, store.versions)[main.name]
-clock_of_rates = clock_of(complete, complete.arms)
-clock = pd.concat([clock_of(main, main.arms), clock_of_rates[~clock_of_rates["arm"].isin(main.arms)]], ignore_index=True)
+if chapter.parameters.seeds == RECORDED:
+    of_all = wanted(chapter.parameters, [chapter.name], store)
+    if seeds_of_all := [seed for seed in of_all.confirmed(chapter.name, main.name) if seed in main.seeds]:
+        complete = of_all.only(seeds_of_all).comparisons(chapter.name, store.versions)[main.name]
+rows = [*clock_of(main, main.arms), *clock_of(complete, [one for one in complete.arms if one not in main.arms])]
+clock = pd.DataFrame(rows, columns=["arm", "seed", "predicted", "t_gen", "start over N", "at t_gen over N"])
+clock_of_rates = clock[clock["seed"].isin(complete.seeds)]
 TINTS = {kind(one): one.colour for one in [*main.arms, *complete.arms]}
 
 # %% [markdown]
