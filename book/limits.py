@@ -250,7 +250,7 @@ chapter.table(pd.DataFrame(rows or [{"setting": "none"}]))
 # What tells the two apart is not the width of a vector but the order of the sums, which can be repeated: `lib/train/skylakex.c` takes the
 # order of *SkylakeX* on processors without AVX-512, and OpenBLAS itself that of *Haswell* on those with it, when told
 # (`OPENBLAS_CORETYPE=Haswell`; a base of a − b on the MLP came out the same to the bit). Tests hold the former to its definition and to the
-# first epochs of recorded bases. It made these
+# first epochs of recorded bases. {file}`skylakex.c` made these
 # (the MLP's bases and tickets of seeds 15 to 24 had been recorded by OpenBLAS before, and came out the same to the bit at every evaluation):
 
 # %% tags=["hide-input"]
